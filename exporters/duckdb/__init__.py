@@ -1,0 +1,1 @@
+"""`duckdb`: a durable spool and one DuckDB file to query."""

@@ -1,0 +1,1 @@
+"""`file`: OTLP JSON lines."""

@@ -1,0 +1,1 @@
+"""`otlp_grpc`: OTLP over gRPC, on the official exporter."""

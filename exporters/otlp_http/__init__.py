@@ -1,0 +1,1 @@
+"""`otlp_http`: OTLP over HTTP, on the official exporter."""

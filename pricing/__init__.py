@@ -1,0 +1,1 @@
+"""The price catalog and exact arithmetic; knows nothing of spans."""

@@ -1,0 +1,1 @@
+"""`usage`: any dialect to the record's usage; one cost-bearing leaf per response."""

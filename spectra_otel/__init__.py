@@ -1,0 +1,1 @@
+"""Spectra OTel: what your AI calls cost, as native OpenTelemetry components."""

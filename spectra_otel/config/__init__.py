@@ -1,0 +1,1 @@
+"""From files and environment to validated settings: resolving, merging, decoding, messages."""

@@ -1,0 +1,1 @@
+"""Hooks into HTTP clients: they see every call to a known provider."""

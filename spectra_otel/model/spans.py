@@ -1,0 +1,97 @@
+"""How a record rides on a span through the pipeline, and how an instrumentor hands one to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
+
+from spectra_otel.model.record import TrackedRequest
+
+
+class TrackedSpan(ReadableSpan):
+    """The pipeline's own copy of a span that a dialect claimed: the SDK's type, with a record and attributes we may add to.
+
+    ``record`` is None on a roll-up span. ``bears_cost`` is False there, and also where the record is a late addition to the
+    record of another span (same ``id``, higher ``rev``): its cost is stored, but never written on this span.
+    """
+
+    record: TrackedRequest | None
+    bears_cost: bool
+    is_recorded_only: bool
+    """The app's sampler dropped the span: it is stored, and not exported."""
+
+    _source: ReadableSpan
+    _own: dict[str, Any]
+
+    def __init__(self, source: ReadableSpan, record: TrackedRequest | None, bears_cost: bool) -> None:
+        # Not ReadableSpan.__init__: a copy of the fields takes a third of the time, and this runs for every GenAI span.
+        self.__dict__.update(source.__dict__)
+        self._source = source
+        self._own = dict(source.attributes or {})
+        self._attributes = self._own
+        self.record = record
+        self.bears_cost = bears_cost
+        self.is_recorded_only = False
+        if record is not None:
+            record.span = self
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Add attributes to our copy; the app's span and other exporters' views stay as they were."""
+        self._own.update(attributes)
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._source.dropped_attributes
+
+    @property
+    def dropped_events(self) -> int:
+        return self._source.dropped_events
+
+    @property
+    def dropped_links(self) -> int:
+        return self._source.dropped_links
+
+
+def record_of(span: ReadableSpan) -> TrackedRequest | None:
+    """The record that rides on ``span``, if the pipeline gave it one."""
+    return span.record if isinstance(span, TrackedSpan) else None
+
+
+class Handoff:
+    """What an instrumentor of ours knows of a span from the wire, kept until the pipeline sees the span end.
+
+    Keyed by (trace id, span id). Bounded: an entry whose span never ends is pushed out by ``limit`` younger ones and counted.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._lock = Lock()
+        self._entries: dict[tuple[int, int], dict[str, Any]] = {}
+        self.lost = 0
+
+    def leave(self, context: SpanContext, values: dict[str, Any]) -> None:
+        """Leave record fields for the span of ``context``; a second call for the same span adds to the first."""
+        key = (context.trace_id, context.span_id)
+        with self._lock:
+            known = self._entries.get(key)
+            if known is not None:
+                known.update(values)
+                return
+            if len(self._entries) >= self._limit:
+                self._entries.pop(next(iter(self._entries)))
+                self.lost += 1
+            self._entries[key] = values
+
+    def take(self, context: SpanContext | None) -> dict[str, Any] | None:
+        """The fields left for that span, once."""
+        if context is None or not self._entries:
+            return None
+        return self._entries.pop((context.trace_id, context.span_id), None)
+
+
+handoff = Handoff()
+"""The one hand-off of the process."""

@@ -1,0 +1,1 @@
+"""OTLP documents to spans and back."""

@@ -1,0 +1,1 @@
+"""Wire formats of the providers, one module per provider, each a table."""

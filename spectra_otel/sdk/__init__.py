@@ -1,0 +1,1 @@
+"""The in-process host: attaches to a TracerProvider and runs the pipeline."""

@@ -1,0 +1,1 @@
+"""What only the stand-alone collector starts: receivers and extensions."""

@@ -1,0 +1,1 @@
+"""One call from start to finish: context, request, stream; one finaliser."""
