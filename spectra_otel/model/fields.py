@@ -129,7 +129,7 @@ _ALL: list[Field] = [
         ("trackable_id", TEXT, "Id of that entity."),
         ("tags", TEXTS, "Labels."),
         ("metadata", JSON, "Nested key-value context."),
-        ("provider_account", TEXT, "Organization, project or workspace at the provider, or a fingerprint of the key; never the key."),
+        ("provider_account", TEXT, "Organization or project at the provider, or a fingerprint of the key; never the key."),
         ("service_name", TEXT, "service.name of the resource."),
         ("environment", TEXT, "deployment.environment.name of the resource."),
         ("instrumentation", TEXT, "Instrumentation scope that made the span."),
