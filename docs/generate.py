@@ -47,7 +47,11 @@ def components() -> str:
     rows = []
     for kind in Kind:
         for name, factory in registry(kind).items():
-            folder = f"../{kind}/{name}" if kind in (Kind.PROCESSOR, Kind.EXPORTER) else f"../spectra_otel/service/{name}_receiver"
+            folder = (
+                f"../{kind}/{name}"
+                if kind in (Kind.PROCESSOR, Kind.EXPORTER)
+                else f"../spectra_otel/service/{name}_receiver"
+            )
             rows.append((kind.value, f"[`{name}`]({folder}/README.md)", factory.stability.value))
     return _table(("kind", "type", "stability"), rows)
 
