@@ -1,0 +1,288 @@
+"""The in-process host: one per process, between the app's tracer providers and the pipelines of the configuration.
+
+::
+
+    span ends ─► enrich (usage, cost …), once ─► the app's own exporters
+                                             └─► queue ─► worker: the other processors ─► records on disk ─► events
+                                                                                      └─► a queue per other exporter
+
+What the other parts use
+    ``host.tracer()``              the tracer for spans of our own, of the provider whose exporters the app looks at
+    ``host.resource``              the resource of that provider, for spans that are made by hand
+    ``host.record(span, values)``  a call whose span the app's sampler dropped: recorded, not exported
+    ``host.before_flush(call)``    ``call()`` runs before each flush: open streams settle there
+    ``host.force_flush(timeout)``  seconds; True when everything is out
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import Tracer
+
+from spectra_otel import faults
+from spectra_otel.component import Processor
+from spectra_otel.model.record import TrackedRequest
+from spectra_otel.model.spans import TrackedSpan, handoff, record_of
+from spectra_otel.pipeline import BuiltExporter, Pipeline
+from spectra_otel.sdk.queue import WorkQueue, forget_at_fork
+
+TRACER_NAME = "spectra_otel"
+LINGER_SECONDS = {"sync": 0.0, "background": 0.2, "after_response": 5.0}
+"""By ``SPECTRA_PERSISTENCE``: how long a record may wait for company before it is written."""
+
+
+class Host:
+    """Runs the pipelines of one process.
+
+    ``persistence`` is a key of :data:`LINGER_SECONDS`; with ``sync`` the call does not return before its record is on disk.
+    ``announce`` gets each new record once, on a worker thread, after the records exporter reported success; ``tally`` gets
+    every record then, updates too. ``provider`` says where spans of our own are made.
+    """
+
+    def __init__(
+        self,
+        pipelines: Sequence[Pipeline],
+        *,
+        persistence: str = "background",
+        provider: Callable[[], TracerProvider | None] = lambda: None,
+        announce: Callable[[TrackedRequest], None] | None = None,
+        tally: Callable[[Sequence[TrackedRequest]], None] | None = None,
+        on_worker: Callable[[], None] | None = None,
+    ) -> None:
+        self.pipelines = list(pipelines)
+        self._provider = provider
+        self._announce = announce
+        self._tally = tally
+        self._enrichers = _each_once(pipelines)
+        self._is_sync = persistence == "sync"
+        self._takes_all = any(p.processors or any(not e.records for e in p.exporters) for p in pipelines)
+        self._records = WorkQueue[ReadableSpan](
+            "records", self._deliver, linger=LINGER_SECONDS[persistence], on_worker=on_worker
+        )
+        self._events = WorkQueue[TrackedRequest]("events", self._say, linger=0.0)
+        self._lanes = {
+            id(e.exporter): WorkQueue[ReadableSpan](str(e.id), _sender(e), linger=1.0, limit=10_000)
+            for p in pipelines
+            for e in p.exporters
+            if not e.records
+        }
+        self._flush_calls: list[Callable[[], None]] = []
+        self._reset()
+        forget_at_fork(self._reset)
+
+    def _reset(self) -> None:
+        self._held: dict[int, Sequence[ReadableSpan]] = {}
+        self._store_lock = Lock()
+
+    # -- for instrumentors -----------------------------------------------------------------------------------------
+
+    def tracer(self) -> Tracer:
+        """The tracer for spans of our own; of the API's no-op kind where the app has no provider of the SDK."""
+        return (self._provider() or trace.get_tracer_provider()).get_tracer(TRACER_NAME)
+
+    @property
+    def resource(self) -> Resource:
+        """The resource of the provider of :meth:`tracer`."""
+        provider = self._provider()
+        return provider.resource if provider is not None else Resource.get_empty()
+
+    def record(self, span: ReadableSpan, values: Mapping[str, Any]) -> None:
+        """Record a call whose span was sampled out. ``span`` is finished and made by hand, ``values`` are record fields.
+
+        The app's exporters do not get it; exporters that keep records do. Raises nothing.
+        """
+        try:
+            if span.context is not None:
+                handoff.leave(span.context, dict(values))
+            for tracked in self._enriched(span):
+                if isinstance(tracked, TrackedSpan):
+                    tracked.is_recorded_only = True
+                    self._enqueue(tracked)
+        except Exception as error:
+            faults.report("record", error)
+
+    def before_flush(self, call: Callable[[], None]) -> None:
+        """Have ``call`` run before each flush and at shutdown; it may end spans."""
+        self._flush_calls.append(call)
+
+    # -- for the attachment ----------------------------------------------------------------------------------------
+
+    def enrich(self, span: ReadableSpan) -> ReadableSpan:
+        """The span that every processor of the app gets instead of ``span``; ``span`` itself where we have nothing to add.
+
+        Called once per span. What else the pipeline made of it (an update to an earlier record) goes to our queue only.
+        """
+        try:
+            result = self._enriched(span)
+        except Exception as error:
+            faults.report("enrich", error)
+            return span
+        if len(result) == 1:
+            return result[0]
+        mine = [s for s in result if s.context == span.context and not _is_update(s)]
+        for other in result:
+            if not mine or other is not mine[0]:
+                self._enqueue(other)
+        return mine[0] if mine else span
+
+    def take(self, span: ReadableSpan) -> None:
+        """Queue an enriched span for our own exporters. Raises nothing."""
+        try:
+            if isinstance(span, TrackedSpan):
+                if span.context is not None and not span.context.trace_flags.sampled:
+                    span.is_recorded_only = True
+                self._enqueue(span)
+            elif self._takes_all and span.context is not None and span.context.trace_flags.sampled:
+                self._records.put(span)
+        except Exception as error:
+            faults.report("queue", error)
+
+    def force_flush(self, timeout: float = 30.0, *, settle: bool = True) -> bool:
+        """Write and send all that waits, within ``timeout`` seconds; ``settle`` ends open streams first."""
+        deadline = time.monotonic() + timeout
+        for call in self._flush_calls if settle else ():
+            try:
+                call()
+            except Exception as error:
+                faults.report("flush", error)
+        self._retry_held()
+        queues = [self._records, *self._lanes.values(), self._events]
+        # The first queue feeds the others; each has at least a moment, even when one before it used up the time.
+        flushed = [queue.flush(max(0.05, deadline - time.monotonic())) for queue in queues]
+        return all(flushed) and not self._held
+
+    def shutdown(self, timeout: float = 30.0) -> bool:
+        """Flush, then shut the exporters down."""
+        done = self.force_flush(timeout)
+        for pipeline in self.pipelines:
+            pipeline.shutdown()
+        return done
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _enriched(self, span: ReadableSpan) -> Sequence[ReadableSpan]:
+        spans: Sequence[ReadableSpan] = (span,)
+        for processor in self._enrichers:
+            try:
+                spans = processor.process(spans)
+            except Exception as error:
+                faults.report(f"processor {type(processor).__name__}", error)
+        return spans
+
+    def _enqueue(self, span: ReadableSpan) -> None:
+        if record_of(span) is None and not self._takes_all:
+            return
+        self._records.put(span)
+        if self._is_sync and record_of(span) is not None:
+            self._records.flush()
+
+    def _deliver(self, spans: Sequence[ReadableSpan]) -> None:
+        """On the worker: the pipelines' own processors, then the exporters that keep records, then hand on to the others."""
+        stored: dict[int, TrackedRequest] = {}
+        keeps_records = False
+        for pipeline in self.pipelines:
+            kept = _processed(pipeline, spans)
+            for built in pipeline.exporters:
+                if built.records:
+                    keeps_records = True
+                    stored.update((id(r), r) for r in self._store(built, kept))
+                else:
+                    lane = self._lanes[id(built.exporter)]
+                    for span in kept:
+                        if not (isinstance(span, TrackedSpan) and span.is_recorded_only):
+                            lane.put(span)
+        self._recorded(list(stored.values()) if keeps_records else _records(spans))
+
+    def _store(self, built: BuiltExporter, spans: Sequence[ReadableSpan]) -> list[TrackedRequest]:
+        """The records that are now on disk. What the exporter refused is held back and tried with the next batch."""
+        with self._store_lock:
+            spans = [*self._held.pop(id(built.exporter), ()), *spans]
+            if not spans or _export(built, spans):
+                return _records(spans)
+            keep = spans[-self._records.limit :]
+            self._records.dropped += len(spans) - len(keep)
+            self._held[id(built.exporter)] = keep
+            return []
+
+    def _retry_held(self) -> None:
+        for built in (e for p in self.pipelines for e in p.exporters if id(e.exporter) in self._held):
+            self._recorded(self._store(built, ()))
+
+    def _recorded(self, records: Sequence[TrackedRequest]) -> None:
+        if not records:
+            return
+        if self._tally is not None:
+            self._tally(records)
+        if self._announce is not None:
+            for record in records:
+                if record.rev == 0:
+                    self._events.put(record)
+
+    def _say(self, records: Sequence[TrackedRequest]) -> None:
+        for record in records:
+            if self._announce is not None:
+                self._announce(record)
+
+
+def _each_once(pipelines: Sequence[Pipeline]) -> list[Processor]:
+    """The enriching processors, the first of each type: a span is read and priced once, however many pipelines want it."""
+    return list({type(p): p for pipeline in reversed(pipelines) for p in reversed(pipeline.enrichers)}.values())[::-1]
+
+
+def _processed(pipeline: Pipeline, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+    """A processor that fails is left out, unless it says that it fails closed: then nothing goes on."""
+    for processor in pipeline.processors:
+        try:
+            spans = processor.process(spans)
+        except Exception as error:
+            faults.report(f"processor {type(processor).__name__}", error)
+            if getattr(processor, "fails_closed", False):
+                return ()
+    return spans
+
+
+def _export(built: BuiltExporter, spans: Sequence[ReadableSpan]) -> bool:
+    try:
+        with _uninstrumented():
+            result = built.exporter.export(spans)
+    except Exception as error:
+        faults.report(f"exporter {built.id}", error)
+        return False
+    if result is not SpanExportResult.SUCCESS:
+        faults.report(f"exporter {built.id}", "could not export a batch")
+        return False
+    return True
+
+
+def _sender(built: BuiltExporter) -> Callable[[Sequence[ReadableSpan]], None]:
+    def send(spans: Sequence[ReadableSpan]) -> None:
+        _export(built, spans)
+
+    return send
+
+
+@contextmanager
+def _uninstrumented() -> Iterator[None]:
+    """Neither other people's instrumentation nor ours makes spans of what an exporter sends."""
+    from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+    with suppress_instrumentation():
+        yield
+
+
+def _records(spans: Iterable[ReadableSpan]) -> list[TrackedRequest]:
+    return [record for span in spans if (record := record_of(span)) is not None]
+
+
+def _is_update(span: ReadableSpan) -> bool:
+    record = record_of(span)
+    return record is not None and record.rev > 0
