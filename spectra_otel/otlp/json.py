@@ -1,0 +1,345 @@
+"""OTLP JSON to spans: `ExportTraceServiceRequest` documents, whole or one request per line.
+
+This is the form that the collector's file exporter writes: lowerCamelCase keys, ids in hex, 64-bit numbers as text or as
+numbers. Unknown fields are ignored, as the OTLP specification asks. A span becomes the SDK's own `ReadableSpan`, filled
+without its constructor: a file of a million spans is read at the speed of the JSON parser, not of argument checking.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+
+from spectra_otel.errors import ImportFormatError
+
+OnError: TypeAlias = Callable[[ImportFormatError], None]
+"""Told of each part of a file that cannot be used; the rest is read. Raising stops the reading."""
+
+_OTHER_SIGNALS = ("resourceMetrics", "resourceLogs")
+# A parent id of an exported span says nothing of the process it came from; the SDK's exporter writes the flag, we do not read it.
+_KINDS: dict[Any, SpanKind] = {
+    None: SpanKind.INTERNAL, 0: SpanKind.INTERNAL, 1: SpanKind.INTERNAL, 2: SpanKind.SERVER, 3: SpanKind.CLIENT,
+    4: SpanKind.PRODUCER, 5: SpanKind.CONSUMER,
+    **{f"SPAN_KIND_{kind.name}": kind for kind in SpanKind}, "SPAN_KIND_UNSPECIFIED": SpanKind.INTERNAL,
+}  # fmt: skip
+_CODES: dict[Any, StatusCode] = {
+    None: StatusCode.UNSET, 0: StatusCode.UNSET, 1: StatusCode.OK, 2: StatusCode.ERROR,
+    **{f"STATUS_CODE_{code.name}": code for code in StatusCode},
+}  # fmt: skip
+_UNSET = Status(StatusCode.UNSET)
+_OK = Status(StatusCode.OK)
+_NO_SCOPE = InstrumentationScope("")
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_NO_STATE = TraceState()
+
+
+def fail(error: ImportFormatError) -> None:
+    """The `OnError` that stops at the first thing that cannot be used."""
+    raise error
+
+
+def read_file(path: str | Path, on_error: OnError = fail) -> Iterator[ReadableSpan]:
+    """The spans of a file, in the order they stand there.
+
+    The file holds one document, or one request per line. What cannot be used goes to ``on_error`` as
+    :class:`ImportFormatError` that names file and line (and span); with the default, the first one is raised.
+    """
+    where = str(path)
+    try:
+        with open(path, "rb") as file:
+            first = file.readline()
+            if not _is_json(first):  # one document over many lines, or a bad first line
+                yield from _read_text(first + file.read(), where, on_error)
+                return
+            yield from read_document(first, f"{where}:1", on_error)
+            for number, line in enumerate(file, start=2):
+                if not line.isspace():
+                    yield from read_document(line, f"{where}:{number}", on_error)
+    except OSError as error:
+        on_error(ImportFormatError(f"{where}: cannot be read: {error.strerror or error}"))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _read_text(text: bytes, where: str, on_error: OnError) -> Iterator[ReadableSpan]:
+    if not text.strip():
+        return
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        lines = text.splitlines()
+        if not any(line[:1] == b"{" and _is_json(line) for line in lines):
+            on_error(ImportFormatError(f"{where}:{error.lineno}: not JSON: {error.msg} at column {error.colno}"))
+            return
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield from read_document(line, f"{where}:{number}", on_error)
+        return
+    yield from spans_of(document, where, on_error)
+
+
+def read_document(text: bytes | str, where: str, on_error: OnError = fail) -> list[ReadableSpan]:
+    """The spans of one `ExportTraceServiceRequest`; ``where`` is what messages call it."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        on_error(ImportFormatError(f"{where}: not JSON: {error.msg} at column {error.colno}"))
+        return []
+    return spans_of(document, where, on_error)
+
+
+def spans_of(document: Any, where: str, on_error: OnError = fail) -> list[ReadableSpan]:
+    """The spans of a parsed document. A span that cannot be used goes to ``on_error``; the others are returned."""
+    if not isinstance(document, dict):
+        on_error(
+            ImportFormatError(f"{where}: not OTLP JSON: an object with resourceSpans is needed, got {_kind(document)}")
+        )
+        return []
+    if document and "resourceSpans" not in document and not any(key in document for key in _OTHER_SIGNALS):
+        found = ", ".join(sorted(document)[:3])[:80]
+        on_error(
+            ImportFormatError(f"{where}: not OTLP JSON: an object with resourceSpans is needed, got the keys {found}")
+        )
+        return []
+    spans: list[ReadableSpan] = []
+    for i, group in enumerate(_objects(document, "resourceSpans", where, on_error)):
+        place = f"{where}: resourceSpans[{i}]"
+        resource = _resource(group.get("resource"), place, on_error)
+        for j, scoped in enumerate(_objects(group, "scopeSpans", place, on_error)):
+            scope = _scope(scoped.get("scope"), scoped.get("schemaUrl"))
+            for k, span in enumerate(_objects(scoped, "spans", f"{place}.scopeSpans[{j}]", on_error)):
+                try:
+                    spans.append(_span(span, resource, scope))
+                except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                    on_error(ImportFormatError(f"{place}.scopeSpans[{j}].spans[{k}]: {_reason(error)}"))
+    return spans
+
+
+def _objects(parent: Mapping[str, Any], key: str, where: str, on_error: OnError) -> list[dict[str, Any]]:
+    items = parent.get(key)
+    if items is None:
+        return []
+    if isinstance(items, list) and all(type(item) is dict for item in items):
+        return items
+    on_error(ImportFormatError(f"{where}: {key} must be a list of objects, got {_kind(items)}"))
+    return [item for item in items if type(item) is dict] if isinstance(items, list) else []
+
+
+def _kind(value: Any) -> str:
+    names: dict[type, str] = {list: "a list", dict: "an object", str: "text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    return str(error) if isinstance(error, ValueError) else f"not as OTLP defines a span ({error})"
+
+
+def _resource(value: Any, where: str, on_error: OnError) -> Resource:
+    try:
+        return Resource(_attributes((value or {}).get("attributes")))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        on_error(ImportFormatError(f"{where}.resource: {_reason(error)}"))
+        return Resource({})
+
+
+def _scope(value: Any, schema_url: Any) -> InstrumentationScope:
+    if not isinstance(value, dict):
+        return _NO_SCOPE
+    return InstrumentationScope(str(value.get("name", "")), value.get("version") or None, schema_url or None)
+
+
+def _span(span: dict[str, Any], resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+    trace_id = _id(span["traceId"], 32, "traceId")
+    parent = span.get("parentSpanId")
+    status = span.get("status")
+    events = span.get("events")
+    links = span.get("links")
+    state = span.get("traceState")
+    kind = span.get("kind")
+    made = ReadableSpan.__new__(ReadableSpan)
+    made.__dict__ = {
+        "_name": span.get("name", ""),
+        "_context": _context(trace_id, _id(span["spanId"], 16, "spanId"), False, state),
+        "_kind": _KINDS.get(kind, SpanKind.INTERNAL),
+        "_instrumentation_info": None,
+        "_instrumentation_scope": scope,
+        "_parent": _context(trace_id, _id(parent, 16, "parentSpanId"), True, None) if parent else None,
+        "_start_time": int(span["startTimeUnixNano"]),
+        "_end_time": int(span["endTimeUnixNano"]),
+        "_attributes": _attributes(span.get("attributes")),
+        "_events": [_event(event) for event in events] if events else (),
+        "_links": [_link(link) for link in links] if links else (),
+        "_resource": resource,
+        "_status": _status(status) if status else _UNSET,
+    }
+    return made
+
+
+def _context(trace_id: int, span_id: int, is_remote: bool, state: str | None) -> SpanContext:
+    return SpanContext(trace_id, span_id, is_remote, _SAMPLED, TraceState.from_header([state]) if state else _NO_STATE)
+
+
+def _id(text: Any, length: int, name: str) -> int:
+    try:
+        if len(text) == length:
+            number = int(text, 16)
+            if number > 0 and "_" not in text:
+                return number
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"{name} must be {length} hex digits and not zero, got {str(text)[:40]!r}")
+
+
+def _status(status: dict[str, Any]) -> Status:
+    code = _CODES.get(status.get("code"), StatusCode.UNSET)
+    if code is StatusCode.ERROR:
+        return Status(code, status.get("message"))
+    return _OK if code is StatusCode.OK else _UNSET
+
+
+def _event(event: dict[str, Any]) -> Event:
+    return Event(event.get("name", ""), _attributes(event.get("attributes")), int(event.get("timeUnixNano") or 0))
+
+
+def _link(link: dict[str, Any]) -> Link:
+    context = _context(
+        _id(link["traceId"], 32, "traceId"), _id(link["spanId"], 16, "spanId"), True, link.get("traceState")
+    )
+    return Link(context, _attributes(link.get("attributes")))
+
+
+def _attributes(items: list[dict[str, Any]] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if not items:
+        return found
+    for item in items:
+        value = item.get("value")
+        if value:
+            text = value.get("stringValue")
+            if text is not None:
+                found[item["key"]] = text
+            else:
+                ((kind, content),) = value.items()
+                found[item["key"]] = int(content) if kind == "intValue" else _value(kind, content)
+    return found
+
+
+def _value(kind: str, content: Any) -> Any:
+    if kind == "intValue":
+        return int(content)
+    if kind == "arrayValue":
+        return [_value(*next(iter(value.items()))) for value in content.get("values") or () if value]
+    if kind == "doubleValue":
+        return float(content)
+    if kind == "kvlistValue":  # the SDK's attributes are flat
+        return orjson.dumps(_attributes(content.get("values"))).decode()
+    return content  # stringValue, boolValue; bytesValue stays base64
+
+
+def write_document(spans: list[ReadableSpan]) -> bytes:
+    """One `ExportTraceServiceRequest` on one line, with its line end."""
+    return orjson.dumps(document_of(spans), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def document_of(spans: list[ReadableSpan]) -> dict[str, Any]:
+    """Spans as an OTLP JSON document: ids in hex, 64-bit numbers as text, as the specification has them."""
+    groups: dict[int, tuple[Resource, dict[int, tuple[InstrumentationScope, list[dict[str, Any]]]]]] = {}
+    for span in spans:
+        scope = span.instrumentation_scope or _NO_SCOPE
+        _, scopes = groups.setdefault(id(span.resource), (span.resource, {}))
+        scopes.setdefault(id(scope), (scope, []))[1].append(_write_span(span))
+    return {"resourceSpans": [_write_group(resource, scopes) for resource, scopes in groups.values()]}
+
+
+def _write_group(
+    resource: Resource, scopes: dict[int, tuple[InstrumentationScope, list[dict[str, Any]]]]
+) -> dict[str, Any]:
+    return {
+        "resource": {"attributes": _write_attributes(resource.attributes)},
+        "scopeSpans": [
+            {
+                "scope": _known(name=scope.name, version=scope.version),
+                "spans": spans,
+                **_known(schemaUrl=scope.schema_url),
+            }
+            for scope, spans in scopes.values()
+        ],
+    }
+
+
+def _write_span(span: ReadableSpan) -> dict[str, Any]:
+    context = span.context
+    status = span.status
+    assert context is not None  # a finished span of the SDK has one
+    return _known(
+        traceId=f"{context.trace_id:032x}",
+        spanId=f"{context.span_id:016x}",
+        traceState=context.trace_state.to_header(),
+        parentSpanId=f"{span.parent.span_id:016x}" if span.parent else None,
+        name=span.name,
+        kind=span.kind.value + 1,
+        startTimeUnixNano=str(span.start_time or 0),
+        endTimeUnixNano=str(span.end_time or 0),
+        attributes=_write_attributes(span.attributes),
+        droppedAttributesCount=span.dropped_attributes,
+        events=[
+            _known(timeUnixNano=str(event.timestamp), name=event.name, attributes=_write_attributes(event.attributes))
+            for event in span.events
+        ],
+        droppedEventsCount=span.dropped_events,
+        links=[
+            _known(
+                traceId=f"{link.context.trace_id:032x}",
+                spanId=f"{link.context.span_id:016x}",
+                attributes=_write_attributes(link.attributes),
+            )
+            for link in span.links
+        ],
+        droppedLinksCount=span.dropped_links,
+        status=_known(code=status.status_code.value, message=status.description),
+    )
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    """Without what is empty: absent is the default of every field of the protocol."""
+    return {key: value for key, value in values.items() if value}
+
+
+def _write_attributes(attributes: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    return [{"key": key, "value": _write_value(value)} for key, value in (attributes or {}).items()]
+
+
+def _write_value(value: Any) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case bytes():
+            return {"bytesValue": b64encode(value).decode()}
+        case Mapping():
+            return {"kvlistValue": {"values": _write_attributes(value)}}
+        case list() | tuple():
+            return {"arrayValue": {"values": [_write_value(item) for item in value]}}
+        case None:
+            return {}
+        case _:
+            return {"stringValue": str(value)}
