@@ -1,0 +1,109 @@
+"""`spectra validate`, `print-config` and `components`: the configuration, without starting anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import click
+
+from spectra_otel.cli.output import print_rows, to_json
+
+config_option = click.option(
+    "--config", "locations", multiple=True, metavar="FILE", help="A file or URI; repeat to merge, later ones win."
+)
+set_option = click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="processors.cost.currency=EUR; repeatable."
+)
+
+
+@click.command()
+@config_option
+@set_option
+def validate(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
+    """Check a configuration file without starting anything; one line for each thing that is wrong.
+
+    Without --config, SPECTRA_CONFIG is checked.
+    """
+    from spectra_otel.config.load import validate as problems_of
+    from spectra_otel.config.settings import read_settings
+
+    if not locations:
+        chosen = read_settings().config
+        if not chosen:
+            raise click.UsageError("--config is needed: SPECTRA_CONFIG is not set")
+        locations = (chosen,)
+    problems = problems_of(locations, sets)
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+    if problems:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{', '.join(locations)}: valid", err=True)
+
+
+@click.command()
+@config_option
+@set_option
+@click.option(
+    "--format", "format_", type=click.Choice(("yaml", "json")), default="yaml", show_default=True, help="How to print."
+)
+def print_config(locations: tuple[str, ...], sets: tuple[str, ...], format_: str) -> None:
+    """Print the configuration that is in effect, defaults and variables filled in, secrets as [REDACTED].
+
+    Without --config: what SPECTRA_CONFIG names, else the one that is built in.
+    """
+    from spectra_otel.config.load import load
+    from spectra_otel.config.resolve import resolve
+    from spectra_otel.config.settings import read_settings
+
+    document = load(resolve(locations, sets) if locations else None, read_settings(), sets=() if locations else sets)
+    tree: dict[str, Any] = {}
+    for section in ("receivers", "processors", "exporters", "extensions"):
+        components = getattr(document, section)
+        if components:
+            tree[section] = {str(id_): _plain(item.config) for id_, item in components.items()}
+    tree["service"] = {
+        "pipelines": {
+            str(spec.id): {
+                name: [str(id_) for id_ in getattr(spec, name)] for name in ("receivers", "processors", "exporters")
+            }
+            for spec in document.pipelines
+        }
+    }
+    if format_ == "json":
+        click.echo(to_json(tree))
+    else:
+        import yaml
+
+        click.echo(yaml.safe_dump(tree, sort_keys=False), nl=False)
+
+
+def _plain(value: Any) -> Any:
+    """Settings as plain data. A secret's text is what its type prints, which is not the secret."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    return str(value)
+
+
+@click.command()
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+def components(format_: str) -> None:
+    """List the components that are installed, with the stability each promises."""
+    from spectra_otel.config.load import components as installed
+
+    columns = ("kind", "type", "stability", "deprecated_alias", "module")
+    print_rows(columns, ([getattr(item, name) for name in columns] for item in installed()), format_)

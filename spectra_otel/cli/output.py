@@ -1,0 +1,210 @@
+"""One renderer for every listing: a table for people, JSON and CSV for programs.
+
+The JSON is one array of objects whose keys are column names. A DECIMAL is a number with all its digits, a TIMESTAMPTZ is
+ISO-8601 in UTC with `Z`, a list an array, a MAP an object, a JSON column nested, bytes base64, NaN null.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TextIO
+
+import orjson
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FORMATS = ("table", "json", "csv")
+Row = Sequence[Any]
+
+_JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
+_WIDE = 14  # more columns than this are shown one below the other, as psql's \x does
+_UNKNOWN = "–"
+
+
+def print_rows(
+    columns: Sequence[str], rows: Iterable[Row], format_: str, *, money: Mapping[str, str] | None = None
+) -> None:
+    """Print rows to stdout in one of :data:`FORMATS`.
+
+    ``money`` names columns of cents that a table shows as an amount, and the heading each gets there.
+    """
+    if format_ == "json":
+        write_json(columns, rows, sys.stdout)
+    elif format_ == "csv":
+        write_csv(columns, rows, sys.stdout)
+    else:
+        _print_table(columns, list(rows), money or {})
+
+
+def print_object(values: Mapping[str, Any], format_: str) -> None:
+    """Print one object: in JSON an object, in CSV one row, in a table one line per known field."""
+    if format_ == "json":
+        sys.stdout.write(to_json(values) + "\n")
+    elif format_ == "csv":
+        write_csv(list(values), [list(values.values())], sys.stdout)
+    else:
+        console = _console()
+        console.print(_fields([(name, value) for name, value in values.items() if value is not None]))
+
+
+def write_json(columns: Sequence[str], rows: Iterable[Row], file: TextIO) -> None:
+    """Write one JSON array, an object per line."""
+    separator = "[\n"
+    for row in rows:
+        file.write(separator + to_json(dict(zip(columns, row, strict=True))))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Row], file: TextIO) -> None:
+    """Write CSV with a header; NULL is an empty cell, a nested value its JSON."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def to_json(value: Any) -> str:
+    """JSON text of a value, by the conventions of this module."""
+    try:
+        return orjson.dumps(value, default=_json_default, option=_JSON_OPTIONS).decode()
+    except (
+        orjson.JSONEncodeError
+    ):  # an integer beyond 64 bits (DuckDB sums are 128 bits wide), or half a surrogate pair
+        return orjson.dumps(_tame(value), default=_json_default, option=_JSON_OPTIONS).decode()
+
+
+def _json_default(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f")) if value.is_finite() else None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    return str(value)
+
+
+def _tame(value: Any) -> Any:
+    """The same value without what orjson refuses."""
+    if isinstance(value, Mapping):
+        return {_tame(key) if isinstance(key, str) else key: _tame(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tame(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and value.bit_length() > 63:
+        return orjson.Fragment(str(value))
+    return value
+
+
+def _cell(value: Any) -> Any:
+    """A value as text for CSV."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return _iso(value)
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, (list, tuple, Mapping)):
+        return to_json(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode()
+    return value
+
+
+def _iso(value: datetime) -> str:
+    aware = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    return aware.replace(tzinfo=None).isoformat() + "Z"
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dollars(cents: Decimal | None) -> str:
+    """Cents as an amount people read: at least two decimals, and as many as a small amount needs for four digits."""
+    if cents is None:
+        return _UNKNOWN
+    amount = Decimal(cents) / 100
+    decimals = 2
+    if amount and abs(amount) < 10:
+        decimals = min(10, max(2, 3 - amount.adjusted()))
+    return f"${amount:,.{decimals}f}"
+
+
+def printable(text: str) -> str:
+    """Text that is safe to show: control characters, which could steer a terminal, are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _shown(value: Any, limit: int = 120) -> str:
+    """A value as a cell of a table: one line, clipped."""
+    if value is None:
+        return _UNKNOWN
+    if isinstance(value, datetime):
+        return _iso(value).split(".")[0].replace("T", " ").removesuffix("Z")
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = printable(str(_cell(value)))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 100_000  # a pipe has no edge to wrap at
+    return console
+
+
+def _print_table(columns: Sequence[str], rows: list[Row], money: Mapping[str, str]) -> None:
+    console = _console()
+    if len(columns) > _WIDE:
+        for number, row in enumerate(rows, 1):
+            console.print(f"─ record {number}", style="dim")
+            console.print(
+                _fields([(name, value) for name, value in zip(columns, row, strict=True) if value is not None])
+            )
+    else:
+        console.print(_grid(columns, rows, money))
+    if not rows:
+        console.print("no rows", style="dim")
+
+
+def _grid(columns: Sequence[str], rows: list[Row], money: Mapping[str, str]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shows: list[Callable[[Any], str]] = []
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)
+        table.add_column(money.get(column, column), justify="right" if numeric else "left", overflow="fold")
+        shows.append(dollars if column in money else _shown)
+    for row in rows:
+        table.add_row(*(Text(show(value)) for show, value in zip(shows, row, strict=True)))
+    return table
+
+
+def _fields(pairs: Sequence[tuple[str, Any]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, Text(_shown(value, limit=2_000)))
+    return table

@@ -1,0 +1,27 @@
+"""`spectra query`: any SQL, read-only."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from spectra_otel.cli.options import db_option, format_option, open_store
+from spectra_otel.cli.output import print_rows
+
+
+@click.command()
+@click.argument("sql")
+@format_option
+@db_option
+def query(sql: str, format_: str, db: str | None) -> None:
+    """Run SQL on the store, read-only, with everything recorded so far. `-` reads the statement from stdin.
+
+    Tables: spectra_requests, spectra_costs, spectra_hourly_stats, spectra_daily_users, spectra_daily_tags,
+    spectra_daily_latency. Views: spectra_daily_stats, spectra_costs_by_model, spectra_costs_by_day, spectra_unpriced,
+    spectra_tags, spectra_metadata.
+    """
+    store = open_store(db)
+    store.merge_pending()
+    columns, rows = store.query(sys.stdin.read() if sql == "-" else sql)
+    print_rows(columns, rows, format_)
