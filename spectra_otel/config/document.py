@@ -1,0 +1,226 @@
+"""The configuration document: sections, components and pipelines, checked as the collector checks them.
+
+:func:`read_document` turns a resolved tree into a :class:`Document` and a list of everything that is wrong with it.
+Messages are the collector's, word for word, so that whoever knows them need not learn ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from spectra_otel.component import ComponentID, Factory, Kind, registry
+from spectra_otel.config.decode import decode, plain
+from spectra_otel.config.resolve import Expanded
+from spectra_otel.errors import ConfigError
+
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+SIGNALS = ("traces", "metrics", "logs")
+_SECTIONS = ("receivers", "processors", "exporters", "connectors", "extensions", "service")
+_SERVICE_KEYS = ("telemetry", "extensions", "pipelines")
+_PIPELINE_KEYS = ("receivers", "processors", "exporters")
+_REMOVED = {(Kind.EXPORTER, "logging"): "the logging exporter has been deprecated, use the debug exporter instead"}
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A configured component: its id, the factory of its type and its settings."""
+
+    id: ComponentID
+    factory: Factory[Any, Any]
+    config: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSpec:
+    """A pipeline as written: ``id.type`` is the signal; the lists name components in the order they run."""
+
+    id: ComponentID
+    receivers: tuple[ComponentID, ...] = ()
+    processors: tuple[ComponentID, ...] = ()
+    exporters: tuple[ComponentID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole configuration, ready for :func:`spectra_otel.pipeline.build`."""
+
+    receivers: Mapping[ComponentID, Component] = field(default_factory=dict)
+    processors: Mapping[ComponentID, Component] = field(default_factory=dict)
+    exporters: Mapping[ComponentID, Component] = field(default_factory=dict)
+    extensions: Mapping[ComponentID, Component] = field(default_factory=dict)
+    service_extensions: tuple[ComponentID, ...] = ()
+    pipelines: tuple[PipelineSpec, ...] = ()
+    telemetry: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_factory(kind: Kind, id_: ComponentID) -> Factory[Any, Any]:
+    """The factory of ``id_``'s type; a deprecated alias is accepted with a warning. Raises :class:`ConfigError`."""
+    known = registry(kind)
+    if id_.type in known:
+        return known[id_.type]
+    if (kind, id_.type) in _REMOVED:
+        raise ConfigError(_REMOVED[kind, id_.type])
+    for factory in known.values():
+        if factory.deprecated_alias == id_.type:
+            _logger.warning('%s: "%s" is deprecated, use "%s" instead', kind, id_.type, factory.type)
+            return factory
+    raise ConfigError(f'unknown type: "{id_.type}" for id: "{id_}" (valid values: [{" ".join(known)}])')
+
+
+def component(kind: Kind, id_: ComponentID, data: Any = None) -> Component:
+    """Configure one component: ``data`` decoded onto its factory's defaults. Raises :class:`ConfigError`."""
+    factory = find_factory(kind, id_)
+    try:
+        return Component(id_, factory, decode(data, factory.default_config()))
+    except ConfigError as error:
+        raise ConfigError(f'error reading configuration for "{id_}": {error}') from None
+
+
+def read_document(tree: Mapping[str, Any]) -> tuple[Document, list[str]]:
+    """Read a resolved tree; gives the document and one line for each thing that is wrong, in the order of the file's sections."""
+    if all(plain(value) is None for value in tree.values()):
+        return Document(), ["empty configuration file"]
+    reader = _Reader()
+    document = reader.read(tree)
+    return document, reader.problems
+
+
+class _Reader:
+    """Reads all sections and gathers problems, so that one run names all of them."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def read(self, tree: Mapping[str, Any]) -> Document:
+        self._check_keys("", tree, _SECTIONS)
+        sections = {kind: self._section(kind, tree.get(kind)) for kind in Kind}
+        self._connectors(tree.get("connectors"))
+        if not sections[Kind.RECEIVER] and plain(tree.get("receivers")) in (None, {}):
+            self.problems.append("no receiver configuration specified in config")
+        if not sections[Kind.EXPORTER] and plain(tree.get("exporters")) in (None, {}):
+            self.problems.append("no exporter configuration specified in config")
+        service = self._map("service", tree.get("service"), _SERVICE_KEYS)
+        extensions = self._ids("service::extensions", service.get("extensions"))
+        pipelines = tuple(self._pipelines(service.get("pipelines")))
+        # Only a document whose components are all known can be blamed for its references: else every typo counts twice.
+        if not self.problems:
+            self._validate_components(sections)
+            self._validate_pipelines(pipelines, sections)
+            for id_ in extensions:
+                self._check_reference("service::extensions", Kind.EXTENSION, id_, sections)
+        return Document(
+            receivers=sections[Kind.RECEIVER],
+            processors=sections[Kind.PROCESSOR],
+            exporters=sections[Kind.EXPORTER],
+            extensions=sections[Kind.EXTENSION],
+            service_extensions=extensions,
+            pipelines=pipelines,
+            telemetry=plain(service.get("telemetry")) or {},
+        )
+
+    def _section(self, kind: Kind, data: Any) -> dict[ComponentID, Component]:
+        found: dict[ComponentID, Component] = {}
+        for key, settings in self._map(kind, data).items():
+            id_ = self._try(ComponentID.parse, key)
+            if id_ is None:
+                continue
+            if id_ in found:
+                self.problems.append(f'duplicate name "{id_}" after trimming spaces')
+                continue
+            configured = self._try(component, kind, id_, settings)
+            if configured is not None:
+                found[id_] = configured
+        return found
+
+    def _connectors(self, data: Any) -> None:
+        for key in self._map("connectors", data):
+            id_ = self._try(ComponentID.parse, key)
+            if id_ is not None:
+                self.problems.append(f'unknown type: "{id_.type}" for id: "{id_}" (valid values: [])')
+
+    def _pipelines(self, data: Any) -> Iterable[PipelineSpec]:
+        for key, lists in self._map("service::pipelines", data).items():
+            id_ = self._try(ComponentID.parse, key)
+            if id_ is None:
+                continue
+            if id_.type not in SIGNALS:
+                valid = " ".join(SIGNALS)
+                self.problems.append(
+                    f'service::pipelines::{id_}: unknown signal "{id_.type}" (valid values: [{valid}])'
+                )
+                continue
+            path = f"service::pipelines::{id_}"
+            parts = self._map(path, lists, _PIPELINE_KEYS)
+            yield PipelineSpec(id_, *(self._ids(f"{path}::{name}", parts.get(name)) for name in _PIPELINE_KEYS))
+
+    def _validate_components(self, sections: Mapping[Kind, Mapping[ComponentID, Component]]) -> None:
+        for kind, components in sections.items():
+            for id_, item in components.items():
+                try:
+                    item.config.validate()
+                except ConfigError as error:
+                    self.problems.append(f"{kind}::{id_}: {error}")
+
+    def _validate_pipelines(
+        self, pipelines: tuple[PipelineSpec, ...], sections: Mapping[Kind, Mapping[ComponentID, Component]]
+    ) -> None:
+        if not pipelines:
+            self.problems.append("service must have at least one pipeline")
+        for spec in pipelines:
+            path = f"service::pipelines::{spec.id}"
+            if not spec.receivers:
+                self.problems.append(f"{path}: must have at least one receiver")
+            if not spec.exporters:
+                self.problems.append(f"{path}: must have at least one exporter")
+            for repeated in {id_: None for id_ in spec.processors if spec.processors.count(id_) > 1}:
+                self.problems.append(f'{path}: references processor "{repeated}" multiple times')
+            for kind, ids in zip(
+                (Kind.RECEIVER, Kind.PROCESSOR, Kind.EXPORTER),
+                (spec.receivers, spec.processors, spec.exporters),
+                strict=True,
+            ):
+                for id_ in dict.fromkeys(ids):
+                    self._check_reference(path, kind, id_, sections)
+
+    def _check_reference(
+        self, path: str, kind: Kind, id_: ComponentID, sections: Mapping[Kind, Mapping[ComponentID, Component]]
+    ) -> None:
+        if id_ not in sections[kind]:
+            self.problems.append(f'{path}: references {kind.removesuffix("s")} "{id_}" which is not configured')
+
+    def _map(self, path: str, data: Any, valid: tuple[str, ...] = ()) -> Mapping[str, Any]:
+        data = data.value if isinstance(data, Expanded) else data
+        if data is None:
+            return {}
+        if not isinstance(data, Mapping):
+            self.problems.append(f"'{path}' expected a map, got '{type(data).__name__}'")
+            return {}
+        if valid:
+            self._check_keys(path, data, valid)
+        return data
+
+    def _ids(self, path: str, data: Any) -> tuple[ComponentID, ...]:
+        data = plain(data)
+        if isinstance(data, str):
+            data = [part for part in data.split(",") if part.strip()]
+        if data is not None and not isinstance(data, list):
+            self.problems.append(f"'{path}' expected a list, got '{type(data).__name__}'")
+            return ()
+        parsed = (self._try(ComponentID.parse, str(text)) for text in data or ())
+        return tuple(id_ for id_ in parsed if id_ is not None)
+
+    def _check_keys(self, path: str, data: Mapping[str, Any], valid: tuple[str, ...]) -> None:
+        unknown = sorted(key for key in data if key not in valid)
+        if unknown:
+            self.problems.append(f"'{path}' has invalid keys: {', '.join(unknown)}")
+
+    def _try(self, attempt: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return attempt(*arguments)
+        except ConfigError as error:
+            self.problems.append(str(error))
+            return None
