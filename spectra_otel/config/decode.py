@@ -7,7 +7,7 @@ Paths in messages are those of the tree, joined with dots as the collector's dec
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -67,7 +67,7 @@ def decode(data: Any, default: T, path: str = "") -> T:
         return default
     if not isinstance(data, Mapping):
         raise ConfigError(f"'{path}' expected a map, got '{_type_name(data)}'")
-    hints = _hints(cast("type[Any]", type(default)))
+    hints = _hints(cast("Hashable", type(default)))
     unknown = sorted(key for key in data if key not in hints)
     if unknown:
         raise ConfigError(f"'{path}' has invalid keys: {', '.join(unknown)}")
@@ -79,7 +79,7 @@ def decode(data: Any, default: T, path: str = "") -> T:
 
 
 @cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {field.name: hints[field.name] for field in fields(cls)}
 
