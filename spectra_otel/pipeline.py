@@ -23,6 +23,24 @@ from spectra_otel.model.spans import TrackedSpan
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class GuardedProcessor:
+    """A processor of a pipeline that never raises.
+
+    Where the processor does, its spans go on as they came; none go on where it has a true attribute ``fails_closed`` (redaction).
+    """
+
+    id: ComponentID
+    processor: Processor
+
+    def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        try:
+            return self.processor.process(spans)
+        except Exception as error:
+            faults.report(f"processor {self.id}", error)
+            return () if getattr(self.processor, "fails_closed", False) else spans
+
+
 @dataclass(slots=True)
 class BuiltExporter:
     """An exporter of a pipeline, behind methods that never raise.
@@ -86,33 +104,20 @@ class Pipeline:
 
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
         """Run enrichers and processors: what the exporters get."""
-        return run(self.processors, run(self.enrichers, spans))
+        for processor in (*self.enrichers, *self.processors):
+            spans = processor.process(spans) if spans else spans
+        return spans
 
     def export(self, spans: Sequence[ReadableSpan]) -> dict[ComponentID, SpanExportResult]:
         """Give processed spans to each exporter; one that fails does not stop the others."""
         return {built.id: built.export(spans) for built in self.exporters}
 
-    def shutdown(self) -> None:
-        """Shut its exporters down."""
-        for built in self.exporters:
+
+def shutdown(pipelines: Iterable[Pipeline]) -> None:
+    """Shut every exporter down."""
+    for pipeline in pipelines:
+        for built in pipeline.exporters:
             built.shutdown()
-
-
-def run(processors: Iterable[Processor], spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
-    """Give ``spans`` to one processor after the other.
-
-    One that raises is left out, unless it has a true attribute ``fails_closed`` (redaction): then nothing goes on.
-    """
-    for processor in processors:
-        if not spans:
-            break
-        try:
-            spans = processor.process(spans)
-        except Exception as error:
-            faults.report(f"processor {type(processor).__name__}", error)
-            if getattr(processor, "fails_closed", False):
-                return ()
-    return spans
 
 
 def build(document: Document) -> list[Pipeline]:
@@ -145,7 +150,7 @@ def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[Compone
     for id_ in spec.processors:
         item = document.processors[id_]
         place = pipeline.enrichers if item.factory.enriches else pipeline.processors
-        place.append(_create(Kind.PROCESSOR, item))
+        place.append(GuardedProcessor(id_, _create(Kind.PROCESSOR, item)))
     return pipeline
 
 
