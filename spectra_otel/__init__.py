@@ -1,1 +1,44 @@
-"""Spectra OTel: what your AI calls cost, as native OpenTelemetry components."""
+"""Spectra OTel: what your AI calls cost, as native OpenTelemetry components.
+
+::
+
+    import spectra_otel as spectra
+
+    spectra.configure()
+
+Names are imported when they are used, so that ``import spectra_otel`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spectra_otel.errors import BudgetExceededError as BudgetExceededError
+    from spectra_otel.model.record import TrackedRequest as TrackedRequest
+    from spectra_otel.sdk.runtime import configure as configure
+    from spectra_otel.sdk.runtime import force_flush as force_flush
+    from spectra_otel.sdk.runtime import shutdown as shutdown
+
+_HOMES = {
+    "BudgetExceededError": "spectra_otel.errors",
+    "TrackedRequest": "spectra_otel.model.record",
+    "configure": "spectra_otel.sdk.runtime",
+    "force_flush": "spectra_otel.sdk.runtime",
+    "shutdown": "spectra_otel.sdk.runtime",
+}
+"""Public name → the module it lives in."""
+
+__all__ = ["BudgetExceededError", "TrackedRequest", "configure", "force_flush", "shutdown"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

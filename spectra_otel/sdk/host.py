@@ -17,8 +17,7 @@ What the other parts use
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -32,7 +31,8 @@ from spectra_otel import faults
 from spectra_otel.component import Processor
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan, handoff, record_of
-from spectra_otel.pipeline import BuiltExporter, Pipeline
+from spectra_otel.pipeline import BuiltExporter, GuardedProcessor, Pipeline
+from spectra_otel.pipeline import shutdown as shut_down
 from spectra_otel.sdk.queue import WorkQueue, forget_at_fork
 
 TRACER_NAME = "spectra_otel"
@@ -103,7 +103,7 @@ class Host:
         try:
             if span.context is not None:
                 handoff.leave(span.context, dict(values))
-            for tracked in self._enriched(span):
+            for tracked in _run(self._enrichers, (span,)):
                 if isinstance(tracked, TrackedSpan):
                     tracked.is_recorded_only = True
                     self._enqueue(tracked)
@@ -122,7 +122,7 @@ class Host:
         Called once per span. What else the pipeline made of it (an update to an earlier record) goes to our queue only.
         """
         try:
-            result = self._enriched(span)
+            result = _run(self._enrichers, (span,))
         except Exception as error:
             faults.report("enrich", error)
             return span
@@ -155,28 +155,24 @@ class Host:
             except Exception as error:
                 faults.report("flush", error)
         self._retry_held()
-        queues = [self._records, *self._lanes.values(), self._events]
+        queues: list[WorkQueue[Any]] = [self._records, *self._lanes.values(), self._events]
         # The first queue feeds the others; each has at least a moment, even when one before it used up the time.
-        flushed = [queue.flush(max(0.05, deadline - time.monotonic())) for queue in queues]
+        flushed = [queue.flush(_left(deadline) / 1000) for queue in queues]
+        flushed += [e.force_flush(_left(deadline)) for p in self.pipelines for e in p.exporters]
         return all(flushed) and not self._held
+
+    def finish(self, timeout: float = 10.0) -> bool:
+        """Flush at the end of the process; what ends after this is written before its call returns."""
+        self._is_sync = True
+        return self.force_flush(timeout)
 
     def shutdown(self, timeout: float = 30.0) -> bool:
         """Flush, then shut the exporters down."""
         done = self.force_flush(timeout)
-        for pipeline in self.pipelines:
-            pipeline.shutdown()
+        shut_down(self.pipelines)
         return done
 
     # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _enriched(self, span: ReadableSpan) -> Sequence[ReadableSpan]:
-        spans: Sequence[ReadableSpan] = (span,)
-        for processor in self._enrichers:
-            try:
-                spans = processor.process(spans)
-            except Exception as error:
-                faults.report(f"processor {type(processor).__name__}", error)
-        return spans
 
     def _enqueue(self, span: ReadableSpan) -> None:
         if record_of(span) is None and not self._takes_all:
@@ -190,7 +186,7 @@ class Host:
         stored: dict[int, TrackedRequest] = {}
         keeps_records = False
         for pipeline in self.pipelines:
-            kept = _processed(pipeline, spans)
+            kept = _run(pipeline.processors, spans)
             for built in pipeline.exporters:
                 if built.records:
                     keeps_records = True
@@ -206,8 +202,11 @@ class Host:
         """The records that are now on disk. What the exporter refused is held back and tried with the next batch."""
         with self._store_lock:
             spans = [*self._held.pop(id(built.exporter), ()), *spans]
-            if not spans or _export(built, spans):
+            if built.export(spans) is SpanExportResult.SUCCESS:
                 return _records(spans)
+            faults.report(
+                f"exporter {built.id}", "records could not be stored; they are kept in memory and tried again"
+            )
             keep = spans[-self._records.limit :]
             self._records.dropped += len(spans) - len(keep)
             self._held[id(built.exporter)] = keep
@@ -234,49 +233,37 @@ class Host:
 
 
 def _each_once(pipelines: Sequence[Pipeline]) -> list[Processor]:
-    """The enriching processors, the first of each type: a span is read and priced once, however many pipelines want it."""
-    return list({type(p): p for pipeline in reversed(pipelines) for p in reversed(pipeline.enrichers)}.values())[::-1]
+    """The enrichers; of a type that several pipelines have, the first one's: a span is read and priced once."""
+    chosen: list[Processor] = []
+    for pipeline in pipelines:
+        taken = {_type(processor) for processor in chosen}
+        chosen += [processor for processor in pipeline.enrichers if _type(processor) not in taken]
+    return chosen
 
 
-def _processed(pipeline: Pipeline, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
-    """A processor that fails is left out, unless it says that it fails closed: then nothing goes on."""
-    for processor in pipeline.processors:
-        try:
-            spans = processor.process(spans)
-        except Exception as error:
-            faults.report(f"processor {type(processor).__name__}", error)
-            if getattr(processor, "fails_closed", False):
-                return ()
+def _type(processor: Processor) -> object:
+    return processor.id.type if isinstance(processor, GuardedProcessor) else type(processor)
+
+
+def _run(processors: Iterable[Processor], spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+    for processor in processors:
+        spans = processor.process(spans) if spans else spans
     return spans
 
 
-def _export(built: BuiltExporter, spans: Sequence[ReadableSpan]) -> bool:
-    try:
-        with _uninstrumented():
-            result = built.exporter.export(spans)
-    except Exception as error:
-        faults.report(f"exporter {built.id}", error)
-        return False
-    if result is not SpanExportResult.SUCCESS:
-        faults.report(f"exporter {built.id}", "could not export a batch")
-        return False
-    return True
-
-
 def _sender(built: BuiltExporter) -> Callable[[Sequence[ReadableSpan]], None]:
+    """The sink of an exporter's own queue. It retries by itself as far as its settings say; what it then gives up is lost."""
+
     def send(spans: Sequence[ReadableSpan]) -> None:
-        _export(built, spans)
+        if built.export(spans) is not SpanExportResult.SUCCESS:
+            faults.report(f"exporter {built.id}", "a batch could not be exported")
 
     return send
 
 
-@contextmanager
-def _uninstrumented() -> Iterator[None]:
-    """Neither other people's instrumentation nor ours makes spans of what an exporter sends."""
-    from opentelemetry.instrumentation.utils import suppress_instrumentation
-
-    with suppress_instrumentation():
-        yield
+def _left(deadline: float) -> int:
+    """Milliseconds to ``deadline``, at least a moment."""
+    return max(50, int((deadline - time.monotonic()) * 1000))
 
 
 def _records(spans: Iterable[ReadableSpan]) -> list[TrackedRequest]:

@@ -1,0 +1,73 @@
+"""What one ``spectra run`` recorded: a file that every process of the run appends to, and the sum that ends the run.
+
+The launcher makes the file and names it in :data:`VARIABLE`, which child processes inherit. A line is
+``<id> <rev> <status> <cents or ->``; it is written after the record is on disk. A line ``hello`` says that a process attached.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from spectra_otel import faults
+from spectra_otel.model.record import TrackedRequest
+
+VARIABLE = "SPECTRA_RUN_LEDGER"
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """Sums of one run: ``calls``, ``cents`` of those with a price, ``unpriced`` calls, and how many ``processes`` attached."""
+
+    calls: int
+    cents: Decimal
+    unpriced: int
+    processes: int
+
+
+def hello() -> None:
+    """Say that this process attached."""
+    _append(["hello\n"])
+
+
+def add(records: Sequence[TrackedRequest]) -> None:
+    """Append records that are on disk now."""
+    _append(
+        f"{r['id']} {r.rev} {r['cost_status'] or '-'} {'-' if (c := r['total_cost_in_cents']) is None else c}\n"
+        for r in records
+    )
+
+
+def totals(path: Path) -> RunTotals:
+    """The sum over a ledger: each record once, at its highest revision."""
+    newest: dict[str, tuple[int, Decimal | None]] = {}
+    processes = 0
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            parts = line.split()
+            if len(parts) != 4:
+                processes += parts == ["hello"]
+                continue
+            id_, rev, cents = parts[0], int(parts[1]), None if parts[3] == "-" else Decimal(parts[3])
+            if id_ not in newest or newest[id_][0] <= rev:
+                newest[id_] = (rev, cents)
+    known = [cents for _, cents in newest.values() if cents is not None]
+    return RunTotals(len(newest), sum(known, Decimal(0)), len(newest) - len(known), processes)
+
+
+def _append(lines: Iterable[str]) -> None:
+    """One write in append mode: lines of several processes do not mix."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(descriptor, "".join(lines).encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        faults.report("run ledger", error)
