@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from spectra_otel.cli.output import print_rows, to_json
+from spectra_otel.errors import ConfigError
 
 config_option = click.option(
     "--config", "locations", multiple=True, metavar="FILE", help="A file or URI; repeat to merge, later ones win."
@@ -53,11 +54,18 @@ def print_config(locations: tuple[str, ...], sets: tuple[str, ...], format_: str
 
     Without --config: what SPECTRA_CONFIG names, else the one that is built in.
     """
+    from spectra_otel.config.document import read_document
     from spectra_otel.config.load import load
     from spectra_otel.config.resolve import resolve
     from spectra_otel.config.settings import read_settings
 
-    document = load(resolve(locations, sets) if locations else None, read_settings(), sets=() if locations else sets)
+    if locations:
+        document, problems = read_document(resolve(locations, sets))
+        if problems:
+            raise ConfigError(problems[0])
+        document = load(document, read_settings())
+    else:
+        document = load(None, read_settings(), sets=sets)
     tree: dict[str, Any] = {}
     for section in ("receivers", "processors", "exporters", "extensions"):
         components = getattr(document, section)

@@ -18,10 +18,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 from opentelemetry.sdk.trace import ReadableSpan
 
-from spectra_otel.errors import ImportFormatError
-
-Decode = Callable[[bytes, str], Sequence[ReadableSpan]]
-"""(bytes of a request, what to call it in a message) → its spans; raises :class:`ImportFormatError`."""
+from spectra_otel.otlp.json import read_document
 
 BATCH = 4_096
 _END_TIME = re.compile(rb'"endTimeUnixNano"\s*:\s*"?(\d{1,20})')
@@ -47,11 +44,10 @@ class SpanReader:
     """Reads files; iterating gives lists of spans in the order of their end.
 
     ``on_bytes`` hears how many bytes were dealt with (each file counts twice: it is read twice); ``faults`` gathers one message
-    per request that could not be read.
+    for each line, document or span that could not be read.
     """
 
     paths: Sequence[Path]
-    decode: Decode
     on_bytes: Callable[[int], None] = lambda _: None
     faults: list[str] = field(default_factory=list)
     requests: int = 0
@@ -98,16 +94,12 @@ class SpanReader:
                 self.on_bytes(len(line))
 
     def _read(self, request: Request, files: dict[Path, BinaryIO]) -> Sequence[ReadableSpan]:
-        """The spans of a request: the second pass. One that is not OTLP JSON is noted and gives none."""
+        """The spans of a request: the second pass. What is not OTLP JSON is noted and left out."""
         file = files.get(request.path) or files.setdefault(request.path, request.path.open("rb"))
         file.seek(request.offset)
         data = file.read(request.length)
         self.on_bytes(request.length)
-        try:
-            return self.decode(data.removeprefix(_BOM), request.label)
-        except ImportFormatError as error:
-            self.faults.append(str(error))
-            return ()
+        return read_document(data.removeprefix(_BOM), request.label, lambda error: self.faults.append(str(error)))
 
 
 def _ended(span: ReadableSpan) -> int:

@@ -187,7 +187,7 @@ def _grid(columns: Sequence[str], rows: list[Row], money: Mapping[str, str]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     shows: list[Callable[[Any], str]] = []
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)

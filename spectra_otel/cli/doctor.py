@@ -1,0 +1,160 @@
+"""`spectra doctor`: what is installed and attached, what waits in the spool, and what needs attention."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import TYPE_CHECKING
+
+import click
+
+from spectra_otel.cli.options import db_option, format_option, store_of
+from spectra_otel.cli.output import print_rows, printable
+from spectra_otel.errors import SpectraError
+
+if TYPE_CHECKING:
+    from spectra_otel.model.store import RecordStore, StoreHealth
+
+PACKAGES = ("spectra-otel", "opentelemetry-sdk", "opentelemetry-instrumentation", "duckdb")
+CLIENTS = ("openai", "anthropic", "google-genai", "httpx", "httpx2")
+_OLD_SEGMENT_SECONDS = 300
+_OLD_CATALOG = timedelta(days=90)
+_UNRESOLVED = """
+    SELECT provider, model, requests FROM (
+        SELECT provider, coalesce(snapshot, model) AS model, count(*) AS requests
+        FROM spectra_requests WHERE current_cost_status = 'unpriced' GROUP BY ALL)
+    ORDER BY requests DESC, model LIMIT 20
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``state``: ok, note (worth knowing), attention (somebody should act) or problem (does not work)."""
+
+    subject: str
+    state: str
+    detail: str
+
+
+@click.command()
+@format_option
+@db_option
+def doctor(format_: str, db: str | None) -> None:
+    """Say what is installed, what is pending and what needs attention. Exit status 1 if something does not work."""
+    findings = list(examine(db))
+    columns = ("subject", "state", "detail")
+    print_rows(columns, ([getattr(finding, name) for name in columns] for finding in findings), format_)
+    if any(finding.state == "problem" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def examine(db: str | None) -> Iterator[Finding]:
+    """All findings, in the order of the report."""
+    yield from _versions()
+    yield from _launch()
+    document = yield from _configuration()
+    yield from _catalog()
+    if document is not None:
+        store = store_of(document, db)
+        health = store.doctor()
+        yield from _store(health)
+        if health.problem is None and health.holder_pid is None:
+            yield from _unresolved(store)
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("python", "ok", platform.python_version())
+    for package in PACKAGES:
+        yield Finding(package, "ok", version(package))
+    found = [f"{name} {_version_or_none(name)}" for name in CLIENTS if _version_or_none(name)]
+    yield Finding("AI and HTTP clients", "ok" if found else "note", ", ".join(found) or f"none of {', '.join(CLIENTS)}")
+
+
+def _version_or_none(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _launch() -> Iterator[Finding]:
+    """Whether `spectra run` and `opentelemetry-instrument` will find us."""
+    for group in ("opentelemetry_distro", "opentelemetry_pre_instrument"):
+        points = {point.name: point for point in entry_points(group=group)}
+        others = sorted(set(points) - {"spectra"})
+        if "spectra" not in points:
+            yield Finding(group, "problem", "our entry point is not installed; reinstall spectra-otel")
+        elif others:
+            yield Finding(group, "ok", f"spectra, beside {', '.join(others)}")
+        else:
+            yield Finding(group, "ok", "spectra")
+
+
+def _configuration() -> Iterator[Finding]:
+    """The configuration in effect; gives it back if it can be used."""
+    from spectra_otel.config.load import load
+    from spectra_otel.config.settings import read_settings
+
+    try:
+        settings = read_settings()
+        document = load(settings=settings)
+    except SpectraError as error:
+        yield Finding("configuration", "problem", str(error))
+        return None
+    place = settings.config or "built in"
+    if not settings.enabled:
+        yield Finding("configuration", "attention", "SPECTRA_ENABLED=false: nothing is attached")
+    for spec in document.pipelines:
+        chain = " → ".join(map(str, (*spec.processors, f"[{', '.join(map(str, spec.exporters))}]")))
+        yield Finding("configuration", "ok", f"{place}: {spec.id}: {chain}")
+    return document
+
+
+def _catalog() -> Iterator[Finding]:
+    from spectra_otel import pricing
+
+    info = pricing.catalog_info()
+    detail = f"version {info.version}, {info.entries} prices, {info.age.days} days old"
+    yield Finding("price catalog", "note" if info.age > _OLD_CATALOG else "ok", detail)
+
+
+def _store(health: StoreHealth) -> Iterator[Finding]:
+    if health.problem:
+        state = "attention" if health.holder_pid else "problem"
+        yield Finding("database", state, health.problem)
+    elif health.database_bytes is None:
+        yield Finding("database", "note", f"{health.database}: nothing recorded yet")
+    else:
+        detail = f"{health.database}: {health.requests} requests, {_size(health.database_bytes)}"
+        yield Finding("database", "ok", f"{detail}, schema {health.schema_version}")
+    waiting = f"{health.pending_rows} records in {health.pending_segments} segments, {_size(health.pending_bytes)}"
+    if health.oldest_pending_seconds is None:
+        yield Finding("spool", "ok", f"{health.spool}: nothing pending")
+    else:
+        state = "attention" if health.oldest_pending_seconds > _OLD_SEGMENT_SECONDS else "ok"
+        yield Finding(
+            "spool", state, f"{health.spool}: {waiting}, the oldest {health.oldest_pending_seconds:.0f} s old"
+        )
+    if health.quarantined_files:
+        detail = f"{health.quarantined_files} files, {_size(health.quarantined_bytes)}, beneath {health.spool}"
+        yield Finding("quarantine", "attention", f"lines that could not be merged: {detail}")
+
+
+def _unresolved(store: RecordStore) -> Iterator[Finding]:
+    """Models without a price, with names that are near."""
+    from spectra_otel import pricing
+
+    if not store.path.exists():
+        return
+    _, rows = store.query(_UNRESOLVED)
+    for provider, model, requests in rows:
+        near = pricing.suggestions(provider or "", model or "")
+        hint = f"; near: {', '.join(near)}" if near else ""
+        yield Finding("no price", "attention", printable(f"{provider} {model}: {requests} requests{hint}"))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1_048_576:.1f} MiB" if count >= 104_858 else f"{count / 1024:.1f} KiB"

@@ -1,0 +1,102 @@
+"""`spectra import`: OTLP JSON files into the store, through the same processors as an app's spans, exactly once by id."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spectra_otel.cli.documents import SpanReader
+from spectra_otel.cli.options import db_option, effective_document, store_of
+from spectra_otel.component import Processor
+from spectra_otel.config.document import Document
+from spectra_otel.model.record import TrackedRequest
+from spectra_otel.model.spans import record_of
+
+LONG_IMPORT = 8_000_000
+"""Bytes from which a progress bar is worth its place."""
+_SHOWN_FAULTS = 20
+
+
+@dataclass(slots=True)
+class RecordStream:
+    """Spans in, records out; counts both."""
+
+    reader: SpanReader
+    processors: Sequence[Processor]
+    spans: int = 0
+    records: int = 0
+
+    def __iter__(self) -> Iterator[TrackedRequest]:
+        for batch in self.reader:
+            self.spans += len(batch)
+            finished: Sequence[ReadableSpan] = batch
+            for processor in self.processors:
+                finished = processor.process(finished)
+            for span in finished:
+                record = record_of(span)
+                if record is not None:
+                    self.records += record.rev == 0
+                    yield record
+
+
+@click.command("import")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE…", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@db_option
+def import_(files: tuple[Path, ...], db: str | None) -> None:
+    """Import OTLP JSON files: one request per line, as the collector's file exporter writes them, or whole documents.
+
+    Spans are taken in the order of their end, within and across the files; a span that is already in the store is
+    not counted again. Where a line cannot be read the rest is imported, the line is named and the exit status is 1.
+    """
+    document = effective_document()
+    store = store_of(document, db)
+    with _progress(files) as advance:
+        stream = RecordStream(SpanReader(files, advance), enrichers(document))
+        result = store.import_records(stream)
+    parts = [f"{stream.spans} spans", f"{stream.records} records", f"{result.new} new"]
+    if result.duplicates:
+        parts.append(f"{result.duplicates} already there")
+    if result.pending:
+        parts.append(f"{result.pending} waiting for another process to merge them")
+    click.echo(f"{', '.join(parts)} in {store.path}", err=True)
+    _report(stream.reader.faults)
+
+
+def enrichers(document: Document) -> list[Processor]:
+    """The processors that give spans their record and cost, of the first traces pipeline."""
+    spec = next(spec for spec in document.pipelines if spec.id.type == "traces")
+    chosen = (document.processors[id_] for id_ in spec.processors)
+    return [item.factory.create(item.id, item.config) for item in chosen if item.factory.enriches]
+
+
+def _report(faults: Sequence[str]) -> None:
+    for fault in faults[:_SHOWN_FAULTS]:
+        click.echo(f"Error: {fault}", err=True)
+    if len(faults) > _SHOWN_FAULTS:
+        click.echo(f"Error: and {len(faults) - _SHOWN_FAULTS} more", err=True)
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _progress(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while a long import runs in a terminal."""
+    total = 2 * sum(path.stat().st_size for path in files)  # each file is read twice
+    if total < 2 * LONG_IMPORT or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("importing", total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,108 @@
+"""`spectra run`: launch a program with everything on, pass its signals and exit status, end with one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from spectra_otel.model.home import database_path
+from spectra_otel.sdk import run_ledger
+
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as shells have it
+_FORWARDED = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
+    if hasattr(signal, name)
+]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(command: tuple[str, ...]) -> None:
+    """Run an app with everything on.
+
+    Every Python process of COMMAND records what its AI calls cost; nothing in the app changes. It is the same launch as
+    `opentelemetry-instrument` with the `spectra` distro. Ends with one line on stderr: calls, cost, and where the database is.
+
+    \b
+    spectra run -- python app.py
+    spectra run -- gunicorn app:app
+    """
+    executable = shutil.which(command[0])
+    if executable is None:
+        exists = Path(command[0]).exists()
+        click.echo(f"spectra run: {command[0]}: {'not executable' if exists else 'command not found'}", err=True)
+        sys.exit(_NOT_EXECUTABLE if exists else _NOT_FOUND)
+    with _ledger() as ledger:
+        status = _launch(executable, command, {**launch_environment(os.environ), run_ledger.VARIABLE: str(ledger)})
+        click.echo(_summary(ledger), err=True)
+    _end_like(status)
+
+
+def launch_environment(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """The environment under which a Python process starts Spectra by itself, as ``opentelemetry-instrument`` makes it."""
+    from opentelemetry.instrumentation import auto_instrumentation
+
+    hook = str(Path(auto_instrumentation.__file__).parent)
+    paths = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != hook]
+    here = os.getcwd()
+    if here not in paths:  # the launcher of OpenTelemetry does it for programs with an executable of their own, such as Django's
+        paths.insert(0, here)
+    return {
+        "OTEL_PYTHON_DISTRO": "spectra",
+        "OTEL_PYTHON_CONFIGURATOR": "spectra",
+        **environ,
+        "PYTHONPATH": os.pathsep.join([hook, *paths]),
+    }
+
+
+@contextmanager
+def _ledger() -> Iterator[Path]:
+    descriptor, name = tempfile.mkstemp(prefix="spectra-run-")
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
+
+
+def _launch(executable: str, command: tuple[str, ...], environ: dict[str, str]) -> int:
+    """Run the command and wait for it. Returns its exit status, or minus the signal that ended it.
+
+    Signals sent to us go on to it. Ctrl-C reaches it from the terminal, as one process group; we only wait for its end.
+    """
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if child is None:
+            early.append(number)
+        elif child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, _pass_interrupt(lambda: child))
+    try:
+        child = subprocess.Popen([executable, *command[1:]], env=environ, executable=executable)
+        for number in early:
+            forward(number, None)
+        return child.wait()
+    except OSError as error:
+        click.echo(f"spectra run: {command[0]}: {error.strerror}", err=True)
+        return _NOT_EXECUTABLE
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
