@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -20,11 +20,8 @@ from spectra_otel.model.home import database_path
 from spectra_otel.sdk import run_ledger
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as shells have it
-_FORWARDED = [
-    getattr(signal, name)
-    for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
-    if hasattr(signal, name)
-]
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, *_FROM_TERMINAL)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -50,14 +47,16 @@ def run(command: tuple[str, ...]) -> None:
     _end_like(status)
 
 
-def launch_environment(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment under which a Python process starts Spectra by itself, as ``opentelemetry-instrument`` makes it."""
     from opentelemetry.instrumentation import auto_instrumentation
 
     hook = str(Path(auto_instrumentation.__file__).parent)
     paths = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != hook]
     here = os.getcwd()
-    if here not in paths:  # the launcher of OpenTelemetry does it for programs with an executable of their own, such as Django's
+    if (
+        here not in paths
+    ):  # the launcher of OpenTelemetry does it for programs with an executable of their own, such as Django's
         paths.insert(0, here)
     return {
         "OTEL_PYTHON_DISTRO": "spectra",
@@ -81,12 +80,14 @@ def _ledger() -> Iterator[Path]:
 def _launch(executable: str, command: tuple[str, ...], environ: dict[str, str]) -> int:
     """Run the command and wait for it. Returns its exit status, or minus the signal that ended it.
 
-    Signals sent to us go on to it. Ctrl-C reaches it from the terminal, as one process group; we only wait for its end.
+    Signals sent to us go on to it. What a terminal sends (Ctrl-C) it gets from there, as a member of our process group.
     """
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
+        if number in _FROM_TERMINAL and _in_foreground():
+            return
         if child is None:
             early.append(number)
         elif child.returncode is None:
@@ -94,9 +95,8 @@ def _launch(executable: str, command: tuple[str, ...], environ: dict[str, str]) 
                 os.kill(child.pid, number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, _pass_interrupt(lambda: child))
     try:
-        child = subprocess.Popen([executable, *command[1:]], env=environ, executable=executable)
+        child = subprocess.Popen(command, executable=executable, env=environ)
         for number in early:
             forward(number, None)
         return child.wait()
@@ -106,3 +106,52 @@ def _launch(executable: str, command: tuple[str, ...], environ: dict[str, str]) 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    """We are the foreground process group of a terminal, whose signals reach the child too."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def _summary(ledger: Path) -> str:
+    """The line that ends a run."""
+    totals = run_ledger.totals(ledger)
+    if not totals.processes:
+        return (
+            "spectra: no process of this command loaded Spectra: is SPECTRA_ENABLED=false set, or is the program not Python, or "
+            "its environment one without spectra-otel?"
+        )
+    calls = f"{totals.calls} call{'' if totals.calls == 1 else 's'}"
+    return f"spectra: {calls}, {_dollars(totals.cents)}, {totals.unpriced} unpriced · {database_path()}"
+
+
+def _dollars(cents: Decimal) -> str:
+    """Cents as dollars: two digits from a dollar on, as many as there are (up to ten) below."""
+    dollars = cents / 100
+    if dollars >= 1 or not dollars:
+        return f"${dollars:,.2f}"
+    return f"${dollars:.10f}".rstrip("0")
+
+
+def _end_like(status: int) -> None:
+    """End as the child ended: by the same signal, else with the same status."""
+    if status >= 0:
+        sys.exit(status)
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump, the child's, is enough
+    if -status not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(-status, signal.SIG_DFL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.kill(os.getpid(), -status)
+    sys.exit(128 - status)  # the first process of a container does not die of its own signals
