@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -93,7 +93,7 @@ def _launch() -> Iterator[Finding]:
             yield Finding(group, "ok", "spectra")
 
 
-def _configuration() -> Iterator[Finding]:
+def _configuration() -> Generator[Finding, None, Document | None]:
     """The configuration in effect; gives it back if it can be used."""
     from spectra_otel.config.load import load
     from spectra_otel.config.settings import read_settings
