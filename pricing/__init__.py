@@ -1,1 +1,35 @@
-"""The price catalog and exact arithmetic; knows nothing of spans."""
+"""The price catalog and exact arithmetic; knows nothing of spans.
+
+::
+
+    from spectra_otel.pricing import calculate
+    calculate("openai", "gpt-4o", {"prompt_tokens": 1000, "completion_tokens": 500}).total_cost_in_cents   # Decimal('0.75…')
+"""
+
+from spectra_otel.pricing.calculate import Cost, Explanation, Pricer, Terms, calculate, estimate, pricer
+from spectra_otel.pricing.catalog import Catalog, Entry, Offer, load_catalog, shipped_catalog
+from spectra_otel.pricing.errors import PriceFileError
+from spectra_otel.pricing.match import Match, Matcher
+from spectra_otel.pricing.plan import USAGE_FIELDS
+from spectra_otel.pricing.pricefile import Overrides, load_overrides
+
+__all__ = [
+    "USAGE_FIELDS",
+    "Catalog",
+    "Cost",
+    "Entry",
+    "Explanation",
+    "Match",
+    "Matcher",
+    "Offer",
+    "Overrides",
+    "PriceFileError",
+    "Pricer",
+    "Terms",
+    "calculate",
+    "estimate",
+    "load_catalog",
+    "load_overrides",
+    "pricer",
+    "shipped_catalog",
+]

@@ -1,0 +1,57 @@
+"""What a source says of one model name, in one shape for all sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from spectra_otel.pricing.pricefile import WrittenOffer as DraftOffer
+from spectra_otel.pricing.units import MILLION, TOKEN_METERS
+
+Rates = dict[str, str]
+
+
+@dataclass
+class Draft:
+    """A model as one source has it. ``group`` names that belong together (a model and its snapshots)."""
+
+    provider: str
+    name: str
+    model_type: str
+    offers: list[DraftOffer] = field(default_factory=list)
+    group: str = ""
+    source: str = ""
+
+    def standard(self) -> DraftOffer | None:
+        """The newest offer of the standard tier that has no hours."""
+        return next((offer for offer in reversed(self.offers) if offer.tier == "standard" and not offer.hours), None)
+
+
+Drafts = dict[tuple[str, str], Draft]
+
+
+def plain(number: Decimal) -> str:
+    """A decimal without exponent or trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def rate_text(meter: str, usd: Decimal, per: int = 1) -> str:
+    """A rate as the catalog writes it, ``usd`` for ``per`` units; float artefacts are cut to 12 significant digits."""
+    if meter in TOKEN_METERS or meter == "character":
+        usd, per = usd * MILLION / per, MILLION
+    if usd:
+        usd = round(usd, min(11 - usd.adjusted(), 12))
+    suffix = "" if per == 1 or meter in TOKEN_METERS or meter == "character" else f"/{per}"
+    return plain(usd) + suffix
+
+
+def ladder(base: str, steps: Iterator[tuple[int, str]] | list[tuple[int, str]]) -> str:
+    """A rate with its steps, as the catalog writes it; steps that change nothing are left out."""
+    text = last = base
+    for start, rate in sorted(steps):
+        if rate != last:
+            text += f" above {start}: {rate}"
+            last = rate
+    return text

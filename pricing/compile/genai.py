@@ -1,0 +1,159 @@
+"""Reads genai-prices (MIT, Pydantic Services Inc.): dated, tiered and context-tiered prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+
+from spectra_otel.pricing.compile.draft import Draft, DraftOffer, Drafts, Rates, ladder, rate_text
+
+PROVIDERS = {"aws": "bedrock", "x-ai": "xai", "voyageai": "voyage"}
+SKIPPED = frozenset({"openai-decisions"})  # a second price list of OpenAI for one endpoint, under names of the first
+
+# Their price key → our meter and how many of our units their price is for.
+METERS = {
+    "input_mtok": ("input", 1_000_000),
+    "output_mtok": ("output", 1_000_000),
+    "cache_read_mtok": ("cache_read", 1_000_000),
+    "cache_write_mtok": ("cache_write", 1_000_000),
+    "cache_write_1h_mtok": ("cache_write_1h", 1_000_000),
+    "input_audio_mtok": ("audio_input", 1_000_000),
+    "output_audio_mtok": ("audio_output", 1_000_000),
+    "cache_audio_read_mtok": ("audio_cache_read", 1_000_000),
+    "input_image_mtok": ("image_input", 1_000_000),
+    "output_image_mtok": ("image_output", 1_000_000),
+    "cache_image_read_mtok": ("image_cache_read", 1_000_000),
+    "output_reasoning_mtok": ("reasoning", 1_000_000),
+    "web_searches_kcount": ("tool.web_search", 1000),
+    "storage_searches_kcount": ("tool.file_search", 1000),
+    "input_document_kpages": ("page", 1000),
+    "input_mchars": ("character", 1_000_000),
+    "requests_kcount": ("request", 1000),
+    "audio_hours": ("audio_second", 3600),
+}
+TIERS = {("processing", "batch"): "batch", ("speed", "fast"): "fast"}
+GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.", "regional.")
+
+
+def read() -> tuple[Drafts, dict[str, str]]:
+    """All drafts of the installed genai-prices, and the line about this source for the catalog's header."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    drafts: Drafts = {}
+    for provider in get_snapshot().providers:
+        if provider.id in SKIPPED:
+            continue
+        for model in provider.models:
+            target, route = _provider(provider.id, model.id)
+            offers = list(_offers(model))
+            for name in _names(provider, model):
+                full = f"{name}:{route}" if route else name
+                draft = Draft(target, full, _type(model, offers), offers, f"genai:{model.id}:{route}", "genai-prices")
+                drafts.setdefault((target, full.lower()), draft)
+    return drafts, {"name": "genai-prices", "version": version("genai-prices"), "licence": "MIT"}
+
+
+def _provider(provider: str, model: str) -> tuple[str, str]:
+    """Our provider, and the route for a router that sells the same model by several hosts."""
+    if provider.startswith("huggingface_"):
+        return "huggingface", provider.removeprefix("huggingface_")
+    if provider == "google" and model.startswith("claude"):
+        return "vertex", ""  # the Gemini API sells no Claude
+    return PROVIDERS.get(provider, provider), ""
+
+
+def _names(provider: Any, model: Any) -> list[str]:
+    """Names that mean exactly this model. A prefix rule gives its prefix as a name, never what may follow it."""
+    clauses = list(_clauses(model.match))
+    exact = [text for kind, text in clauses if kind == "equals"]
+    other = [text.strip("-@:./") for kind, text in clauses if kind != "equals"]
+    if provider.id == "aws":
+        # `regional.…` is their own name for "any one region"; the plain name is the one without a regional premium.
+        regional = model.id.startswith("regional.")
+        names = [t for t in [model.id, *exact, *other] if t.startswith(GEOGRAPHIES) == regional]
+        if regional:
+            names = [t for t in names if not t.startswith("regional.")]
+        return list(dict.fromkeys(_version_forms(names, model.id)))
+    names = [model.id, *exact, *(text for text in other if provider.find_model(text) is model)]
+    return [name for name in dict.fromkeys(names) if name and " " not in name and not name.endswith("-")]
+
+
+def _version_forms(names: list[str], model_id: str) -> Iterator[str]:
+    """Bedrock names with the version they have in the model id (`-v1:0`)."""
+    version_suffix = "-v" + model_id.rpartition("-v")[2] if model_id.endswith(":0") and "-v" in model_id else ""
+    for name in names:
+        yield name
+        if version_suffix and not name.endswith(version_suffix) and ":" not in name:
+            yield name.removesuffix("-v1") + version_suffix
+
+
+def _clauses(match: Any) -> Iterator[tuple[str, str]]:
+    for kind in ("equals", "starts_with", "ends_with", "contains"):
+        if hasattr(match, kind):
+            yield kind, getattr(match, kind)
+    for clause in [*getattr(match, "or_", ()), *getattr(match, "and_", ())]:
+        yield from _clauses(clause)
+
+
+def _offers(model: Any) -> Iterator[DraftOffer]:
+    prices = model.prices if isinstance(model.prices, list) else [model]
+    newest = ""
+    for price in prices:
+        start, hours = _when(getattr(price, "constraint", None))
+        newest = max(newest, start)
+        # Their hours have no start of their own: they hold from the newest dated price on, as the list reads.
+        yield DraftOffer(_rates(price.prices), since=newest if hours else start, hours=hours)
+    for variant in model.price_variants or ():
+        rates = _rates(variant.prices)
+        tier = _tier(variant.when)
+        if rates and tier:
+            yield DraftOffer(rates, tier=tier, since=_when(variant.constraint)[0])
+
+
+def _tier(when: dict[str, str]) -> str:
+    if len(when) != 1:
+        return ""
+    ((key, value),) = when.items()
+    return value if key == "service_tier" else TIERS.get((key, value), "")
+
+
+def _when(constraint: Any) -> tuple[str, str]:
+    if constraint is None:
+        return "", ""
+    if hasattr(constraint, "start_date"):
+        return constraint.start_date.isoformat(), ""
+    return "", f"{constraint.start_time:%H:%M}-{constraint.end_time:%H:%M}"
+
+
+def _rates(prices: Any) -> Rates:
+    rates: Rates = {}
+    for key, value in prices.__dict__.items():
+        if value is None or key not in METERS:
+            continue
+        meter, per = METERS[key]
+        if isinstance(value, Decimal):
+            rates[meter] = rate_text(meter, value, per)
+        else:
+            steps = [(tier.start, rate_text(meter, tier.price, per)) for tier in value.tiers]
+            rates[meter] = ladder(rate_text(meter, value.base, per), steps)
+    return rates
+
+
+def _type(model: Any, offers: list[DraftOffer]) -> str:
+    meters = {meter for offer in offers for meter in offer.rates}
+    name = model.id.lower()
+    if "page" in meters:
+        return "ocr"
+    if "character" in meters or "tts" in name:
+        return "tts"
+    if "audio_second" in meters or "transcribe" in name or "whisper" in name:
+        return "stt"
+    if "moderation" in name:
+        return "moderation"
+    if "rerank" in name:
+        return "rerank"
+    if "embed" in name or (meters == {"input"} and "voyage" in name):
+        return "embedding"
+    return "image" if "image_output" in meters else "text"

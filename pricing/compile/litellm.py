@@ -1,0 +1,182 @@
+"""Reads LiteLLM's price table (MIT, Berri AI): the JSON file alone, without importing litellm."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from spectra_otel.pricing.compile.draft import Draft, DraftOffer, Drafts, Rates, ladder, plain, rate_text
+
+PROVIDERS = {
+    "text-completion-openai": "openai", "gemini": "google", "azure_ai": "azure", "azure_text": "azure",
+    "bedrock_converse": "bedrock", "bedrock_mantle": "bedrock", "cohere_chat": "cohere", "fal_ai": "fal",
+    "fireworks_ai": "fireworks", "fireworks_ai-embedding-models": "fireworks", "together_ai": "together",
+    "vercel_ai_gateway": "vercel-gateway", "moonshot": "moonshotai", "meta_llama": "meta", "codestral": "mistral",
+    "text-completion-codestral": "mistral", "github_copilot": "github-copilot",
+}  # fmt: skip
+SKIPPED = frozenset({"ollama", "chatgpt", "clf_ai_gateway"})  # local or by subscription: no price for a call
+TYPES = {
+    "chat": "text", "completion": "text", "responses": "text", "realtime": "text", "embedding": "embedding",
+    "image_generation": "image", "image_edit": "image", "audio_transcription": "stt", "audio_speech": "tts",
+    "video_generation": "video", "rerank": "rerank", "ocr": "ocr", "moderation": "moderation",
+}  # fmt: skip
+TIERS = {"": "standard", "_batches": "batch", "_priority": "priority", "_flex": "flex", "_ultrafast": "ultrafast"}
+
+TOKENS = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "input_cost_per_audio_token": "audio_input",
+    "output_cost_per_audio_token": "audio_output",
+    "cache_read_input_audio_token_cost": "audio_cache_read",
+    "input_cost_per_image_token": "image_input",
+    "output_cost_per_image_token": "image_output",
+    "cache_read_input_image_token_cost": "image_cache_read",
+    "output_cost_per_reasoning_token": "reasoning",
+}
+_KEY = re.compile(
+    rf"(?P<base>{'|'.join(sorted(TOKENS, key=len, reverse=True))})(?:_above_(?P<above>\d+)k_tokens)?"
+    rf"(?P<tier>{'|'.join(t for t in TIERS if t)}|)\Z"
+)
+_IMAGE_NAME = re.compile(r"(?:(?P<quality>[a-z]+)/)?(?P<size>\d+-x-\d+)/(?:(?P<steps>\d+|max)-steps/)?(?P<model>.+)\Z")
+
+
+def read(path: Path) -> tuple[Drafts, dict[str, str]]:
+    """All drafts of the table at ``path``, and the line about this source for the catalog's header."""
+    table = json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
+    drafts: Drafts = {}
+    for key, row in table.items():
+        provider = _provider(row.get("litellm_provider") or "")
+        model_type = TYPES.get(row.get("mode") or "", "")
+        if not provider or not model_type or key == "sample_spec":
+            continue
+        name = _name(key, row["litellm_provider"])
+        if " " in name:
+            continue
+        if model_type == "image" and (variant := _IMAGE_NAME.match(name)):
+            _add_image_variant(drafts, provider, variant, row)
+            continue
+        offers = _offers(row)
+        if offers:
+            draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, model_type, source="litellm"))
+            draft.offers = draft.offers or offers
+    return drafts, {"name": "litellm", "version": _version(path), "licence": "MIT"}
+
+
+def _version(path: Path) -> str:
+    found = sorted(path.parent.parent.glob("litellm-*.dist-info"))
+    return found[0].name.removeprefix("litellm-").removesuffix(".dist-info") if found else "unknown"
+
+
+def _provider(name: str) -> str:
+    if name in SKIPPED:
+        return ""
+    if name.startswith("vertex_ai"):
+        return "vertex"
+    return PROVIDERS.get(name, name)
+
+
+def _name(key: str, provider: str) -> str:
+    for prefix in (provider, provider.partition("-")[0], PROVIDERS.get(provider, provider), "bedrock", "azure"):
+        key = key.removeprefix(f"{prefix}/")
+    return key.replace("/bedrock/", "/")
+
+
+def _offers(row: dict[str, Any]) -> list[DraftOffer]:
+    prices: dict[str, dict[str, dict[int, Decimal]]] = {}  # tier → meter → start → USD
+    for key, usd in row.items():
+        if isinstance(usd, Decimal) and (found := _KEY.match(key)):
+            meters = prices.setdefault(TIERS[found["tier"]], {})
+            start = int(found["above"] or 0) * 1000
+            meters.setdefault(TOKENS[found["base"]], {})[start] = usd
+    for band in row.get("tiered_pricing") or ():
+        if "range" in band:
+            for key, meter in TOKENS.items():
+                if key in band:
+                    prices.setdefault("standard", {}).setdefault(meter, {})[int(band["range"][0])] = band[key]
+    offers = [DraftOffer(rates, tier=tier) for tier, meters in prices.items() if (rates := _token_rates(meters))]
+    media = _media_rates(row)
+    standard = next((offer for offer in offers if offer.tier == "standard"), None)
+    if media and not standard:
+        offers.insert(0, standard := DraftOffer({}))
+    if standard:
+        standard.rates.update(media)
+    if "ocr_cost_per_page_batches" in row:
+        offers.append(
+            DraftOffer({"page": rate_text("page", row["ocr_cost_per_page_batches"] * 1000, 1000)}, tier="batch")
+        )
+    return offers
+
+
+def _token_rates(meters: dict[str, dict[int, Decimal]]) -> Rates:
+    """Rates of one tier. All zero means that the table does not know (it has no free models of its own)."""
+    rates: Rates = {}
+    if not any(usd for steps in meters.values() for usd in steps.values()):
+        return rates
+    for meter, steps in meters.items():
+        if 0 not in steps or (not steps[0] and meter not in ("input", "output")):
+            continue  # a zero for a cache or a modality stands for "not sold apart" there
+        texts = {start: rate_text(meter, usd) for start, usd in steps.items()}
+        rates[meter] = ladder(texts[0], [(start, text) for start, text in texts.items() if start])
+    if rates.get("reasoning") == rates.get("output"):
+        rates.pop("reasoning", None)
+    return rates
+
+
+def _media_rates(row: dict[str, Any]) -> Rates:
+    rates: Rates = {}
+    mode = row["mode"]
+
+    def add(meter: str, key: str, per: int = 1) -> None:
+        usd = row.get(key)
+        if isinstance(usd, Decimal) and usd and meter not in rates:
+            rates[meter] = rate_text(meter.partition(" ")[0], usd * per, per)
+
+    if mode in ("image_generation", "image_edit"):
+        add("image", "output_cost_per_image")
+        add("image", "input_cost_per_image")
+        for size in ("0.5K", "1K", "2K", "4K"):
+            add(f"image {size.lower()}", f"output_cost_per_image_{size}")
+    elif mode == "video_generation":
+        add("video_second", "output_cost_per_second")
+        add("video_second", "output_cost_per_video_per_second")
+        for resolution in ("480p", "720p", "768p", "1080p", "2k", "4k"):
+            add(f"video_second {resolution}", f"output_cost_per_second_{resolution}")
+    elif mode in ("audio_transcription", "audio_speech"):
+        metadata = row.get("metadata") or {}
+        for key, per in (("original_pricing_per_hour", 3600), ("original_pricing_per_minute", 60)):
+            if (
+                isinstance(usd := metadata.get(key), Decimal) and usd
+            ):  # the published price; theirs is it divided and cut
+                rates["audio_second"] = f"{plain(usd)}/{per}"
+        add("audio_second", "input_cost_per_second", 3600)
+        add("audio_second", "output_cost_per_second", 3600)
+        add("character", "input_cost_per_character")
+    elif mode == "rerank":
+        add("search", "input_cost_per_query", 1000)
+    elif mode == "ocr":
+        add("page", "ocr_cost_per_page", 1000)
+    return rates
+
+
+def _add_image_variant(drafts: Drafts, provider: str, variant: re.Match[str], row: dict[str, Any]) -> None:
+    """A row for one size and quality of an image model becomes a rate of that model."""
+    usd = row.get("output_cost_per_image") or row.get("input_cost_per_image")
+    width, height = (int(side) for side in variant["size"].split("-x-"))
+    if not usd and row.get("input_cost_per_pixel"):
+        usd = row["input_cost_per_pixel"] * width * height
+        usd = round(usd, 3 - usd.adjusted())  # prices by the pixel are a published price divided and cut
+    if not usd:
+        return
+    name = variant["model"]
+    draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, "image", source="litellm"))
+    if not any(offer.tier == "standard" for offer in draft.offers):
+        draft.offers.insert(0, DraftOffer({}))
+    standard = next(offer for offer in draft.offers if offer.tier == "standard")
+    quality = {"hd": "hd", None: "standard"}.get(variant["quality"], variant["quality"])
+    standard.rates[f"image {width}x{height} {quality}"] = rate_text("image", Decimal(usd))

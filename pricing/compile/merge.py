@@ -1,0 +1,192 @@
+"""Two catalogs and our hand-kept prices become entries.
+
+Hand-kept prices win, meter by meter; then the first catalog, which is dated and checked against the pages (genai-prices), then
+the second (LiteLLM), which fills what the first does not have. For Bedrock the order is reversed: the first prices a plain model
+id as if it were called through a region with a premium. Where the two differ by more than 1 % on a current price that we did
+not decide, the price is marked as disputed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from spectra_otel.pricing.compile.draft import Draft, DraftOffer, Drafts, Rates
+from spectra_otel.pricing.pricefile import PriceFile
+from spectra_otel.pricing.units import parse_rate
+
+SECOND_FIRST = frozenset({"bedrock"})
+COMPARED = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output")
+GENERIC = ("character", "page", "search", "image", "audio_second", "video_second")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Where the two catalogs differ by more than 1 %: the price taken, and the other."""
+
+    provider: str
+    model: str
+    meter: str
+    taken: str
+    other: str
+
+
+def merge(
+    first: Drafts, second: Drafts, hand: Iterable[PriceFile]
+) -> tuple[dict[tuple[str, str], Json], list[Disagreement]]:
+    """Lines of the catalog by (provider, names joined by a space), and all disagreements."""
+    by_name: dict[tuple[str, str], tuple[Draft, Json]] = {}
+    disagreements: list[Disagreement] = []
+    for key in sorted(first.keys() | second.keys()):
+        drafts = [draft for draft in (first.get(key), second.get(key)) if draft is not None]
+        if key[0] in SECOND_FIRST:
+            drafts.reverse()
+        value, differ = _merge_one(drafts)
+        disagreements += differ
+        by_name[key] = drafts[0], value
+    for file in hand:
+        _apply(by_name, file)
+    return _group(by_name), disagreements
+
+
+def _merge_one(drafts: list[Draft]) -> tuple[Json, list[Disagreement]]:
+    main, *rest = drafts
+    value: Json = {"type": next((d.model_type for d in drafts if d.model_type != "text"), "text"), "offers": []}
+    offers = [(_json(offer, main.source), offer) for offer in main.offers]
+    differ: list[Disagreement] = []
+    for other in rest:
+        newest = main.standard()
+        newest_json = next((raw for raw, offer in offers if offer is newest), None)
+        differ = _fill(main, newest, newest_json, other)
+        offers += _other_tiers(main, other, offers)
+    value["offers"] = [raw for raw, _ in offers if raw["rates"]]
+    return value, differ
+
+
+def _fill(main: Draft, newest: DraftOffer | None, raw: Json | None, other: Draft) -> list[Disagreement]:
+    """Give the newest standard offer the meters that only the other source has; note where they differ."""
+    theirs = other.standard()
+    differ: list[Disagreement] = []
+    if newest is None or raw is None or theirs is None:
+        return differ
+    for meter, rate in theirs.rates.items():
+        ours = newest.rates.get(meter)
+        if ours is None:
+            if not (meter in ("input", "output") and "page" in newest.rates):
+                raw["rates"][meter] = rate
+                raw.setdefault("origins", {})[meter] = other.source
+        elif meter in COMPARED and _differ(meter, ours, rate):
+            raw.setdefault("disputed", {})[meter] = f"{other.source} {rate}"
+            differ.append(Disagreement(main.provider, main.name, meter, ours, rate))
+    return differ
+
+
+def _differ(meter: str, one: str, two: str) -> bool:
+    a, b = parse_rate(meter, one), parse_rate(meter, two)
+    left, right = a.pico * b.per, b.pico * a.per
+    return abs(left - right) * 100 > max(left, right)
+
+
+def _other_tiers(main: Draft, other: Draft, offers: list[tuple[Json, DraftOffer]]) -> list[tuple[Json, DraftOffer]]:
+    """Tiers of the other source: before the first dated one of the main source, and the meters it does not list.
+
+    The other source has current prices only, so its tiers hold from the last change of the standard price on.
+    """
+    since = max((offer.since for offer in main.offers if offer.tier == "standard"), default="")
+    extra: list[tuple[Json, DraftOffer]] = []
+    for offer in other.offers:
+        if offer.tier == "standard":
+            continue
+        mine = [(raw, o) for raw, o in offers if o.tier == offer.tier]
+        for raw, own in mine:
+            for meter in offer.rates.keys() - own.rates.keys():
+                raw["rates"][meter] = offer.rates[meter]
+                raw.setdefault("origins", {})[meter] = other.source
+        if not mine or all(own.since > since for _, own in mine):
+            dated = DraftOffer(offer.rates, tier=offer.tier, since=since)
+            extra.append((_json(dated, other.source), dated))
+    offers[:0] = extra  # before the dated ones: of those in force the last counts
+    return []
+
+
+def _json(offer: DraftOffer, source: str) -> Json:
+    raw: Json = {"rates": dict(offer.rates), "from": source}
+    if offer.tier != "standard":
+        raw["tier"] = offer.tier
+    for key in ("since", "hours", "days"):
+        if getattr(offer, key):
+            raw[key] = getattr(offer, key)
+    return raw
+
+
+def _apply(by_name: dict[tuple[str, str], tuple[Draft, Json]], file: PriceFile) -> None:
+    """Lay the prices of one hand-kept file over the catalogs."""
+    for price in file.prices:
+        for name in (price.model, *price.names):
+            key = (price.provider, name.lower())
+            draft = Draft(price.provider, name, price.model_type, group=f"hand:{price.model}")
+            known = by_name.get(key)
+            value: Json = {"type": price.model_type, "offers": []}
+            if known is not None and not price.replaces:
+                draft, value = known[0], known[1] | {"type": price.model_type or known[1]["type"]}
+            value["offers"] = _laid_over(value["offers"], price.offers, price.source)
+            value["type"] = value["type"] or "text"
+            by_name[key] = draft, value
+    for provider, alias, target in file.aliases:
+        known = by_name.get((provider, target.lower()))
+        if known is None:
+            raise ValueError(f"{file.name}: alias {alias} is for {provider}/{target}, which has no price")
+        by_name[provider, alias.lower()] = Draft(provider, alias, "", group=known[0].group or target.lower()), known[1]
+
+
+def _laid_over(offers: list[Json], ours: Iterable[DraftOffer], source: str) -> list[Json]:
+    """``offers`` with ours: same tier and start are joined, others are put in their place by date."""
+    result = [json.loads(json.dumps(offer)) for offer in offers]
+    for offer in ours:
+        same = [
+            o for o in result
+            if (o.get("tier", "standard"), o.get("since", ""), o.get("hours", "")) == (offer.tier, offer.since, offer.hours)
+        ]  # fmt: skip
+        target = same[-1] if same else _json(DraftOffer({}, offer.tier, offer.since, offer.hours, offer.days), source)
+        if not same:
+            before = _inherited(result, offer)
+            target["rates"] = before
+            at = sum((o.get("since", ""), bool(o.get("hours"))) <= (offer.since, bool(offer.hours)) for o in result)
+            result.insert(at, target)
+        for meter, rate in offer.rates.items():
+            base = meter.partition(" ")[0]
+            if base == meter and base in GENERIC:  # one price for all variants ends the variants of other sources
+                for old in [m for m in target["rates"] if m.partition(" ")[0] == base]:
+                    del target["rates"][old]
+            target["rates"][meter] = rate
+            target.get("disputed", {}).pop(meter, None)
+            if target.get("from") != source:
+                target.setdefault("origins", {})[meter] = source
+        if not target.get("disputed", True):
+            del target["disputed"]
+    return result
+
+
+def _inherited(offers: list[Json], offer: DraftOffer) -> Rates:
+    """What a new dated offer takes over from the one it follows: prices of things it does not list itself."""
+    earlier = [o for o in offers if o.get("tier", "standard") == offer.tier and o.get("since", "") < offer.since]
+    kept: Rates = dict(earlier[-1]["rates"]) if earlier else {}
+    return {meter: rate for meter, rate in kept.items() if meter.startswith("tool.")}
+
+
+def _group(by_name: dict[tuple[str, str], tuple[Draft, Json]]) -> dict[tuple[str, str], Json]:
+    """Names of one model with the same offers share a line; the shortest name stands first."""
+    groups: dict[tuple[str, str, str], list[tuple[Draft, Json]]] = {}
+    for (provider, name), (draft, value) in by_name.items():
+        if value["offers"]:
+            text = json.dumps(value, sort_keys=True)
+            groups.setdefault((provider, draft.group or name, text), []).append((draft, value))
+    lines: dict[tuple[str, str], Json] = {}
+    for (provider, _, _), members in groups.items():
+        names = sorted({draft.name for draft, _ in members}, key=lambda name: (len(name), name))
+        lines[provider, " ".join(names)] = members[0][1]
+    return lines

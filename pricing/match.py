@@ -1,0 +1,149 @@
+"""Which entry a model name means. Exact or by a named rule; never by likeness, so `gpt-4ox` means nothing.
+
+The rules, in order: the name itself; the user's alias; the name without the path or prefix it was called through; a dated
+snapshot of a known model; a rule of the provider. A rule only ever takes away what is known not to change the price.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from spectra_otel.pricing.catalog import Catalog, Entry, Offer
+from spectra_otel.pricing.pricefile import Overrides
+
+LONGEST = 256
+"""Names longer than this are not looked up; no provider has such."""
+
+_DATE = re.compile(r"[-@](20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))\Z")
+_REVISION = re.compile(r"-00\d\Z")
+_BEDROCK_VERSION = re.compile(r"(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
+_BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.")
+_FINE_TUNED = re.compile(r"(ft:[^:]+):")
+
+Rule = tuple[str, str]  # what the rule does, in words; the name it gives
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An entry, and how the name led to it."""
+
+    entry: Entry
+    rule: str
+
+
+class Matcher:
+    """Finds entries in a catalog under the user's own prices and aliases."""
+
+    def __init__(self, catalog: Catalog, overrides: Overrides) -> None:
+        self.catalog = catalog
+        self.overrides = overrides
+
+    def match(self, provider: str, model: str) -> Match | None:
+        """The entry that ``model`` of ``provider`` means, or ``None``."""
+        name = model.strip().lower()
+        if not name or len(name) > LONGEST or any(c.isspace() for c in name):
+            return None
+        if (alias := self.overrides.aliases.get((provider, name))) is not None:
+            target_provider, _, target = alias.rpartition("::")
+            found = self.match(target_provider or provider, target)
+            return found and Match(found.entry, f"your alias for {alias}; {found.rule}")
+        for rule, candidate in _candidates(provider, name):
+            if (entry := self.find(provider, candidate)) is not None:
+                return Match(entry, rule)
+        return _by_policy(provider, name, self.find)
+
+    def find(self, provider: str, name: str) -> Entry | None:
+        """The entry of exactly this name: the user's, else the catalog's."""
+        return self.overrides.entries.get((provider, name)) or self.catalog.find(provider, name)
+
+    def suggest(self, provider: str, model: str, count: int = 3) -> list[str]:
+        """Known names that look like ``model``, best first; of other providers if this one is unknown or has none."""
+        name = model.strip().lower()[:LONGEST]
+        own = [*self.catalog.names(provider), *(n for p, n in self.overrides.entries if p == provider)]
+        if own:
+            return difflib.get_close_matches(name, own, n=count, cutoff=0.6)
+        return difflib.get_close_matches(provider, self.catalog.providers, n=count, cutoff=0.6)
+
+
+def _candidates(provider: str, name: str) -> Iterator[Rule]:
+    yield "exact name", name
+    for rule, shorter in _unwrapped(provider, name):
+        yield rule, shorter
+        name = shorter
+    for rule, base in _PROVIDER_RULES.get(provider, _no_rules)(name):
+        yield rule, base
+        yield from _undated(base, rule + "; ")
+    yield from _undated(name)
+
+
+def _unwrapped(provider: str, name: str) -> Iterator[Rule]:
+    """The name without what it was called through, one step at a time."""
+    for prefix in (f"{provider}/", "models/", "publishers/google/models/", "publishers/anthropic/models/"):
+        if name.startswith(prefix):
+            name = name.removeprefix(prefix)
+            yield f"without {prefix}", name
+    if provider in ("vertex", "google") and name.startswith("projects/"):
+        yield "last part of the resource name", name.rpartition("/")[2]
+    if provider == "bedrock" and name.startswith("arn:"):
+        yield "model of the ARN", name.rpartition("/")[2]
+    if provider == "fireworks" and "/" not in name:
+        yield "with accounts/fireworks/models/", f"accounts/fireworks/models/{name}"
+
+
+def _undated(name: str, before: str = "") -> Iterator[Rule]:
+    if found := _DATE.search(name):
+        yield f"{before}snapshot {found[1]} of the model", name[: found.start()]
+
+
+def _openai_rules(name: str) -> Iterator[Rule]:
+    if found := _FINE_TUNED.match(name):
+        yield "fine-tuned model, tuned rates", found[1]
+
+
+def _google_rules(name: str) -> Iterator[Rule]:
+    if _REVISION.search(name):
+        yield "stable revision of the model", name[:-4]
+
+
+def _bedrock_rules(name: str) -> Iterator[Rule]:
+    """A model id has a version (`-v1:0`) and may have a geography (`us.`), which has the price of other geographies."""
+    bare = _BEDROCK_VERSION.sub("", name, count=1)
+    forms = [name, bare, f"{bare}-v1:0", f"{bare}-v1"]
+    geography = next((g for g in (*_BEDROCK_REGIONS, "global.") if name.startswith(g)), "")
+    for form in forms[1:]:
+        yield "model id with another form of its version", form
+    for form in forms:
+        rest = form.removeprefix(geography)
+        if geography in _BEDROCK_REGIONS:
+            for other in _BEDROCK_REGIONS:
+                yield f"price of the geography {other}", other + rest
+        if geography:
+            yield f"without the geography {geography}", rest
+
+
+def _no_rules(name: str) -> Iterator[Rule]:
+    return iter(())
+
+
+_PROVIDER_RULES: dict[str, Callable[[str], Iterator[Rule]]] = {
+    "openai": _openai_rules,
+    "google": _google_rules,
+    "vertex": _google_rules,
+    "bedrock": _bedrock_rules,
+}
+
+
+def _by_policy(provider: str, name: str, find: Callable[[str, str], Entry | None]) -> Match | None:
+    """Providers that say once for many models what they cost."""
+    if provider == "ollama" and not name.endswith(("-cloud", ":cloud")):
+        return Match(_free(provider, name), "runs on the user's own machine: no charge")
+    if provider == "openrouter" and name.endswith(":free") and find(provider, name.removesuffix(":free")):
+        return Match(_free(provider, name), "variant :free of a known model: no charge")
+    return None
+
+
+def _free(provider: str, name: str) -> Entry:
+    return Entry(provider, name, "text", (Offer("standard", {"input": "0", "output": "0"}, source="policy"),))

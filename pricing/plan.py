@@ -1,0 +1,283 @@
+"""From usage to money: what is charged, at which rate, exactly.
+
+A :class:`Plan` is the price table of one model, tier and moment, ready to use. :meth:`Plan.charges` is the definition of what a
+response costs, written to be read; the quick way through :mod:`spectra_otel.pricing.calculate` gives the same and a test says so.
+
+Which part of the usage has which rate:
+
+- cached and cache-written tokens, audio and image tokens are parts of the prompt; what is left is plain input. A part without
+  a rate of its own costs what plain input costs, as providers bill that list one input price. A one-hour cache write where only
+  the five-minute price is known is a floor.
+- reasoning tokens are output unless priced apart. Audio or image output without a rate of its own is a floor.
+- Where the answer came in tokens, tokens are billed; else the one media meter that the model is sold by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from spectra_otel.pricing.units import Rate, part_of
+
+LARGEST = 10**12
+"""Quantities above this are not usage but an error."""
+
+MEGAPIXEL = 1 << 20
+_SIZE = re.compile(r"(\d+)\s*[x×*]\s*(\d+)\Z")
+
+TOKEN_FIELDS = (
+    "prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
+    "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens", "image_completion_tokens",
+)  # fmt: skip
+MEDIA_FIELDS = (
+    "image_count", "video_count", "duration_seconds", "compute_seconds", "input_characters", "search_units", "pages",
+)  # fmt: skip
+TEXT_FIELDS = ("image_size", "image_quality", "video_resolution", "hardware")
+USAGE_FIELDS = (*TOKEN_FIELDS, "total_tokens", *MEDIA_FIELDS, *TEXT_FIELDS, "tool_call_counts")
+"""Every usage field that a price can depend on, and `total_tokens`, which none does."""
+
+QUICK_FIELDS = TOKEN_FIELDS[:6]
+OTHER_FIELDS = (*TOKEN_FIELDS[6:], *MEDIA_FIELDS, "tool_call_counts")
+"""Fields that take a call off the quick way."""
+
+MEDIA_METERS: dict[str, tuple[str, ...]] = {
+    "image": ("image", "megapixel"),
+    "video": ("video_second", "video"),
+    "tts": ("character", "audio_second"),
+    "stt": ("audio_second",),
+    "rerank": ("search",),
+    "ocr": ("page",),
+}
+_ANY_MEDIA = (
+    "image",
+    "megapixel",
+    "video_second",
+    "video",
+    "character",
+    "audio_second",
+    "search",
+    "page",
+    "compute_second",
+)
+_ANSWERS_IN_MEDIA = frozenset({"image", "video", "tts"})
+
+
+class UsageError(ValueError):
+    """The usage is not possible: negative, absurd, not a number, or parts larger than the whole."""
+
+
+class Charge(NamedTuple):
+    """One line of the bill: ``units`` is the exact amount in 1e-8 cents."""
+
+    meter: str
+    quantity: Fraction
+    rate: Rate
+
+    @property
+    def part(self) -> str:
+        return part_of(self.meter)
+
+    @property
+    def units(self) -> Fraction:
+        return self.rate.units(self.quantity)
+
+
+class Bill(NamedTuple):
+    """All charges; meters that were used and have no price; whether a split had to be assumed."""
+
+    charges: list[Charge]
+    missing: list[str]
+    assumed: bool
+
+
+class Plan:
+    """The rates of one model, tier and moment."""
+
+    def __init__(self, model_type: str, rates: Mapping[str, Rate]) -> None:
+        self.model_type = model_type
+        self.rates = rates
+        self.is_free = bool(rates) and not any(rate.pico for rate in rates.values())
+
+    def charges(self, usage: Mapping[str, Any]) -> Bill:
+        """What a response with this usage is charged. Raises :class:`UsageError` for impossible usage."""
+        tokens = {name: amount for name in TOKEN_FIELDS if (amount := quantity(name, usage.get(name))) is not None}
+        bill = Bill([], [], False)
+        assumed = self._tokens(tokens, bill) if self._sold_by_token else False
+        if not tokens.get("completion_tokens") or not self._sold_by_token:
+            self._media(usage, bill)
+        self._tools(usage, bill)
+        if "request" in self.rates and bill.charges:
+            bill.charges.append(Charge("request", Fraction(1), self.rates["request"]))
+        return bill._replace(assumed=assumed)
+
+    @property
+    def _sold_by_token(self) -> bool:
+        return "input" in self.rates or "output" in self.rates
+
+    def _tokens(self, tokens: Mapping[str, Fraction], bill: Bill) -> bool:
+        """Charge all tokens; true if how cached tokens spread over modalities had to be assumed."""
+        get = tokens.get
+        zero = Fraction(0)
+        prompt, completion = get("prompt_tokens"), get("completion_tokens")
+        length = int(prompt or 0)
+        assumed = False
+
+        def charge(meter: str, amount: Fraction, *rates: str) -> None:
+            """Charge at the first of ``rates`` there is; the last of them before a `?` is only a floor."""
+            for name in rates:
+                if (rate := self.rates.get(name.removesuffix("?"))) is not None:
+                    if amount:
+                        bill.charges.append(Charge(meter, amount, rate.at(length)))
+                        if name.endswith("?"):
+                            bill.missing.append(meter)
+                    return
+            if amount:
+                bill.missing.append(meter)
+
+        cached, written, written_1h = (
+            get(f, zero) for f in ("cached_tokens", "cache_write_tokens", "cache_write_1h_tokens")
+        )
+        audio, image = get("audio_prompt_tokens", zero), get("image_prompt_tokens", zero)
+        if cached + written > (prompt or 0) or written_1h > written or audio + image > (prompt or 0):
+            raise UsageError("parts of prompt_tokens are larger than it")
+        if prompt is not None:
+            text = prompt - audio - image
+            text_written = min(written, text)
+            text_cached = min(cached, text - text_written)
+            rest = cached - text_cached
+            audio_cached = min(rest, audio)
+            image_cached = min(rest - audio_cached, image)
+            plain = prompt - written - text_cached - audio_cached - image_cached
+            audio_plain = min(audio - audio_cached, plain)
+            image_plain = min(image - image_cached, plain - audio_plain)
+            assumed = bool(cached and (audio or image)) and any(
+                m in self.rates for m in ("audio_input", "image_input", "audio_cache_read", "image_cache_read")
+            )
+            bill.charges.extend(
+                [Charge("input", zero, self.rates["input"])] if "input" in self.rates and not prompt else []
+            )
+            charge("input", plain - audio_plain - image_plain, "input")
+            charge("cache_read", text_cached, "cache_read", "input")
+            charge("cache_write", written - written_1h, "cache_write", "input")
+            charge("cache_write_1h", written_1h, "cache_write_1h", "cache_write?", "input")
+            charge("audio_input", audio_plain, "audio_input", "input")
+            charge("audio_cache_read", audio_cached, "audio_cache_read", "cache_read", "audio_input", "input")
+            charge("image_input", image_plain, "image_input", "input")
+            charge("image_cache_read", image_cached, "image_cache_read", "cache_read", "image_input", "input")
+        reasoning = get("reasoning_tokens", zero)
+        audio_out, image_out = get("audio_completion_tokens", zero), get("image_completion_tokens", zero)
+        if max(reasoning, audio_out + image_out) > (completion or 0):
+            raise UsageError("parts of completion_tokens are larger than it")
+        if completion is not None:
+            apart = min(reasoning, completion - audio_out - image_out) if "reasoning" in self.rates else zero
+            if not completion and "output" in self.rates:
+                bill.charges.append(Charge("output", zero, self.rates["output"]))
+            charge("output", completion - audio_out - image_out - apart, "output")
+            charge("reasoning", apart, "reasoning")
+            charge("audio_output", audio_out, "audio_output", "output?")
+            charge("image_output", image_out, "image_output", "output?")
+        elif prompt is not None and self.model_type == "text" and "output" in self.rates:
+            bill.missing.append("output")
+        if prompt is None and completion and self.model_type == "text" and "input" in self.rates:
+            bill.missing.append("input")
+        return assumed
+
+    def _media(self, usage: Mapping[str, Any], bill: Bill) -> None:
+        wanted = MEDIA_METERS.get(self.model_type, ())
+        for meter in dict.fromkeys((*wanted, *_ANY_MEDIA)):
+            amount = self._media_amount(meter, usage)
+            if amount is None:
+                continue
+            rate = self._variant(meter, usage)
+            if rate is not None:
+                bill.charges.append(Charge(meter, amount, rate))
+                return
+        for name in MEDIA_FIELDS:  # nothing of it has a price: say so if that is what the model answers with
+            amount = quantity(name, usage.get(name))
+            if amount and (not bill.charges or self.model_type in _ANSWERS_IN_MEDIA):
+                bill.missing.append(name)
+
+    def _media_amount(self, meter: str, usage: Mapping[str, Any]) -> Fraction | None:
+        if meter == "megapixel":
+            count, size = (
+                quantity("image_count", usage.get("image_count")),
+                _SIZE.match(str(usage.get("image_size") or "")),
+            )
+            return count * -(-int(size[1]) * int(size[2]) // MEGAPIXEL) if count is not None and size else None
+        if meter in ("video_second", "audio_second") and not self._has(meter):
+            return None
+        name = {
+            "image": "image_count", "video": "video_count", "video_second": "duration_seconds",
+            "audio_second": "duration_seconds", "character": "input_characters", "search": "search_units", "page": "pages",
+            "compute_second": "compute_seconds",
+        }[meter]  # fmt: skip
+        return quantity(name, usage.get(name))
+
+    def _has(self, meter: str) -> bool:
+        return any(name.partition(" ")[0] == meter for name in self.rates)
+
+    def _variant(self, meter: str, usage: Mapping[str, Any]) -> Rate | None:
+        """The rate of a meter for the size, quality, resolution or hardware used: the most particular one there is."""
+        for words in _qualifiers(meter, usage):
+            if (rate := self.rates.get(" ".join((meter, *words)))) is not None:
+                return rate
+        variants = [rate for name, rate in self.rates.items() if name.startswith(meter + " ")]
+        return variants[0] if variants and len(set(variants)) == 1 else None
+
+    def _tools(self, usage: Mapping[str, Any], bill: Bill) -> None:
+        counts = usage.get("tool_call_counts")
+        if not counts:
+            return
+        if not isinstance(counts, Mapping):
+            raise UsageError(f"tool_call_counts is {counts!r}, not a mapping of tools to counts")
+        for tool, count in counts.items():
+            amount = quantity(f"tool_call_counts.{tool}", count)
+            rate = self.rates.get(f"tool.{tool}")
+            if amount and rate is None:
+                bill.missing.append(f"tool.{tool}")
+            elif amount and rate is not None:
+                bill.charges.append(Charge(f"tool.{tool}", amount, rate))
+
+
+def _qualifiers(meter: str, usage: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    if meter == "image":
+        sizes = _words(usage.get("image_size"))
+        qualities = _words(usage.get("image_quality"))
+        return [*((s, q) for s in sizes for q in qualities), *((s,) for s in sizes), *((q,) for q in qualities), ()]
+    if meter == "video_second":
+        return [*((word,) for word in _resolutions(usage.get("video_resolution"))), ()]
+    if meter == "compute_second":
+        return [*((word,) for word in _words(usage.get("hardware"))), ()]
+    return [()]
+
+
+def _words(value: Any) -> list[str]:
+    return [str(value).strip().lower().replace(" ", "-")] if value else []
+
+
+def _resolutions(value: Any) -> list[str]:
+    """`1280x720` is also `720p`; 2160 lines are also `4k`."""
+    words = _words(value)
+    if words and (size := _SIZE.match(words[0])):
+        words.append(f"{min(int(size[1]), int(size[2]))}p")
+    if words and words[-1] == "2160p":
+        words.append("4k")
+    return words
+
+
+def quantity(name: str, value: Any) -> Fraction | None:
+    """An amount as an exact number; ``None`` stays unknown. Raises :class:`UsageError` for what cannot be an amount."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
+        raise UsageError(f"{name} is {value!r}, not a number")
+    try:
+        amount = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{name} is {value!r}, not a number") from error
+    if not 0 <= amount <= LARGEST:
+        raise UsageError(f"{name} is {value!r}; valid is 0 to {LARGEST}")
+    return amount

@@ -1,0 +1,296 @@
+"""Price files: the YAML that people write. The hand-kept sources of the catalog and the user's own prices are one format.
+
+::
+
+    provider: openai                        # for all prices below; or on each price
+    page: https://…                         # where the prices were read, and when
+    read: 2026-11-20
+    prices:
+      - model: gpt-5                        # or models: [a, b] with the same prices
+        type: text                          # text, embedding, image, video, tts, stt, rerank, moderation, ocr
+        since: 2026-10-12                   # 00:00 UTC; left out: always
+        tier: standard
+        rates: {input: 1.25, output: 10, cache_read: 0.125}
+    tools: {web_search: 10/1K}              # for every model of the provider
+    aliases: {prod-chat: gpt-4o}            # a deployment → the model it is
+
+How a rate is written is said in :mod:`spectra_otel.pricing.units`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from spectra_otel.pricing.catalog import DEFAULTS, Entry, Offer
+from spectra_otel.pricing.errors import PriceFileError
+from spectra_otel.pricing.units import parse_rate, part_of
+
+MODEL_TYPES = ("text", "embedding", "image", "video", "tts", "stt", "rerank", "moderation", "ocr")
+_FILE_KEYS = ("provider", "page", "read", "prices", "tools", "aliases", "note")
+_PRICE_KEYS = (
+    "provider",
+    "model",
+    "models",
+    "type",
+    "since",
+    "tier",
+    "hours",
+    "days",
+    "rates",
+    "page",
+    "read",
+    "note",
+    "replaces",
+)
+_HOURS = re.compile(r"([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d\Z")
+
+
+@dataclass(frozen=True)
+class WrittenOffer:
+    """Prices of one tier from one day on, as written: ISO day, hours like ``00:30-16:30 18:00-19:00``, days like ``12345``."""
+
+    rates: dict[str, str]
+    tier: str = "standard"
+    since: str = ""
+    hours: str = ""
+    days: str = ""
+
+
+@dataclass(frozen=True)
+class FilePrice:
+    """One item of ``prices``. ``replaces`` drops what other sources say of the model."""
+
+    provider: str
+    model: str
+    names: tuple[str, ...]
+    model_type: str
+    offers: tuple[WrittenOffer, ...]
+    source: str
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class PriceFile:
+    """A parsed file; ``aliases`` are (provider, alias, model)."""
+
+    name: str
+    prices: tuple[FilePrice, ...] = ()
+    aliases: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass
+class Overrides:
+    """The user's own prices: entries by (provider, lower-case name), and aliases (provider, alias) → model."""
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def load_overrides(paths: Iterable[str | Path]) -> Overrides:
+    """The prices in these files, later files over earlier ones. Raises :class:`PriceFileError` naming file and line."""
+    overrides = Overrides()
+    for path in paths:
+        file = read_price_file(Path(path))
+        for price in file.prices:
+            for name in (price.model, *price.names):
+                key = (price.provider, name.lower())
+                earlier = overrides.entries.get(key)
+                offers = [
+                    *(earlier.offers if earlier else ()),
+                    *(_offer(offer, price.source) for offer in price.offers),
+                ]
+                offers.sort(key=lambda offer: (offer.since is not None, offer.since))
+                overrides.entries[key] = Entry(
+                    price.provider, price.model, price.model_type or "text", tuple(offers), origin="override"
+                )
+        for provider, alias, model in file.aliases:
+            overrides.aliases[provider, alias.lower()] = model
+        _refuse_alias_loops(file.name, overrides.aliases)
+    return overrides
+
+
+def _offer(offer: WrittenOffer, source: str) -> Offer:
+    raw: dict[str, Any] = {"rates": offer.rates, "tier": offer.tier, "from": source}
+    raw |= {key: value for key in ("since", "hours", "days") if (value := getattr(offer, key))}
+    return Offer.read(raw)
+
+
+def _refuse_alias_loops(name: str, aliases: dict[tuple[str, str], str]) -> None:
+    for provider, alias in aliases:
+        seen, at = [alias], aliases[provider, alias].lower()
+        while (provider, at) in aliases:
+            if at in seen:
+                raise PriceFileError(f"{name}: aliases of {provider} go in a circle: {' → '.join([*seen, at])}")
+            seen.append(at)
+            at = aliases[provider, at].lower()
+
+
+def read_price_file(path: Path) -> PriceFile:
+    """Parse one file. Raises :class:`PriceFileError` with one line naming file, line, what is wrong and what is valid."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise PriceFileError(f"{path}: cannot read the price file: {reason}") from error
+    return _Reader(path.name).read(text)
+
+
+class _Node(dict[str, Any]):
+    """A YAML mapping that remembers its lines."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+
+class _Reader:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fail(self, line: int, what: str) -> PriceFileError:
+        return PriceFileError(f"{self.name}:{line}: {what}")
+
+    def read(self, text: str) -> PriceFile:
+        document = self.load(text)
+        if not isinstance(document, _Node):
+            raise self.fail(1, "a price file is a mapping with `prices`, `tools` or `aliases`")
+        self.check_keys(document, _FILE_KEYS)
+        prices = list(self.prices(document))
+        aliases = self.aliases(document)
+        self.refuse_doubles(prices)
+        return PriceFile(self.name, tuple(price for _, price in prices), aliases)
+
+    def load(self, text: str) -> Any:
+        """The document with every scalar as the text it was written as: a price must not become a float."""
+        import yaml
+
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", None) or "is not YAML"
+            raise self.fail(mark.line + 1 if mark else 1, f"not YAML: {problem}") from error
+        return self.plain(root)
+
+    def plain(self, node: Any) -> Any:
+        kind = getattr(node, "id", "scalar")
+        if kind == "mapping":
+            mapping = _Node(node.start_mark.line + 1)
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in mapping:
+                    raise self.fail(line, f"{key.value!r} stands here twice; it was at line {mapping.lines[key.value]}")
+                mapping[key.value] = self.plain(value)
+                mapping.lines[key.value] = line
+            return mapping
+        if kind == "sequence":
+            return [self.plain(item) for item in node.value]
+        return node.value if node is not None else None
+
+    def check_keys(self, node: _Node, valid: tuple[str, ...]) -> None:
+        for key in node:
+            if key not in valid:
+                raise self.fail(node.lines[key], f"unknown key {key!r} (valid: {', '.join(valid)})")
+
+    def prices(self, document: _Node) -> Iterator[tuple[int, FilePrice]]:
+        items = document.get("prices") or []
+        if not isinstance(items, list) or not all(isinstance(item, _Node) for item in items):
+            raise self.fail(document.lines["prices"], "`prices` is a list of mappings")
+        for item in items:
+            yield item.line, self.price(document, item)
+        if tools := document.get("tools"):
+            provider = self.provider(document, document, document.lines["tools"])
+            rates = {f"tool.{name}": rate for name, rate in self.mapping(document, "tools").items()}
+            self.check_rates(tools, {name.removeprefix("tool."): name for name in rates})
+            offer = WrittenOffer(rates)
+            yield (
+                document.lines["tools"],
+                FilePrice(provider, DEFAULTS, (), "text", (offer,), self.source(document, document)),
+            )
+
+    def price(self, document: _Node, item: _Node) -> FilePrice:
+        self.check_keys(item, _PRICE_KEYS)
+        names = item.get("models") or ([item["model"]] if item.get("model") else [])
+        if (
+            not isinstance(names, list)
+            or not names
+            or not all(isinstance(n, str) and n and " " not in n for n in names)
+        ):
+            raise self.fail(item.line, "a price needs `model: NAME` or `models: [NAME, …]`, names without spaces")
+        model_type = item.get("type", "")
+        if model_type and model_type not in MODEL_TYPES:
+            raise self.fail(item.lines["type"], f"type: {model_type!r} (valid: {', '.join(MODEL_TYPES)})")
+        rates = dict(self.mapping(item, "rates"))
+        if not rates:
+            raise self.fail(item.line, f"{names[0]}: no `rates`")
+        self.check_rates(item["rates"], {name: name for name in rates})
+        offer = WrittenOffer(
+            rates, item.get("tier", "standard"), self.day(item, "since"), self.hours(item), item.get("days", "")
+        )
+        return FilePrice(
+            self.provider(document, item, item.line), names[0], tuple(names[1:]), model_type, (offer,),
+            self.source(document, item), replaces=item.get("replaces") == "true",
+        )  # fmt: skip
+
+    def mapping(self, node: _Node, key: str) -> dict[str, str]:
+        value = node.get(key)
+        if not isinstance(value, _Node) or not all(isinstance(v, str) for v in value.values()):
+            raise self.fail(node.lines.get(key, node.line), f"`{key}` is a mapping of names to prices")
+        return value
+
+    def check_rates(self, node: _Node, meters: dict[str, str]) -> None:
+        for key, meter in meters.items():
+            try:
+                part_of(meter)
+                parse_rate(meter.partition(" ")[0], node[key])
+            except ValueError as error:
+                raise self.fail(node.lines[key], str(error)) from error
+
+    def provider(self, document: _Node, item: _Node, line: int) -> str:
+        provider = item.get("provider") or document.get("provider")
+        if not isinstance(provider, str) or not provider:
+            raise self.fail(line, "no `provider`, neither here nor at the top of the file")
+        return provider
+
+    def source(self, document: _Node, item: _Node) -> str:
+        page = item.get("page") or document.get("page") or self.name
+        read = self.day(item, "read") or self.day(document, "read")
+        return f"{page} ({read})" if read else str(page)
+
+    def day(self, node: _Node, key: str) -> str:
+        text = node.get(key) or ""
+        try:
+            return date.fromisoformat(text).isoformat() if text else ""
+        except (ValueError, TypeError) as error:
+            raise self.fail(node.lines[key], f"{key}: {text!r} is not a day; write it as 2026-11-20") from error
+
+    def hours(self, item: _Node) -> str:
+        text = item.get("hours") or ""
+        if not all(_HOURS.match(part) for part in text.split()):
+            raise self.fail(item.lines["hours"], f"hours: {text!r} (write UTC hours as 00:30-16:30)")
+        return text
+
+    def aliases(self, document: _Node) -> tuple[tuple[str, str, str], ...]:
+        if not document.get("aliases"):
+            return ()
+        provider = self.provider(document, document, document.lines["aliases"])
+        return tuple((provider, alias, model) for alias, model in self.mapping(document, "aliases").items())
+
+    def refuse_doubles(self, prices: list[tuple[int, FilePrice]]) -> None:
+        seen: dict[tuple[str, ...], int] = {}
+        for line, price in prices:
+            for name in (price.model, *price.names):
+                for offer in price.offers:
+                    key = (price.provider, name.lower(), offer.tier, offer.since, offer.hours)
+                    if key in seen:
+                        what = f"{price.provider}/{name} {offer.tier}" + (
+                            f" since {offer.since}" if offer.since else ""
+                        )
+                        raise self.fail(line, f"{what} stands here twice; it was at line {seen[key]}")
+                    seen[key] = line
