@@ -158,7 +158,8 @@ class Host:
         queues: list[WorkQueue[Any]] = [self._records, *self._lanes.values(), self._events]
         # The first queue feeds the others; each has at least a moment, even when one before it used up the time.
         flushed = [queue.flush(_left(deadline) / 1000) for queue in queues]
-        flushed += [e.force_flush(_left(deadline)) for p in self.pipelines for e in p.exporters]
+        # The SDK's own base class of exporters returns None.
+        flushed += [e.force_flush(_left(deadline)) is not False for p in self.pipelines for e in p.exporters]
         return all(flushed) and not self._held
 
     def finish(self, timeout: float = 10.0) -> bool:
