@@ -108,11 +108,6 @@ def _apply(settings: Settings, document: Document) -> Document:
     """Fill in what the settings say and the document does not."""
     exporters = dict(document.exporters)
     pipelines = document.pipelines
-    if settings.db:
-        exporters = {
-            id_: _with_default(item, "path", settings.db) if item.factory.store else item
-            for id_, item in exporters.items()
-        }
     processors = {
         id_: _with_default(item, "prices", list(settings.prices)) for id_, item in document.processors.items()
     }

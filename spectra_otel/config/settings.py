@@ -117,9 +117,14 @@ def _seconds(text: str) -> Duration:
     return value
 
 
-def _class_path(text: str) -> str:
+def is_class_path(text: str) -> bool:
+    """Whether ``text`` has the form ``package.module:Class``."""
     module, colon, name = text.partition(":")
-    if not (colon and name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+    return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def _class_path(text: str) -> str:
+    if not is_class_path(text):
         raise ValueError(text)
     return text
 

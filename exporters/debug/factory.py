@@ -1,0 +1,20 @@
+"""The factory of the ``debug`` exporter."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from spectra_otel.component import ComponentID, Factory, Stability
+from spectra_otel.exporters.debug.config import DebugConfig
+from spectra_otel.sdk.span_export import wrap
+
+
+def factory() -> Factory[DebugConfig, SpanExporter]:
+    """Make the factory."""
+    return Factory("debug", Stability.BETA, DebugConfig, _create)
+
+
+def _create(id_: ComponentID, config: DebugConfig) -> SpanExporter:
+    from spectra_otel.exporters.debug.exporter import DebugExporter
+
+    return wrap(DebugExporter(config), config)

@@ -1,0 +1,81 @@
+"""Settings of the ``otlp_http`` exporter, named as the collector's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from spectra_otel.config.decode import Opaque
+from spectra_otel.config.durations import Duration
+from spectra_otel.errors import ConfigError
+from spectra_otel.sdk.span_export import SpanSettings
+
+DEFAULT_TIMEOUT = Duration(30)
+
+
+@dataclass(slots=True)
+class ClientTls:
+    """TLS towards the server; the system's certificate authorities where ``ca_file`` is empty."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    insecure: bool = False
+    """No TLS. For HTTP the scheme of the endpoint decides, so this must agree with it."""
+
+    def validate(self) -> None:
+        """Raise ConfigError unless certificate and key come together."""
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ConfigError("tls: for auth via TLS, provide both certificate and key, or neither")
+
+
+@dataclass(slots=True)
+class OtlpHttpConfig(SpanSettings):
+    """Settings of the ``otlp_http`` exporter."""
+
+    endpoint: str = ""
+    """Base URL; ``/v1/traces`` is added to its path."""
+
+    traces_endpoint: str = ""
+    """The whole URL for traces; wins over ``endpoint``."""
+
+    headers: dict[str, Opaque] = field(default_factory=dict)
+    """Sent with every request, and never printed."""
+
+    timeout: Duration = DEFAULT_TIMEOUT
+    """For one export, retries included."""
+
+    compression: Literal["gzip", "deflate", "none"] = "gzip"
+    """How bodies are compressed."""
+
+    tls: ClientTls = field(default_factory=ClientTls)
+    """TLS for ``https`` endpoints."""
+
+    def validate(self) -> None:
+        """Raise ConfigError with one line that names the setting, the value and what is valid."""
+        SpanSettings.validate(self)
+        if not (self.endpoint or self.traces_endpoint):
+            raise ConfigError("at least one endpoint must be specified")
+        for name in ("endpoint", "traces_endpoint"):
+            value = getattr(self, name)
+            if value and not _is_url(value):
+                raise ConfigError(f"{name}: got '{value}', valid: a URL such as http://localhost:4318")
+        if self.timeout <= 0:
+            raise ConfigError(f"timeout: got '{self.timeout}', valid: a duration above 0s")
+        self.tls.validate()
+        if self.tls.insecure and self.url.startswith("https:"):
+            raise ConfigError("tls::insecure: got 'true' for an https endpoint, valid: false, or an http endpoint")
+
+    @property
+    def url(self) -> str:
+        """Where spans are posted."""
+        return self.traces_endpoint or f"{self.endpoint.rstrip('/')}/v1/traces"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False

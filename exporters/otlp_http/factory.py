@@ -1,0 +1,20 @@
+"""The factory of the ``otlp_http`` exporter."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from spectra_otel.component import ComponentID, Factory, Stability
+from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
+from spectra_otel.sdk.span_export import wrap
+
+
+def factory() -> Factory[OtlpHttpConfig, SpanExporter]:
+    """Make the factory."""
+    return Factory("otlp_http", Stability.BETA, OtlpHttpConfig, _create, deprecated_alias="otlphttp")
+
+
+def _create(id_: ComponentID, config: OtlpHttpConfig) -> SpanExporter:
+    from spectra_otel.exporters.otlp_http.exporter import make_exporter
+
+    return wrap(make_exporter(config), config)

@@ -1,0 +1,164 @@
+"""What every span exporter offers beside its own settings: span builders, cost aliases and resource attributes.
+
+An exporter's configuration extends :class:`SpanSettings`, and its factory passes what it made through :func:`wrap`. Everything
+happens on copies: other exporters, and the application, see spans as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.sdk.resources import SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from spectra_otel import faults
+from spectra_otel.config.settings import is_class_path
+from spectra_otel.errors import ConfigError
+from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.sdk.aliases import cost_alias_attributes, validate_cost_aliases
+from spectra_otel.sdk.span_builder import SpanBuilder, exportable, load_span_builder
+from spectra_otel.sdk.transformer import transformed
+
+
+@dataclass(slots=True)
+class SpanSettings:
+    """Settings that all span exporters share."""
+
+    span_builder: str = ""
+    """``package.module:Class`` of a SpanBuilder; empty: spans go out as they are."""
+
+    cost_aliases: list[str] = field(default_factory=list)
+    """Backends in whose own attribute the cost is written too: logfire, phoenix, langfuse, openlit."""
+
+    resource_attributes: dict[str, str] = field(default_factory=dict)
+    """Added to the resource of every span, on top of the application's."""
+
+    service_version: str = ""
+    """``service.version`` where the application's resource has none."""
+
+    def validate(self) -> None:
+        """Raise ConfigError for a class path or an alias that cannot be."""
+        if self.span_builder and not is_class_path(self.span_builder):
+            raise ConfigError(f"span_builder: got '{self.span_builder}', valid: package.module:Class")
+        validate_cost_aliases(self.cost_aliases)
+
+
+def wrap(exporter: SpanExporter, settings: SpanSettings) -> SpanExporter:
+    """``exporter`` behind what ``settings`` ask for; itself where they ask for nothing.
+
+    Raises:
+        ConfigError: The span builder cannot be loaded.
+    """
+    if settings.resource_attributes or settings.service_version:
+        exporter = ResourceExporter(exporter, settings.resource_attributes, settings.service_version)
+    if settings.span_builder or settings.cost_aliases:
+        builder = load_span_builder(settings.span_builder) if settings.span_builder else None
+        exporter = BuilderExporter(exporter, builder, settings.cost_aliases)
+    return exporter
+
+
+class WrapperExporter(SpanExporter):
+    """Changes spans, by :meth:`change`, on the way to another exporter."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def change(self, span: ReadableSpan) -> ReadableSpan | None:
+        """The span to export instead of ``span``; None drops it."""
+        return span
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export what :meth:`change` made of ``spans``."""
+        changed = [result for span in spans if (result := self.change(span)) is not None]
+        return self._exporter.export(changed) if changed else SpanExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter behind."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Shut the exporter behind down."""
+        self._exporter.shutdown()
+
+
+class BuilderExporter(WrapperExporter):
+    """Applies a span builder and cost aliases to cost-bearing spans.
+
+    What a builder raises is reported once, and the span goes out as it was.
+    """
+
+    def __init__(
+        self, exporter: SpanExporter, builder: SpanBuilder | None = None, cost_aliases: Sequence[str] = ()
+    ) -> None:
+        super().__init__(exporter)
+        self._builder = builder
+        self._cost_aliases = tuple(cost_aliases)
+
+    def change(self, span: ReadableSpan) -> ReadableSpan | None:
+        """What the builder makes of ``span``, with the aliases."""
+        if not (isinstance(span, TrackedSpan) and span.bears_cost and span.record is not None):
+            return span
+        aliases = cost_alias_attributes(self._cost_aliases, span.record)
+        if self._builder is None:
+            return _with_aliases(span, aliases)
+        try:
+            built = self._builder.build(transformed(span.record))
+            if built is None:
+                return None
+            if built.context is None:
+                raise ValueError("build() returned a span without a context")
+            return copy_span(built, attributes={**(built.attributes or {}), **aliases})
+        except Exception as error:
+            faults.report(f"span builder {type(self._builder).__name__}", error)
+            return _with_aliases(span, aliases)
+
+
+class ResourceExporter(WrapperExporter):
+    """Adds attributes to the resource of every span."""
+
+    def __init__(self, exporter: SpanExporter, attributes: Mapping[str, str], service_version: str = "") -> None:
+        super().__init__(exporter)
+        self._attributes = Resource(dict(attributes))
+        self._defaults = Resource({SERVICE_VERSION: service_version} if service_version else {})
+        self._last: tuple[Resource, Resource] | None = None
+
+    def change(self, span: ReadableSpan) -> ReadableSpan:
+        """A copy of ``span`` with the richer resource."""
+        return copy_span(span, resource=self._enrich(span.resource))
+
+    def _enrich(self, resource: Resource) -> Resource:
+        last = self._last  # a process has one resource or few, and comparing them by value is slow
+        if last is None or last[0] is not resource:
+            last = self._last = (resource, self._defaults.merge(resource).merge(self._attributes))
+        return last[1]
+
+
+def _with_aliases(span: TrackedSpan, aliases: Mapping[str, Any]) -> ReadableSpan:
+    if not aliases:
+        return span
+    copy = TrackedSpan(span, None, bears_cost=True)  # keeps the counts of dropped attributes, events and links
+    copy.set_attributes(aliases)
+    return copy
+
+
+def copy_span(
+    span: ReadableSpan, *, attributes: Mapping[str, Any] | None = None, resource: Resource | None = None
+) -> ReadableSpan:
+    """A copy of ``span`` with other attributes or another resource; attributes as OTLP can carry them."""
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource if resource is None else resource,
+        attributes=exportable(span.attributes or {}) if attributes is None else exportable(attributes),
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
