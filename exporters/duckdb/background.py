@@ -1,0 +1,123 @@
+"""The app's own merge: a thread that imports duckdb when there is something to merge, and never lives across a fork."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import weakref
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING
+
+from spectra_otel.errors import SpectraError
+from spectra_otel.exporters.duckdb.spool import Spool
+
+if TYPE_CHECKING:
+    from spectra_otel.exporters.duckdb.merge import Merger
+
+FIRST_SECONDS = 2.0
+"""A script that is over by then never pays for importing duckdb; the next ``spectra`` command merges its records."""
+
+_EVERY_SECONDS = 1.0
+_JOIN_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class BackgroundMerge:
+    """Merges the spool of one database while there is something in it.
+
+    The thread starts with the first :meth:`wake` of a process and ends with :meth:`stop`, or at exit. A fork waits for a merge in
+    progress, because neither an open database nor a held lock may be inherited; the child begins anew with its first record.
+    """
+
+    def __init__(self, database: Path, spool: Spool) -> None:
+        self._database = database
+        self._spool = spool
+        self._begin_process()
+        _everyone.add(self)
+
+    def _begin_process(self) -> None:
+        self._pid = os.getpid()
+        self._lock = Lock()
+        self.merging = Lock()
+        self._pending = Event()
+        self._stopped = Event()
+        self._thread: Thread | None = None
+        self._complaint = ""
+
+    def wake(self) -> None:
+        """Say that there is something to merge. Costs a microsecond; the thread is started if need be."""
+        if self._pid != os.getpid():
+            self._begin_process()
+        self._pending.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._stopped.is_set():
+                    self._thread = Thread(target=self._run, name="spectra-merge", daemon=True)
+                    self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the merge in progress."""
+        self._stopped.set()
+        self._pending.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and self._pid == os.getpid() and thread.is_alive():
+            thread.join(_JOIN_SECONDS)
+
+    def _run(self) -> None:
+        if self._stopped.wait(FIRST_SECONDS):
+            return
+        from spectra_otel.exporters.duckdb.merge import Merger
+
+        merger = Merger(self._database, self._spool)
+        while not self._stopped.is_set():
+            self._pending.wait()
+            self._pending.clear()
+            while not self._stopped.is_set() and self._spool.sealed():
+                self._merge_once(merger)
+                # A little at random, so that eight processes do not knock at the same moment.
+                self._stopped.wait(max(merger.wait(), _EVERY_SECONDS) * random.uniform(0.8, 1.2))
+
+    def _merge_once(self, merger: Merger) -> None:
+        try:
+            with self.merging:
+                merger.merge_politely()
+            self._complaint = ""
+        except SpectraError as error:
+            self._complain(str(error), error.transient)
+        except Exception as error:
+            self._complain(f"{type(error).__name__}: {error}", False)
+
+    def _complain(self, text: str, transient: bool) -> None:
+        """Say it once for as long as it lasts. A file in use is everyday life: `spectra doctor` names who holds it."""
+        if text != self._complaint:
+            self._complaint = text
+            _log.log(logging.DEBUG if transient else logging.WARNING, "duckdb: merge: %s; trying again", text)
+
+
+_everyone: weakref.WeakSet[BackgroundMerge] = weakref.WeakSet()
+_held: list[Lock] = []
+
+
+def _before_fork() -> None:
+    for merge in list(_everyone):
+        merge.merging.acquire()
+        _held.append(merge.merging)
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _stop_all() -> None:
+    for merge in list(_everyone):
+        merge.stop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+atexit.register(_stop_all)

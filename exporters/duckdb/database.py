@@ -1,0 +1,158 @@
+"""Opening the DuckDB file, shortly and politely, and reading Python values from it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectra_otel.errors import StoreBusyError, StoreError
+from spectra_otel.exporters.duckdb import schema
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+PATIENCE_SECONDS = 10.0
+"""How long our commands try to open a file that another process holds."""
+
+_RETRY_SECONDS = 0.02
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+_WRITER = {**_CONFIG, "memory_limit": "512MB", "threads": 2, "preserve_insertion_order": "true"}
+
+
+@contextmanager
+def writer(path: Path, patience: float = 0.0) -> Iterator[DuckDBPyConnection]:
+    """The database open for writing, made or migrated if need be. Only for the holder of the merge lock.
+
+    Raises :class:`StoreBusyError` if another process keeps it open for ``patience`` seconds, :class:`StoreVersionError`
+    if a newer program wrote it.
+    """
+    if not path.exists():
+        schema.create_file(path)
+    connection = _open(path, patience, read_only=False, config=_WRITER)
+    try:
+        schema.ensure(connection, path)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def reader(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[DuckDBPyConnection]:
+    """The database open for reading; where there is no file yet, an empty one in memory with the same tables.
+
+    Raises :class:`StoreBusyError` if another process is writing for ``patience`` seconds, :class:`StoreVersionError` if a newer
+    if a newer program wrote it.
+    """
+    import duckdb
+
+    if path.exists():
+        connection = _open(path, patience, read_only=True, config=_CONFIG)
+    else:
+        connection = duckdb.connect(config=_CONFIG)
+        schema.create(connection)
+    try:
+        schema.refuse_newer(schema.version_of(connection), path)
+        yield connection
+    finally:
+        connection.close()
+
+
+def fetch(
+    connection: DuckDBPyConnection, sql: str, params: Sequence[Any] = ()
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of a query, as Python values. Raises :class:`StoreError` with DuckDB's message.
+
+    DuckDB's own way to fetch a TIMESTAMPTZ needs ``pytz``, which it does not install; hence the epoch.
+    """
+    import duckdb
+
+    try:
+        relation = connection.sql(sql, params=list(params))
+        if relation is None:  # a statement without a result
+            return [], []
+        columns, types = list(relation.columns), [str(type_) for type_ in relation.types]
+        rows = _without_time_zones(relation, types).fetchall()
+    except duckdb.Error as error:
+        raise StoreError(_first_line(error)) from error
+    readers = [_READERS.get(type_) for type_ in types]
+    if any(readers):
+        rows = [
+            tuple(
+                value if read is None or value is None else read(value)
+                for value, read in zip(row, readers, strict=True)
+            )
+            for row in rows
+        ]
+    return columns, rows
+
+
+def busy(error: Exception, path: Path) -> StoreBusyError | None:
+    """The :class:`StoreBusyError` that DuckDB's error means, if it means that the file is in use."""
+    text = str(error)
+    if "Could not set lock" in text or "being used by another process" in text:
+        pid = holder(text)
+        return StoreBusyError(f"{path}: in use by {f'process {pid}' if pid else 'another process'}")
+    if "same database file with a different configuration" in text:
+        return StoreBusyError(f"{path}: in use by this process")
+    return None
+
+
+def holder(text: str) -> int | None:
+    """The PID that DuckDB names in an error about a held file."""
+    found = re.search(r"PID (\d+)", text)
+    return int(found.group(1)) if found else None
+
+
+def _open(path: Path, patience: float, *, read_only: bool, config: dict[str, Any]) -> DuckDBPyConnection:
+    import duckdb
+
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=config)
+        except duckdb.Error as error:
+            in_use = busy(error, path)
+            if in_use is None:
+                raise StoreError(f"{path}: {_first_line(error)}") from error
+            if time.monotonic() >= deadline:
+                in_use.__cause__ = error
+                raise in_use from error
+        time.sleep(_RETRY_SECONDS)
+
+
+def _without_time_zones(relation: DuckDBPyRelation, types: Sequence[str]) -> DuckDBPyRelation:
+    if not any("TIME ZONE" in type_ for type_ in types):
+        return relation
+    return relation.project(", ".join(_projection(number, type_) for number, type_ in enumerate(types, 1)))
+
+
+def _projection(number: int, type_: str) -> str:
+    if type_ == "TIMESTAMP WITH TIME ZONE":
+        return f"epoch_us(#{number}) AS c{number}"
+    if "TIME ZONE" in type_:  # nested in a list or struct
+        return f"#{number}::VARCHAR AS c{number}"
+    return f"#{number} AS c{number}"
+
+
+def _moment(microseconds: int) -> datetime | None:
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:  # a year Python has no datetime for
+        return None
+
+
+_READERS = {"TIMESTAMP WITH TIME ZONE": _moment, "JSON": json.loads}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

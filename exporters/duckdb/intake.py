@@ -1,0 +1,217 @@
+"""Taking segments into an open database: what is whole at once, what is damaged line by line, nothing twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spectra_otel.errors import StoreError
+from spectra_otel.exporters.duckdb import line, rollups
+from spectra_otel.exporters.duckdb.spool import Segment, Spool, check, lines_of
+from spectra_otel.exporters.duckdb.sql import one_row, quoted
+from spectra_otel.model.fields import FIELDS
+from spectra_otel.model.store import MergeResult
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_LEDGER_DAYS = 7
+_MOST_DAYS = 40
+_SMALLEST_BUFFER = 1 << 20
+_SET_BY_MERGE = ("current_cost_in_cents", "current_cost_status")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that DuckDB can read, and the length of its longest line."""
+
+    path: Path
+    longest: int
+
+
+class Intake:
+    """Takes segments into the database behind ``connection``."""
+
+    def __init__(self, connection: DuckDBPyConnection, spool: Spool) -> None:
+        self._connection = connection
+        self._spool = spool
+
+    def take(self, segments: Sequence[Segment]) -> MergeResult:
+        """Merge ``segments`` that are not merged yet; afterwards their files may be deleted.
+
+        Raises :class:`StoreError` where the database cannot take them now (disk full, say); then nothing has changed.
+        """
+        import duckdb
+
+        fresh = self._not_merged(segments)
+        whole: list[_File] = []
+        damaged: list[tuple[Segment, str]] = []
+        for segment in fresh:
+            try:
+                whole.append(_File(segment.path, check(segment).longest))
+            except FileNotFoundError:  # dropped by a full spool's policy meanwhile
+                continue
+            except ValueError as reason:
+                damaged.append((segment, str(reason)))
+        names = [segment.name for segment in fresh]
+        try:
+            result = self._transaction(whole, [] if damaged else names)
+        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            # Alien content in a file that is whole: find out which, line by line.
+            bad = {file.path for file in whole}
+            damaged += [(segment, _brief(error)) for segment in fresh if segment.path in bad]
+            result = MergeResult()
+        except duckdb.Error as error:
+            raise StoreError(f"merge: {_brief(error)}") from error
+        for segment, reason in damaged:
+            result += self._salvage(segment, reason)
+        if damaged:
+            self._transaction([], names)
+        return result
+
+    def _not_merged(self, segments: Sequence[Segment]) -> list[Segment]:
+        names = [segment.name for segment in segments]
+        rows = self._connection.execute(
+            "SELECT name FROM spectra_segments WHERE name IN (SELECT unnest(?))", [names]
+        ).fetchall()
+        merged = {name for (name,) in rows}
+        return [segment for segment in segments if segment.name not in merged]
+
+    def _salvage(self, segment: Segment, reason: str) -> MergeResult:
+        """Merge the lines of a damaged segment that are whole and put the others into the quarantine."""
+        good: list[bytes] = []
+        bad: list[tuple[bytes, str]] = []
+        for text in lines_of(segment.path):
+            try:
+                values, rev = line.decode(text)
+                good.append(line.encode(values, rev))
+            except (ValueError, RecursionError) as error:
+                bad.append((text, str(error)))
+        result = self._bisect(segment, good, bad)
+        result.quarantined = len(bad)
+        if bad or not good:
+            reasons = "\n".join(f"line: {why}" for _, why in bad[:100])
+            self._spool.set_aside(segment.name, b"".join(text for text, _ in bad), f"{reason}\n{reasons}".strip())
+            _log.warning("%s: %s; %d lines merged, %d in quarantine", segment.name, reason, len(good), len(bad))
+        return result
+
+    def _bisect(self, segment: Segment, good: list[bytes], bad: list[tuple[bytes, str]]) -> MergeResult:
+        """Merge ``good``; what DuckDB will not take after all moves to ``bad``."""
+        import duckdb
+
+        if not good:
+            return MergeResult()
+        file = _File(segment.path.with_suffix(".mended"), max(map(len, good)))
+        try:
+            file.path.write_bytes(b"".join(good))
+            return self._transaction([file], [])
+        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            if len(good) == 1:
+                bad.append((good.pop(), _brief(error)))
+                return MergeResult()
+            halves = good[: len(good) // 2], good[len(good) // 2 :]
+            result = MergeResult()
+            for half in halves:
+                result += self._bisect(segment, half, bad)
+            good[:] = halves[0] + halves[1]
+            return result
+        except duckdb.Error as error:
+            raise StoreError(f"merge: {_brief(error)}") from error
+        finally:
+            file.path.unlink(missing_ok=True)
+
+    def _transaction(self, files: Sequence[_File], names: Sequence[str]) -> MergeResult:
+        """Merge ``files`` and enter segment ``names`` into the ledger: all of it or nothing."""
+        self._connection.begin()
+        try:
+            result = self._merge(files) if files else MergeResult()
+            self._note(names)
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
+        return result
+
+    def _merge(self, files: Sequence[_File]) -> MergeResult:
+        run = self._connection.execute
+        run(f"CREATE OR REPLACE TEMP TABLE incoming AS {_read(files)}")
+        rows = self._count("incoming")
+        if not rows:
+            return MergeResult()
+        run("DELETE FROM incoming WHERE rowid NOT IN (SELECT arg_max(rowid, rev) FROM incoming GROUP BY id)")
+        run("DELETE FROM incoming WHERE started_at < (SELECT max(before) FROM spectra_prunes)")
+        run(f"CREATE OR REPLACE TEMP TABLE known AS {self._known()}")
+        run("DELETE FROM incoming USING known WHERE incoming.id = known.id AND incoming.rev <= known.rev")
+        run("DELETE FROM known WHERE id NOT IN (SELECT id FROM incoming)")
+        revised, kept = self._count("known"), self._count("incoming")
+        if revised:
+            self._revise()
+        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming ORDER BY started_at")
+        if revised:
+            rollups.add(self._connection, "(FROM incoming WHERE id NOT IN (SELECT id FROM known))")
+            rollups.recompute(
+                self._connection, "(FROM superseded UNION ALL BY NAME FROM incoming SEMI JOIN known USING (id))"
+            )
+        else:
+            rollups.add(self._connection, "incoming")
+        return MergeResult(new=kept - revised, revised=revised, duplicates=rows - kept)
+
+    def _known(self) -> str:
+        """SQL for the records of ``incoming`` that are already there, bounded by time: 20 ms on ten million rows, not 900.
+
+        Each day has bounds of its own, so that one late record does not stretch them over the whole table.
+        """
+        ranges = self._connection.execute(
+            f"SELECT epoch_us(min(started_at)), epoch_us(max(started_at)) FROM incoming "
+            f"GROUP BY {rollups.DAY.format('started_at')}"
+        ).fetchall()
+        if len(ranges) > _MOST_DAYS:
+            ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))]
+        bounds = [f"started_at BETWEEN make_timestamptz({low}) AND make_timestamptz({high})" for low, high in ranges]
+        return " UNION ALL ".join(
+            f"SELECT rowid AS row, id, rev FROM spectra_requests WHERE {bound} AND id IN (SELECT id FROM incoming)"
+            for bound in bounds or ["false"]
+        )
+
+    def _revise(self) -> None:
+        """Take out the rows that a higher revision replaces, and remember them for the rollups."""
+        run = self._connection.execute
+        run("CREATE OR REPLACE TEMP TABLE superseded AS FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
+        run("DELETE FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
+
+    def _note(self, names: Iterable[str]) -> None:
+        names = list(names)
+        if not names:
+            return
+        rows = [int(name.removesuffix(".ndjson").rpartition(".")[2] or 0) if "." in name else 0 for name in names]
+        self._connection.execute("INSERT INTO spectra_segments SELECT unnest(?), unnest(?), now()", [names, rows])
+        self._connection.execute(
+            f"DELETE FROM spectra_segments WHERE merged_at < now() - INTERVAL {_LEDGER_DAYS * 24} HOUR"
+        )
+
+    def _count(self, table: str) -> int:
+        (rows,) = one_row(self._connection, f"SELECT count(*) FROM {table}")
+        return int(rows)
+
+
+def _read(files: Sequence[_File]) -> str:
+    """SQL that reads segments as rows of ``spectra_requests``."""
+    stored = [field for field in FIELDS.values() if field.name not in _SET_BY_MERGE]
+    columns = ", ".join(f"{field.name}: {quoted(field.type)}" for field in stored)
+    paths = ", ".join(quoted(str(file.path)) for file in files)
+    buffer = max(_SMALLEST_BUFFER, *(file.longest + 1024 for file in files))
+    return (
+        f"SELECT {', '.join(field.name for field in stored)}, total_cost_in_cents AS current_cost_in_cents, "
+        "cost_status AS current_cost_status, TRY_CAST('0x' || left(trace_id, 16) AS UBIGINT) AS trace_key, rev "
+        f"FROM read_json([{paths}], columns = {{{columns}, rev: 'INTEGER'}}, format = 'newline_delimited', "
+        f"maximum_object_size = {buffer}) WHERE id IS NOT NULL"
+    )
+
+
+def _brief(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,144 @@
+"""The merge: sealed segments into the database, in one transaction, exactly once, and gone after the commit.
+
+Whoever comes first merges (a file lock elects one process per database) and lets go of the database between batches. Exactly
+once holds twice over: by the ledger ``spectra_segments`` and by the ids of the records.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from spectra_otel.errors import StoreError
+from spectra_otel.exporters.duckdb import database
+from spectra_otel.exporters.duckdb.intake import Intake
+from spectra_otel.exporters.duckdb.spool import Segment, Spool
+from spectra_otel.model.store import MergeResult, Progress
+
+SMALL_BACKLOG = 8_000
+"""Rows. Below, merges are small and rare; above, catching up comes first."""
+
+SMALL_BATCH, LARGE_BATCH = 4_096, 100_000
+"""Rows of one transaction."""
+
+_LONGEST_PAUSE = 5.0
+
+MOST_SEGMENTS = 2_000
+"""Files of one transaction: many tiny segments cost more by the file than by the row."""
+
+_log = logging.getLogger(__name__)
+
+
+def merge_lock(spool: Spool, patience: float) -> FileLock:
+    """The lock whose holder alone writes to the database. Raises ``filelock.Timeout`` on entry, after ``patience`` seconds."""
+    try:
+        spool.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{spool.folder}: {error.strerror}") from error
+    return FileLock(spool.folder / "merge.lock", timeout=patience)
+
+
+class Merger:
+    """Merges the spool of one database.
+
+    Args:
+        path: The DuckDB file.
+        spool: Where its segments are.
+    """
+
+    def __init__(self, path: Path, spool: Spool) -> None:
+        self._path = path
+        self._spool = spool
+        self._pace = _Pace(spool.folder / "merge.next")
+
+    def merge_all(self, progress: Progress | None = None, patience: float = database.PATIENCE_SECONDS) -> MergeResult:
+        """Merge until the spool is empty, waiting up to ``patience`` seconds for another process that merges or reads.
+
+        Raises :class:`StoreBusyError` or another :class:`StoreError` where the database cannot be opened.
+        """
+        result = MergeResult()
+        try:
+            with merge_lock(self._spool, patience):
+                self._spool.adopt_orphans()
+                while segments := self._spool.sealed():
+                    result += self._merge_batch(segments, LARGE_BATCH, patience)
+                    if progress:
+                        progress(result.new, result.new + result.pending)
+        except Timeout:
+            result.pending = sum(segment.rows for segment in self._spool.sealed())
+        return result
+
+    def merge_politely(self) -> MergeResult | None:
+        """Merge one batch if it is time to, and say when the next may be. None if another process is at it or it is too early.
+
+        Backlog under 8,000 rows: at most 4,096 rows, then a pause of four times the hold, so that readers have the file for
+        80 % of the time. Above: up to 100,000 rows at once, then a pause as long as the hold.
+        """
+        if self._pace.wait() > 0:
+            return None
+        try:
+            with merge_lock(self._spool, 0):
+                segments = self._spool.sealed()
+                if not segments or self._pace.wait() > 0:
+                    return None
+                small = sum(segment.rows for segment in segments) < SMALL_BACKLOG
+                began = time.monotonic()
+                try:
+                    return self._merge_batch(segments, SMALL_BATCH if small else LARGE_BATCH, 0.0)
+                finally:
+                    self._pace.pause((time.monotonic() - began) * (4 if small else 1))
+        except Timeout:
+            return None
+
+    def wait(self) -> float:
+        """Seconds until a polite merge may begin; may be negative."""
+        return self._pace.wait()
+
+    def _merge_batch(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
+        batch, total = _take(segments, rows)
+        with database.writer(self._path, patience) as connection:
+            result = Intake(connection, self._spool).take(batch)
+        for segment in batch:
+            segment.path.unlink(missing_ok=True)
+        result.segments = len(batch)
+        result.pending = max(0, sum(segment.rows for segment in segments) - total)
+        return result
+
+
+class _Pace:
+    """When the next polite merge may begin, known to all processes: the modification time of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def wait(self) -> float:
+        """Seconds until then."""
+        try:
+            return self._path.stat().st_mtime - time.time()
+        except FileNotFoundError:
+            return 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Nobody merges politely for so long."""
+        moment = time.time() + min(seconds, _LONGEST_PAUSE)
+        with suppress(OSError):  # on a full disk the pace does not matter
+            self._path.touch()
+            os.utime(self._path, (moment, moment))
+
+
+def _take(segments: Sequence[Segment], rows: int) -> tuple[list[Segment], int]:
+    """The oldest segments that hold about ``rows`` rows, at least one; and their rows."""
+    batch: list[Segment] = []
+    total = 0
+    for segment in segments[:MOST_SEGMENTS]:
+        if batch and total + segment.rows > rows:
+            break
+        batch.append(segment)
+        total += segment.rows
+    return batch, total

@@ -1,0 +1,113 @@
+"""Where Spectra keeps its files: ``SPECTRA_HOME``, the data folder of the platform, or a temporary folder when neither serves."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+HOME_VARIABLE = "SPECTRA_HOME"
+DATABASE_VARIABLE = "SPECTRA_DB"
+DATABASE_NAME = "spectra.duckdb"
+
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "lustre",
+        "ceph",
+        "glusterfs",
+    }
+)
+"""File systems whose locks cannot be trusted between machines (as named in ``/proc/mounts``)."""
+
+_log = logging.getLogger(__name__)
+
+
+def home(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder for spool, database, budgets and media: created, writable, readable by its owner alone.
+
+    ``SPECTRA_HOME`` if it is set, else the user's data folder. Where that cannot be written, or is on a network file system
+    (whose locks do not hold), the answer is a folder beneath the system's temporary one, the same for every process of
+    the user, and one warning says so.
+    """
+    environ = os.environ if environ is None else environ
+    wanted = _wanted(environ)
+    reason = "no home folder" if wanted is None else unfit(wanted)
+    if wanted is not None and reason is None:
+        return wanted
+    fallback = Path(tempfile.gettempdir()) / f"spectra-{_user()}"
+    fallback.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _warn_once(str(wanted), str(reason), str(fallback))
+    return fallback
+
+
+def database_path(path: str | os.PathLike[str] = "", environ: Mapping[str, str] | None = None) -> Path:
+    """The DuckDB file: ``path``, else ``SPECTRA_DB``, else ``spectra.duckdb`` in :func:`home`."""
+    environ = os.environ if environ is None else environ
+    chosen = os.fspath(path) or environ.get(DATABASE_VARIABLE, "").strip()
+    return Path(chosen).expanduser().absolute() if chosen else home(environ) / DATABASE_NAME
+
+
+def unfit(folder: Path) -> str | None:
+    """Why files cannot be kept in ``folder``, which is created if need be; None if they can."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return error.strerror or str(error)
+    kind = file_system(folder)
+    return f"{kind} is a network file system" if kind in _NETWORK_FILE_SYSTEMS else None
+
+
+def file_system(folder: Path) -> str:
+    """Type of the file system that holds ``folder``, such as ``ext4``; empty where the platform does not tell."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    best = ("", "")
+    target = str(folder.resolve())
+    for mount in mounts:
+        _, point, kind, *_ = mount.split(" ")
+        point = point.replace("\\040", " ")
+        if (target == point or target.startswith(point.rstrip("/") + "/")) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def _wanted(environ: Mapping[str, str]) -> Path | None:
+    chosen = environ.get(HOME_VARIABLE, "").strip()
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    try:
+        found = user_data_path("spectra", appauthor=False)
+    except (OSError, KeyError, RuntimeError):  # no HOME and no entry in the password database
+        return None
+    return found if found.is_absolute() and "~" not in found.parts else None
+
+
+def _user() -> str:
+    try:
+        return str(os.getuid())
+    except AttributeError:  # Windows
+        return getpass.getuser()
+
+
+@cache
+def _warn_once(wanted: str, reason: str, fallback: str) -> None:
+    _log.warning("%s: %s cannot be used (%s); using %s", HOME_VARIABLE, wanted, reason, fallback)
