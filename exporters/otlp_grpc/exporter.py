@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from grpc import ChannelCredentials, Compression, ssl_channel_credentials
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
 from spectra_otel.exporters.otlp_http.config import ClientTls
 
@@ -29,11 +27,7 @@ class _Headers(tuple[tuple[str, str], ...]):
 
 
 def make_exporter(config: OtlpGrpcConfig) -> OTLPSpanExporter:
-    """The exporter; its retry, compression and TLS are those of opentelemetry-exporter-otlp-proto-grpc.
-
-    Raises:
-        ConfigError: A file of ``tls`` cannot be read.
-    """
+    """The exporter; its retry, compression and TLS are those of opentelemetry-exporter-otlp-proto-grpc."""
     insecure = config.tls.insecure or config.endpoint.startswith("http://")
     return OTLPSpanExporter(
         endpoint=config.endpoint,
@@ -41,20 +35,17 @@ def make_exporter(config: OtlpGrpcConfig) -> OTLPSpanExporter:
         credentials=None if insecure else _credentials(config.tls),
         headers=_Headers((name.lower(), value.reveal()) for name, value in config.headers.items()),
         timeout=float(config.timeout),
-        compression=cast("Compression", _COMPRESSION[config.compression]),
+        compression=_COMPRESSION[config.compression],
     )
 
 
 def _credentials(tls: ClientTls) -> ChannelCredentials:
     return ssl_channel_credentials(
-        root_certificates=_read("ca_file", tls.ca_file),
-        private_key=_read("key_file", tls.key_file),
-        certificate_chain=_read("cert_file", tls.cert_file),
+        root_certificates=_read(tls.ca_file),
+        private_key=_read(tls.key_file),
+        certificate_chain=_read(tls.cert_file),
     )
 
 
-def _read(setting: str, path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes() if path else None
-    except OSError as error:
-        raise ConfigError(f"tls::{setting}: cannot read '{path}': {error.strerror}") from error
+def _read(path: str) -> bytes | None:
+    return Path(path).read_bytes() if path else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -28,6 +29,16 @@ class ClientTls:
         """Raise ConfigError unless certificate and key come together."""
         if bool(self.cert_file) != bool(self.key_file):
             raise ConfigError("tls: for auth via TLS, provide both certificate and key, or neither")
+
+    def check_files(self) -> None:
+        """Raise ConfigError where a file cannot be read: at start, rather than at every export."""
+        for name in ("ca_file", "cert_file", "key_file"):
+            path = getattr(self, name)
+            try:
+                if path:
+                    Path(path).read_bytes()
+            except OSError as error:
+                raise ConfigError(f"tls::{name}: cannot read '{path}': {error.strerror}") from error
 
 
 @dataclass(slots=True)

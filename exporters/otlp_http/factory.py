@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
-from spectra_otel.sdk.span_export import wrap
+from spectra_otel.sdk.span_export import PerProcessExporter, wrap
 
 
 def factory() -> Factory[OtlpHttpConfig, SpanExporter]:
@@ -15,6 +15,11 @@ def factory() -> Factory[OtlpHttpConfig, SpanExporter]:
 
 
 def _create(id_: ComponentID, config: OtlpHttpConfig) -> SpanExporter:
-    from spectra_otel.exporters.otlp_http.exporter import make_exporter
+    config.tls.check_files()
 
-    return wrap(make_exporter(config), config)
+    def make() -> SpanExporter:
+        from spectra_otel.exporters.otlp_http.exporter import make_exporter
+
+        return make_exporter(config)
+
+    return wrap(PerProcessExporter(make), config)

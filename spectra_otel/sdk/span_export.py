@@ -6,7 +6,8 @@ happens on copies: other exporters, and the application, see spans as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,41 @@ def wrap(exporter: SpanExporter, settings: SpanSettings) -> SpanExporter:
         builder = load_span_builder(settings.span_builder) if settings.span_builder else None
         exporter = BuilderExporter(exporter, builder, settings.cost_aliases)
     return exporter
+
+
+class PerProcessExporter(SpanExporter):
+    """Makes its exporter on first use, and anew in a forked child: neither a connection nor a gRPC channel survives a fork.
+
+    What the parent has is left alone in the child; closing it there would close the parent's connection too.
+    """
+
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        self._make = make
+        self._made: tuple[int, SpanExporter] | None = None
+        self._is_shut_down = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export with the exporter of this process."""
+        if self._is_shut_down:
+            return SpanExportResult.FAILURE
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), self._make())
+        return self._made[1].export(spans)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter of this process, if there is one."""
+        exporter = self._own()
+        return exporter is None or exporter.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Shut the exporter of this process down, if there is one."""
+        self._is_shut_down = True
+        exporter = self._own()
+        if exporter is not None:
+            exporter.shutdown()
+
+    def _own(self) -> SpanExporter | None:
+        return self._made[1] if self._made is not None and self._made[0] == os.getpid() else None
 
 
 class WrapperExporter(SpanExporter):
