@@ -47,7 +47,6 @@ def costs(
     Grouped by tag, a call with two tags counts under both.
     """
     store = open_store(db)
-    store.merge_pending()
     rows = store.costs(by, since, until, filters_of(choices))
     columns = (by, *TOTALS)
     print_rows(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import platform
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING
 
 import click
 
 from spectra_otel.cli.options import db_option, format_option, store_of
-from spectra_otel.cli.output import print_rows, printable
-from spectra_otel.errors import SpectraError
+from spectra_otel.cli.output import print_rows
+from spectra_otel.cli.prices import pricer, unknown
+from spectra_otel.errors import ConfigError, SpectraError
 
 if TYPE_CHECKING:
+    from spectra_otel.config.document import Document
     from spectra_otel.model.store import RecordStore, StoreHealth
 
 PACKAGES = ("spectra-otel", "opentelemetry-sdk", "opentelemetry-instrumentation", "duckdb")
@@ -114,11 +116,14 @@ def _configuration() -> Generator[Finding, None, Document | None]:
 
 
 def _catalog() -> Iterator[Finding]:
-    from spectra_otel import pricing
-
-    info = pricing.catalog_info()
-    detail = f"version {info.version}, {info.entries} prices, {info.age.days} days old"
-    yield Finding("price catalog", "note" if info.age > _OLD_CATALOG else "ok", detail)
+    try:
+        catalog = pricer().catalog
+    except ConfigError as error:
+        yield Finding("price catalog", "problem", str(error))
+        return
+    age = datetime.now(UTC).date() - catalog.date
+    state = "note" if age > _OLD_CATALOG else "ok"
+    yield Finding("price catalog", state, f"{catalog.version}, {len(catalog.providers)} providers, {age.days} days old")
 
 
 def _store(health: StoreHealth) -> Iterator[Finding]:
@@ -145,15 +150,13 @@ def _store(health: StoreHealth) -> Iterator[Finding]:
 
 def _unresolved(store: RecordStore) -> Iterator[Finding]:
     """Models without a price, with names that are near."""
-    from spectra_otel import pricing
-
     if not store.path.exists():
         return
     _, rows = store.query(_UNRESOLVED)
     for provider, model, requests in rows:
-        near = pricing.suggestions(provider or "", model or "")
-        hint = f"; near: {', '.join(near)}" if near else ""
-        yield Finding("no price", "attention", printable(f"{provider} {model}: {requests} requests{hint}"))
+        yield Finding(
+            "no price", "attention", f"{unknown(pricer(), provider or '', model or '')} ({requests} requests)"
+        )
 
 
 def _size(count: int) -> str:

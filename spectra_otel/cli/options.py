@@ -52,8 +52,8 @@ db_option = click.option(
 
 
 def open_store(db: str | None) -> RecordStore:
-    """The store of records: ``db`` if given, else where the configuration in effect keeps them."""
-    return store_of(effective_document(), db)
+    """The store of records: the file ``db`` if given, else where the configuration in effect keeps them."""
+    return store_of(Document() if db else effective_document(), db)
 
 
 def effective_document() -> Document:

@@ -22,6 +22,5 @@ def query(sql: str, format_: str, db: str | None) -> None:
     spectra_tags, spectra_metadata.
     """
     store = open_store(db)
-    store.merge_pending()
     columns, rows = store.query(sys.stdin.read() if sql == "-" else sql)
     print_rows(columns, rows, format_)

@@ -41,7 +41,6 @@ def requests(
     if ctx.invoked_subcommand:
         return
     store = open_store(db)
-    store.merge_pending()
     columns = TABLE_COLUMNS if format_ == "table" else tuple(FIELDS)
     rows = store.requests(since, until, filters_of(choices), limit)
     print_rows(
@@ -57,7 +56,6 @@ def requests(
 def show(ctx: click.Context, id: str, format_: str, db: str | None) -> None:
     """Show one call with all that is known of it. ID is <trace_id>-<span_id>."""
     store = open_store(db or (ctx.parent.params["db"] if ctx.parent else None))
-    store.merge_pending()
     row = store.request(id)
     if row is None:
         raise StoreError(f'no request "{id}" in {store.path}')
