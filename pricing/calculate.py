@@ -19,10 +19,17 @@ from typing import Any, NamedTuple
 
 from spectra_otel.pricing.catalog import DEFAULTS, Catalog, Entry, Offer, shipped_catalog, utc
 from spectra_otel.pricing.match import Match, Matcher
-from spectra_otel.pricing.pricefile import Overrides, load_overrides
 from spectra_otel.pricing.plan import (
-    LARGEST, OTHER_FIELDS, TOKEN_FIELDS, USAGE_FIELDS, Charge, Plan, UsageError, quantity,
+    LARGEST,
+    OTHER_FIELDS,
+    TOKEN_FIELDS,
+    USAGE_FIELDS,
+    Charge,
+    Plan,
+    UsageError,
+    quantity,
 )  # fmt: skip
+from spectra_otel.pricing.pricefile import Overrides, load_overrides
 from spectra_otel.pricing.units import Rate, parse_rate
 
 TIER_NAMES = {
@@ -194,7 +201,7 @@ class Pricer:
         written_1h, reasoning = get("cache_write_1h_tokens") or 0, get("reasoning_tokens") or 0
         if not (
             type(prompt) is int and type(completion) is int and type(cached) is int and type(written) is int
-            and type(written_1h) is int and type(reasoning) is int and 0 <= cached and 0 <= written_1h <= written
+            and type(written_1h) is int and type(reasoning) is int and cached >= 0 and 0 <= written_1h <= written
             and cached + written <= prompt <= LARGEST and 0 <= reasoning <= completion <= LARGEST
             and (priced.has_output or not completion) and (priced.knows_1h or not written_1h)
         ):  # fmt: skip

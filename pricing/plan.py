@@ -44,7 +44,7 @@ OTHER_FIELDS = (*TOKEN_FIELDS[6:], *MEDIA_FIELDS, "tool_call_counts")
 """Fields that take a call off the quick way."""
 
 MEDIA_METERS: dict[str, tuple[str, ...]] = {
-    "image": ("image", "megapixel"),
+    "image": ("megapixel", "image"),
     "video": ("video_second", "video"),
     "tts": ("character", "audio_second"),
     "stt": ("audio_second",),
@@ -52,8 +52,8 @@ MEDIA_METERS: dict[str, tuple[str, ...]] = {
     "ocr": ("page",),
 }
 _ANY_MEDIA = (
-    "image",
     "megapixel",
+    "image",
     "video_second",
     "video",
     "character",

@@ -11,7 +11,7 @@
         since: 2026-10-12                   # 00:00 UTC; left out: always
         tier: standard
         rates: {input: 1.25, output: 10, cache_read: 0.125}
-    tools: {web_search: 10/1K}              # for every model of the provider
+    all_models: {tool.web_search: 10/1K}    # for every model of the provider
     aliases: {prod-chat: gpt-4o}            # a deployment → the model it is
 
 How a rate is written is said in :mod:`spectra_otel.pricing.units`.
@@ -31,7 +31,7 @@ from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.units import parse_rate, part_of
 
 MODEL_TYPES = ("text", "embedding", "image", "video", "tts", "stt", "rerank", "moderation", "ocr")
-_FILE_KEYS = ("provider", "page", "read", "prices", "tools", "aliases", "note")
+_FILE_KEYS = ("provider", "page", "read", "prices", "all_models", "aliases", "note")
 _PRICE_KEYS = (
     "provider",
     "model",
@@ -159,7 +159,7 @@ class _Reader:
     def read(self, text: str) -> PriceFile:
         document = self.load(text)
         if not isinstance(document, _Node):
-            raise self.fail(1, "a price file is a mapping with `prices`, `tools` or `aliases`")
+            raise self.fail(1, "a price file is a mapping with `prices`, `all_models` or `aliases`")
         self.check_keys(document, _FILE_KEYS)
         prices = list(self.prices(document))
         aliases = self.aliases(document)
@@ -204,15 +204,12 @@ class _Reader:
             raise self.fail(document.lines["prices"], "`prices` is a list of mappings")
         for item in items:
             yield item.line, self.price(document, item)
-        if tools := document.get("tools"):
-            provider = self.provider(document, document, document.lines["tools"])
-            rates = {f"tool.{name}": rate for name, rate in self.mapping(document, "tools").items()}
-            self.check_rates(tools, {name.removeprefix("tool."): name for name in rates})
+        if document.get("all_models"):
+            line = document.lines["all_models"]
+            rates = self.rates(document, "all_models")
             offer = WrittenOffer(rates)
-            yield (
-                document.lines["tools"],
-                FilePrice(provider, DEFAULTS, (), "text", (offer,), self.source(document, document)),
-            )
+            provider = self.provider(document, document, line)
+            yield line, FilePrice(provider, DEFAULTS, (), "text", (offer,), self.source(document, document))
 
     def price(self, document: _Node, item: _Node) -> FilePrice:
         self.check_keys(item, _PRICE_KEYS)
@@ -226,10 +223,9 @@ class _Reader:
         model_type = item.get("type", "")
         if model_type and model_type not in MODEL_TYPES:
             raise self.fail(item.lines["type"], f"type: {model_type!r} (valid: {', '.join(MODEL_TYPES)})")
-        rates = dict(self.mapping(item, "rates"))
+        rates = self.rates(item, "rates")
         if not rates:
             raise self.fail(item.line, f"{names[0]}: no `rates`")
-        self.check_rates(item["rates"], {name: name for name in rates})
         offer = WrittenOffer(
             rates, item.get("tier", "standard"), self.day(item, "since"), self.hours(item), item.get("days", "")
         )
@@ -244,13 +240,16 @@ class _Reader:
             raise self.fail(node.lines.get(key, node.line), f"`{key}` is a mapping of names to prices")
         return value
 
-    def check_rates(self, node: _Node, meters: dict[str, str]) -> None:
-        for key, meter in meters.items():
+    def rates(self, node: _Node, key: str) -> dict[str, str]:
+        """The checked rates under ``key``, by meter."""
+        rates = self.mapping(node, key)
+        for meter, text in rates.items():
             try:
                 part_of(meter)
-                parse_rate(meter.partition(" ")[0], node[key])
+                parse_rate(meter.partition(" ")[0], text)
             except ValueError as error:
-                raise self.fail(node.lines[key], str(error)) from error
+                raise self.fail(node[key].lines[meter], str(error)) from error
+        return dict(rates)
 
     def provider(self, document: _Node, item: _Node, line: int) -> str:
         provider = item.get("provider") or document.get("provider")

@@ -34,7 +34,7 @@ def build(table: Path) -> tuple[bytes, list[Disagreement]]:
     first, first_source = genai.read()
     second, second_source = litellm.read(table)
     hand = [read_price_file(path) for path in sorted(SOURCES.glob("*.yaml"))]
-    lines, disagreements = merge(first, second, hand)
+    lines, disagreements = merge(first, second, hand, DATE)
     places: dict[str, list[int]] = {}
     body = bytearray()
     for (provider, names), value in sorted(lines.items()):

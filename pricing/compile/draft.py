@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from spectra_otel.pricing.pricefile import WrittenOffer as DraftOffer
+from spectra_otel.pricing.pricefile import WrittenOffer
 from spectra_otel.pricing.units import MILLION, TOKEN_METERS
 
 Rates = dict[str, str]
@@ -19,13 +19,14 @@ class Draft:
     provider: str
     name: str
     model_type: str
-    offers: list[DraftOffer] = field(default_factory=list)
+    offers: list[WrittenOffer] = field(default_factory=list)
     group: str = ""
     source: str = ""
 
-    def standard(self) -> DraftOffer | None:
-        """The newest offer of the standard tier that has no hours."""
-        return next((offer for offer in reversed(self.offers) if offer.tier == "standard" and not offer.hours), None)
+    def standard(self, on: str) -> WrittenOffer | None:
+        """The offer of the standard tier that holds on the ISO day ``on``, and has no hours."""
+        offers = (o for o in reversed(self.offers) if o.tier == "standard" and not o.hours and o.since <= on)
+        return next(offers, None)
 
 
 Drafts = dict[tuple[str, str], Draft]

@@ -7,7 +7,8 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
-from spectra_otel.pricing.compile.draft import Draft, DraftOffer, Drafts, Rates, ladder, rate_text
+from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates, ladder, rate_text
+from spectra_otel.pricing.pricefile import WrittenOffer
 
 PROVIDERS = {"aws": "bedrock", "x-ai": "xai", "voyageai": "voyage"}
 SKIPPED = frozenset({"openai-decisions"})  # a second price list of OpenAI for one endpoint, under names of the first
@@ -34,6 +35,7 @@ METERS = {
     "audio_hours": ("audio_second", 3600),
 }
 TIERS = {("processing", "batch"): "batch", ("speed", "fast"): "fast"}
+GROUNDED = frozenset({"google", "vertex"})
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.", "regional.")
 
 
@@ -48,6 +50,10 @@ def read() -> tuple[Drafts, dict[str, str]]:
         for model in provider.models:
             target, route = _provider(provider.id, model.id)
             offers = list(_offers(model))
+            if target in GROUNDED:  # Google counts its search as grounding
+                for offer in offers:
+                    if "tool.web_search" in offer.rates:
+                        offer.rates["tool.grounding"] = offer.rates["tool.web_search"]
             for name in _names(provider, model):
                 full = f"{name}:{route}" if route else name
                 draft = Draft(target, full, _type(model, offers), offers, f"genai:{model.id}:{route}", "genai-prices")
@@ -97,19 +103,19 @@ def _clauses(match: Any) -> Iterator[tuple[str, str]]:
         yield from _clauses(clause)
 
 
-def _offers(model: Any) -> Iterator[DraftOffer]:
+def _offers(model: Any) -> Iterator[WrittenOffer]:
     prices = model.prices if isinstance(model.prices, list) else [model]
     newest = ""
     for price in prices:
         start, hours = _when(getattr(price, "constraint", None))
         newest = max(newest, start)
         # Their hours have no start of their own: they hold from the newest dated price on, as the list reads.
-        yield DraftOffer(_rates(price.prices), since=newest if hours else start, hours=hours)
+        yield WrittenOffer(_rates(price.prices), since=newest if hours else start, hours=hours)
     for variant in model.price_variants or ():
         rates = _rates(variant.prices)
         tier = _tier(variant.when)
         if rates and tier:
-            yield DraftOffer(rates, tier=tier, since=_when(variant.constraint)[0])
+            yield WrittenOffer(rates, tier=tier, since=_when(variant.constraint)[0])
 
 
 def _tier(when: dict[str, str]) -> str:
@@ -141,7 +147,7 @@ def _rates(prices: Any) -> Rates:
     return rates
 
 
-def _type(model: Any, offers: list[DraftOffer]) -> str:
+def _type(model: Any, offers: list[WrittenOffer]) -> str:
     meters = {meter for offer in offers for meter in offer.rates}
     name = model.id.lower()
     if "page" in meters:

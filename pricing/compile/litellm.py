@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from spectra_otel.pricing.compile.draft import Draft, DraftOffer, Drafts, Rates, ladder, plain, rate_text
+from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates, ladder, plain, rate_text
+from spectra_otel.pricing.pricefile import WrittenOffer
 
 PROVIDERS = {
     "text-completion-openai": "openai", "gemini": "google", "azure_ai": "azure", "azure_text": "azure",
@@ -18,6 +19,7 @@ PROVIDERS = {
     "text-completion-codestral": "mistral", "github_copilot": "github-copilot",
 }  # fmt: skip
 SKIPPED = frozenset({"ollama", "chatgpt", "clf_ai_gateway"})  # local or by subscription: no price for a call
+HOUR = 3600
 TYPES = {
     "chat": "text", "completion": "text", "responses": "text", "realtime": "text", "embedding": "embedding",
     "image_generation": "image", "image_edit": "image", "audio_transcription": "stt", "audio_speech": "tts",
@@ -87,7 +89,7 @@ def _name(key: str, provider: str) -> str:
     return key.replace("/bedrock/", "/")
 
 
-def _offers(row: dict[str, Any]) -> list[DraftOffer]:
+def _offers(row: dict[str, Any]) -> list[WrittenOffer]:
     prices: dict[str, dict[str, dict[int, Decimal]]] = {}  # tier → meter → start → USD
     for key, usd in row.items():
         if isinstance(usd, Decimal) and (found := _KEY.match(key)):
@@ -99,16 +101,16 @@ def _offers(row: dict[str, Any]) -> list[DraftOffer]:
             for key, meter in TOKENS.items():
                 if key in band:
                     prices.setdefault("standard", {}).setdefault(meter, {})[int(band["range"][0])] = band[key]
-    offers = [DraftOffer(rates, tier=tier) for tier, meters in prices.items() if (rates := _token_rates(meters))]
+    offers = [WrittenOffer(rates, tier=tier) for tier, meters in prices.items() if (rates := _token_rates(meters))]
     media = _media_rates(row)
     standard = next((offer for offer in offers if offer.tier == "standard"), None)
     if media and not standard:
-        offers.insert(0, standard := DraftOffer({}))
+        offers.insert(0, standard := WrittenOffer({}))
     if standard:
-        standard.rates.update(media)
+        standard.rates.update(media | _tool_rates(row))
     if "ocr_cost_per_page_batches" in row:
         offers.append(
-            DraftOffer({"page": rate_text("page", row["ocr_cost_per_page_batches"] * 1000, 1000)}, tier="batch")
+            WrittenOffer({"page": rate_text("page", row["ocr_cost_per_page_batches"] * 1000, 1000)}, tier="batch")
         )
     return offers
 
@@ -135,7 +137,10 @@ def _media_rates(row: dict[str, Any]) -> Rates:
     def add(meter: str, key: str, per: int = 1) -> None:
         usd = row.get(key)
         if isinstance(usd, Decimal) and usd and meter not in rates:
-            rates[meter] = rate_text(meter.partition(" ")[0], usd * per, per)
+            usd = usd * per
+            if per == HOUR:
+                usd = round(usd, 3 - usd.adjusted())  # a price for the hour or minute that they divided and cut
+            rates[meter] = rate_text(meter.partition(" ")[0], usd, per)
 
     if mode in ("image_generation", "image_edit"):
         add("image", "output_cost_per_image")
@@ -149,18 +154,29 @@ def _media_rates(row: dict[str, Any]) -> Rates:
             add(f"video_second {resolution}", f"output_cost_per_second_{resolution}")
     elif mode in ("audio_transcription", "audio_speech"):
         metadata = row.get("metadata") or {}
-        for key, per in (("original_pricing_per_hour", 3600), ("original_pricing_per_minute", 60)):
+        for key, per in (("original_pricing_per_hour", HOUR), ("original_pricing_per_minute", 60)):
             if (
                 isinstance(usd := metadata.get(key), Decimal) and usd
             ):  # the published price; theirs is it divided and cut
                 rates["audio_second"] = f"{plain(usd)}/{per}"
-        add("audio_second", "input_cost_per_second", 3600)
-        add("audio_second", "output_cost_per_second", 3600)
+        add("audio_second", "input_cost_per_second", HOUR)
+        add("audio_second", "output_cost_per_second", HOUR)
         add("character", "input_cost_per_character")
     elif mode == "rerank":
         add("search", "input_cost_per_query", 1000)
     elif mode == "ocr":
         add("page", "ocr_cost_per_page", 1000)
+    return rates
+
+
+def _tool_rates(row: dict[str, Any]) -> Rates:
+    """Server-side search, where its price does not depend on a size that usage does not tell."""
+    rates: Rates = {}
+    prices = set((row.get("search_context_cost_per_query") or {}).values())
+    if len(prices) == 1 and (usd := prices.pop()):
+        rates["tool.web_search"] = rate_text("tool.web_search", usd * 1000, 1000)
+    if usd := row.get("google_maps_grounding_cost_per_query"):
+        rates["tool.maps"] = rate_text("tool.maps", usd * 1000, 1000)
     return rates
 
 
@@ -176,7 +192,7 @@ def _add_image_variant(drafts: Drafts, provider: str, variant: re.Match[str], ro
     name = variant["model"]
     draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, "image", source="litellm"))
     if not any(offer.tier == "standard" for offer in draft.offers):
-        draft.offers.insert(0, DraftOffer({}))
+        draft.offers.insert(0, WrittenOffer({}))
     standard = next(offer for offer in draft.offers if offer.tier == "standard")
     quality = {"hd": "hd", None: "standard"}.get(variant["quality"], variant["quality"])
     standard.rates[f"image {width}x{height} {quality}"] = rate_text("image", Decimal(usd))

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from spectra_otel.pricing.compile.draft import Draft, DraftOffer, Drafts, Rates
-from spectra_otel.pricing.pricefile import PriceFile
+from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates
+from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer
 from spectra_otel.pricing.units import parse_rate
 
 SECOND_FIRST = frozenset({"bedrock"})
@@ -36,16 +36,16 @@ class Disagreement:
 
 
 def merge(
-    first: Drafts, second: Drafts, hand: Iterable[PriceFile]
+    first: Drafts, second: Drafts, hand: Iterable[PriceFile], on: str
 ) -> tuple[dict[tuple[str, str], Json], list[Disagreement]]:
-    """Lines of the catalog by (provider, names joined by a space), and all disagreements."""
+    """Lines of the catalog by (provider, names joined by a space), and all disagreements, as of the ISO day ``on``."""
     by_name: dict[tuple[str, str], tuple[Draft, Json]] = {}
     disagreements: list[Disagreement] = []
     for key in sorted(first.keys() | second.keys()):
         drafts = [draft for draft in (first.get(key), second.get(key)) if draft is not None]
         if key[0] in SECOND_FIRST:
             drafts.reverse()
-        value, differ = _merge_one(drafts)
+        value, differ = _merge_one(drafts, on)
         disagreements += differ
         by_name[key] = drafts[0], value
     for file in hand:
@@ -53,23 +53,23 @@ def merge(
     return _group(by_name), disagreements
 
 
-def _merge_one(drafts: list[Draft]) -> tuple[Json, list[Disagreement]]:
+def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:
     main, *rest = drafts
     value: Json = {"type": next((d.model_type for d in drafts if d.model_type != "text"), "text"), "offers": []}
     offers = [(_json(offer, main.source), offer) for offer in main.offers]
     differ: list[Disagreement] = []
     for other in rest:
-        newest = main.standard()
+        newest = main.standard(on)
         newest_json = next((raw for raw, offer in offers if offer is newest), None)
-        differ = _fill(main, newest, newest_json, other)
-        offers += _other_tiers(main, other, offers)
+        differ = _fill(main, newest, newest_json, other, on)
+        offers = [*_other_tiers(main, other, offers, on), *offers]  # of those in force the last counts
     value["offers"] = [raw for raw, _ in offers if raw["rates"]]
     return value, differ
 
 
-def _fill(main: Draft, newest: DraftOffer | None, raw: Json | None, other: Draft) -> list[Disagreement]:
+def _fill(main: Draft, newest: WrittenOffer | None, raw: Json | None, other: Draft, on: str) -> list[Disagreement]:
     """Give the newest standard offer the meters that only the other source has; note where they differ."""
-    theirs = other.standard()
+    theirs = other.standard(on)
     differ: list[Disagreement] = []
     if newest is None or raw is None or theirs is None:
         return differ
@@ -91,13 +91,15 @@ def _differ(meter: str, one: str, two: str) -> bool:
     return abs(left - right) * 100 > max(left, right)
 
 
-def _other_tiers(main: Draft, other: Draft, offers: list[tuple[Json, DraftOffer]]) -> list[tuple[Json, DraftOffer]]:
+def _other_tiers(
+    main: Draft, other: Draft, offers: list[tuple[Json, WrittenOffer]], on: str
+) -> list[tuple[Json, WrittenOffer]]:
     """Tiers of the other source: before the first dated one of the main source, and the meters it does not list.
 
     The other source has current prices only, so its tiers hold from the last change of the standard price on.
     """
-    since = max((offer.since for offer in main.offers if offer.tier == "standard"), default="")
-    extra: list[tuple[Json, DraftOffer]] = []
+    since = max((o.since for o in main.offers if o.tier == "standard" and o.since <= on), default="")
+    extra: list[tuple[Json, WrittenOffer]] = []
     for offer in other.offers:
         if offer.tier == "standard":
             continue
@@ -107,13 +109,12 @@ def _other_tiers(main: Draft, other: Draft, offers: list[tuple[Json, DraftOffer]
                 raw["rates"][meter] = offer.rates[meter]
                 raw.setdefault("origins", {})[meter] = other.source
         if not mine or all(own.since > since for _, own in mine):
-            dated = DraftOffer(offer.rates, tier=offer.tier, since=since)
+            dated = WrittenOffer(offer.rates, tier=offer.tier, since=since)
             extra.append((_json(dated, other.source), dated))
-    offers[:0] = extra  # before the dated ones: of those in force the last counts
-    return []
+    return extra
 
 
-def _json(offer: DraftOffer, source: str) -> Json:
+def _json(offer: WrittenOffer, source: str) -> Json:
     raw: Json = {"rates": dict(offer.rates), "from": source}
     if offer.tier != "standard":
         raw["tier"] = offer.tier
@@ -143,7 +144,7 @@ def _apply(by_name: dict[tuple[str, str], tuple[Draft, Json]], file: PriceFile) 
         by_name[provider, alias.lower()] = Draft(provider, alias, "", group=known[0].group or target.lower()), known[1]
 
 
-def _laid_over(offers: list[Json], ours: Iterable[DraftOffer], source: str) -> list[Json]:
+def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) -> list[Json]:
     """``offers`` with ours: same tier and start are joined, others are put in their place by date."""
     result = [json.loads(json.dumps(offer)) for offer in offers]
     for offer in ours:
@@ -151,7 +152,7 @@ def _laid_over(offers: list[Json], ours: Iterable[DraftOffer], source: str) -> l
             o for o in result
             if (o.get("tier", "standard"), o.get("since", ""), o.get("hours", "")) == (offer.tier, offer.since, offer.hours)
         ]  # fmt: skip
-        target = same[-1] if same else _json(DraftOffer({}, offer.tier, offer.since, offer.hours, offer.days), source)
+        target = same[-1] if same else _json(WrittenOffer({}, offer.tier, offer.since, offer.hours, offer.days), source)
         if not same:
             before = _inherited(result, offer)
             target["rates"] = before
@@ -171,7 +172,7 @@ def _laid_over(offers: list[Json], ours: Iterable[DraftOffer], source: str) -> l
     return result
 
 
-def _inherited(offers: list[Json], offer: DraftOffer) -> Rates:
+def _inherited(offers: list[Json], offer: WrittenOffer) -> Rates:
     """What a new dated offer takes over from the one it follows: prices of things it does not list itself."""
     earlier = [o for o in offers if o.get("tier", "standard") == offer.tier and o.get("since", "") < offer.since]
     kept: Rates = dict(earlier[-1]["rates"]) if earlier else {}
