@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -25,6 +26,10 @@ _ENDPOINTS = {
 }
 
 
+def _is_news(entry: logging.LogRecord) -> bool:
+    return not str(entry.msg).startswith("Configuration of %s not loaded")
+
+
 class SpectraDistro(BaseDistro):  # type: ignore[misc]
     """Sets defaults only: each ``OTEL_*_EXPORTER`` is ``otlp`` where an endpoint is named, else ``none``; OTLP goes over HTTP."""
 
@@ -33,6 +38,8 @@ class SpectraDistro(BaseDistro):  # type: ignore[misc]
             is_named = os.environ.get(endpoint) or os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT)
             os.environ.setdefault(exporter, "otlp" if is_named else "none")
         os.environ.setdefault(OTEL_EXPORTER_OTLP_PROTOCOL, "http/protobuf")
+        # Where the stock distro is installed too, the launcher warns at each start that its configurator is not the one: it is not.
+        logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load").addFilter(_is_news)
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load one instrumentor; one that breaks is reported and does not take the others down with it."""

@@ -1,0 +1,124 @@
+"""``spectra run``: it must behave as if it were not there, but for its last line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from spectra_otel.model.record import TrackedRequest
+from spectra_otel.sdk import run_ledger
+
+SPECTRA = [sys.executable, "-c", "from spectra_otel.cli import main; main()", "run", "--"]
+
+
+def spectra_run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SPECTRA, *command], env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def off(tmp_path: Path) -> dict[str, str]:
+    """Spectra off in the child: these tests are about the launcher."""
+    return {"SPECTRA_HOME": str(tmp_path), "SPECTRA_ENABLED": "false"}
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 255])
+def test_the_exit_status_passes(status: int, off: dict[str, str]) -> None:
+    """The command's exit status is ours, and its output is untouched."""
+    done = spectra_run(sys.executable, "-c", f"print('hello'); raise SystemExit({status})", **off)
+    assert done.returncode == status
+    assert done.stdout == "hello\n"
+
+
+def test_options_of_the_command_are_its_own(off: dict[str, str]) -> None:
+    """Options after the command are not read by us, whether `--` is there or not."""
+    done = spectra_run(sys.executable, "-c", "import sys; print(sys.argv[1:])", "--help", "-x", "--", "y", **off)
+    assert done.stdout == "['--help', '-x', '--', 'y']\n"
+
+
+def test_a_command_that_is_not_there(off: dict[str, str], tmp_path: Path) -> None:
+    """An unknown command is one line and 127, one that cannot be executed 126, as in a shell."""
+    done = spectra_run("no-such-program-at-all", **off)
+    assert (done.returncode, done.stderr) == (127, "spectra run: no-such-program-at-all: command not found\n")
+    plain = tmp_path / "plain.txt"
+    plain.write_text("x")
+    done = spectra_run(str(plain), **off)
+    assert (done.returncode, done.stderr) == (126, f"spectra run: {plain}: not executable\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
+def test_signals_pass_to_the_command(number: signal.Signals, off: dict[str, str]) -> None:
+    """A signal sent to us reaches the command, which may handle it; we end with its status."""
+    code = (
+        "import signal, time, sys\n"
+        f"signal.signal({int(number)}, lambda *a: sys.exit(42))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(30)"
+    )
+    child = _start(code, off)
+    child.send_signal(number)
+    assert child.wait(20) == 42
+    assert child.stdout is not None
+    child.stdout.close()
+
+
+def test_death_by_signal_is_death_by_signal(off: dict[str, str]) -> None:
+    """A command that a signal ends makes us end by the same signal."""
+    child = _start("import time\nprint('ready', flush=True)\ntime.sleep(30)", off)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == -signal.SIGTERM
+    assert child.stdout is not None
+    child.stdout.close()
+
+
+def test_a_run_that_recorded_nothing_says_why(off: dict[str, str]) -> None:
+    """Where no process loaded Spectra, the last line says so instead of a total of nothing."""
+    done = spectra_run("true", **off)
+    assert done.returncode == 0
+    assert done.stderr.startswith("spectra: no process of this command loaded Spectra")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_ledger_counts_each_record_once_at_its_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Totals take the highest revision of each record, and count what has no price apart."""
+    path = tmp_path / "ledger"
+    path.touch()
+    monkeypatch.setenv(run_ledger.VARIABLE, str(path))
+    run_ledger.hello()
+    run_ledger.add([_record("a", "1.5"), _record("b", None), _record("c", None)])
+    run_ledger.add([_record("b", "0.25", rev=1), _record("a", "1.5")])
+    run_ledger.hello()
+    assert run_ledger.totals(path) == run_ledger.RunTotals(calls=3, cents=Decimal("1.75"), unpriced=1, processes=2)
+
+
+def test_no_ledger_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that is gone, as after the launcher's end, is a fault and not an error."""
+    monkeypatch.setenv(run_ledger.VARIABLE, str(tmp_path / "gone"))
+    run_ledger.add([_record("a", "1.5")])
+
+
+def _record(id_: str, cents: str | None, rev: int = 0) -> TrackedRequest:
+    values = {"id": id_, "total_cost_in_cents": None if cents is None else Decimal(cents)}
+    return TrackedRequest({**values, "cost_status": "unpriced" if cents is None else "priced"}, rev=rev)
+
+
+def _start(code: str, environ: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a program under `spectra run`, in a session of its own, and wait for its `ready`."""
+    child = subprocess.Popen(
+        [*SPECTRA, sys.executable, "-c", code],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
