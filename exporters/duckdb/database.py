@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import schema
+from spectra_otel.model.store import Row
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -83,17 +84,17 @@ def fetch(
         columns, types = list(relation.columns), [str(type_) for type_ in relation.types]
         rows = _without_time_zones(relation, types).fetchall()
     except duckdb.Error as error:
-        raise StoreError(_first_line(error)) from error
-    readers = [_READERS.get(type_) for type_ in types]
-    if any(readers):
-        rows = [
-            tuple(
-                value if read is None or value is None else read(value)
-                for value, read in zip(row, readers, strict=True)
-            )
-            for row in rows
-        ]
+        raise StoreError(first_line(error)) from error
+    readers = [_READERS.get(type_, _as_it_is) for type_ in types]
+    if any(read is not _as_it_is for read in readers):
+        rows = [tuple(map(_read, readers, row)) for row in rows]
     return columns, rows
+
+
+def fetch_dicts(connection: DuckDBPyConnection, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+    """Rows of a query as dicts by column name."""
+    columns, rows = fetch(connection, sql, params)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def busy(error: Exception, path: Path) -> StoreBusyError | None:
@@ -123,7 +124,7 @@ def _open(path: Path, patience: float, *, read_only: bool, config: dict[str, Any
         except duckdb.Error as error:
             in_use = busy(error, path)
             if in_use is None:
-                raise StoreError(f"{path}: {_first_line(error)}") from error
+                raise StoreError(f"{path}: {first_line(error)}") from error
             if time.monotonic() >= deadline:
                 in_use.__cause__ = error
                 raise in_use from error
@@ -151,8 +152,17 @@ def _moment(microseconds: int) -> datetime | None:
         return None
 
 
-_READERS = {"TIMESTAMP WITH TIME ZONE": _moment, "JSON": json.loads}
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
-def _first_line(error: Exception) -> str:
+def _read(reader: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else reader(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"TIMESTAMP WITH TIME ZONE": _moment, "JSON": json.loads}
+
+
+def first_line(error: Exception) -> str:
+    """What DuckDB says, without its advice."""
     return str(error).strip().splitlines()[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spectra_otel.errors import StoreError
 from spectra_otel.exporters.duckdb import line, rollups
+from spectra_otel.exporters.duckdb.database import first_line
 from spectra_otel.exporters.duckdb.spool import Segment, Spool, check, lines_of
 from spectra_otel.exporters.duckdb.sql import one_row, quoted
 from spectra_otel.model.fields import FIELDS
@@ -56,18 +57,18 @@ class Intake:
                 whole.append(_File(segment.path, check(segment).longest))
             except FileNotFoundError:  # dropped by a full spool's policy meanwhile
                 continue
-            except ValueError as reason:
-                damaged.append((segment, str(reason)))
+            except ValueError as error:
+                damaged.append((segment, str(error)))
         names = [segment.name for segment in fresh]
         try:
             result = self._transaction(whole, [] if damaged else names)
         except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             # Alien content in a file that is whole: find out which, line by line.
             bad = {file.path for file in whole}
-            damaged += [(segment, _brief(error)) for segment in fresh if segment.path in bad]
+            damaged += [(segment, first_line(error)) for segment in fresh if segment.path in bad]
             result = MergeResult()
         except duckdb.Error as error:
-            raise StoreError(f"merge: {_brief(error)}") from error
+            raise StoreError(f"merge: {first_line(error)}") from error
         for segment, reason in damaged:
             result += self._salvage(segment, reason)
         if damaged:
@@ -112,7 +113,7 @@ class Intake:
             return self._transaction([file], [])
         except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             if len(good) == 1:
-                bad.append((good.pop(), _brief(error)))
+                bad.append((good.pop(), first_line(error)))
                 return MergeResult()
             halves = good[: len(good) // 2], good[len(good) // 2 :]
             result = MergeResult()
@@ -121,7 +122,7 @@ class Intake:
             good[:] = halves[0] + halves[1]
             return result
         except duckdb.Error as error:
-            raise StoreError(f"merge: {_brief(error)}") from error
+            raise StoreError(f"merge: {first_line(error)}") from error
         finally:
             file.path.unlink(missing_ok=True)
 
@@ -211,7 +212,3 @@ def _read(files: Sequence[_File]) -> str:
         f"FROM read_json([{paths}], columns = {{{columns}, rev: 'INTEGER'}}, format = 'newline_delimited', "
         f"maximum_object_size = {buffer}) WHERE id IS NOT NULL"
     )
-
-
-def _brief(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

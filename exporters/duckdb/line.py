@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -29,7 +29,7 @@ LARGEST_MONEY = Decimal("9999999999.99999999")
 _STORED_BY_MERGE = frozenset({"current_cost_in_cents", "current_cost_status"})
 _USAGE = frozenset(f.name for f in FIELDS.values() if f.group == "Usage")
 _COST = tuple(f"{part}_cost_in_cents" for part in ("total", "prompt", "completion", "media", "tool"))
-_PYTHON = {TEXT: str, INT: int, BIG: int, FLOAT: float, MONEY: Decimal, BOOL: bool, TIME: datetime}
+_PYTHON: dict[str, type] = {TEXT: str, INT: int, BIG: int, FLOAT: float, MONEY: Decimal, BOOL: bool, TIME: datetime}
 _TYPE = {f.name: _PYTHON.get(f.type) for f in FIELDS.values() if f.name not in _STORED_BY_MERGE}
 _LIMIT = {f.name: 2**31 - 1 if f.type == INT else LARGEST_COUNT for f in FIELDS.values() if f.type in (INT, BIG)}
 _ANY_JSON = frozenset(f.name for f in FIELDS.values() if f.type == JSON)
@@ -77,11 +77,12 @@ def _fits(name: str, value: Any, expected: type | None) -> bool:
     if type(value) is not expected:
         return False
     if expected is int:
-        return 0 <= value <= _LIMIT[name]
+        return 0 <= cast("int", value) <= _LIMIT[name]
     if expected is Decimal:
-        return bool(value.is_finite() and -LARGEST_MONEY <= value <= LARGEST_MONEY)
+        amount = cast("Decimal", value)
+        return amount.is_finite() and -LARGEST_MONEY <= amount <= LARGEST_MONEY
     if expected is float:
-        return bool(0.0 <= value < 1e300)
+        return 0.0 <= cast("float", value) < 1e300
     return True
 
 

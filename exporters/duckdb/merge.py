@@ -9,17 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from spectra_otel.errors import StoreError
+from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import database
 from spectra_otel.exporters.duckdb.intake import Intake
 from spectra_otel.exporters.duckdb.spool import Segment, Spool
 from spectra_otel.model.store import MergeResult, Progress
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 SMALL_BACKLOG = 8_000
 """Rows. Below, merges are small and rare; above, catching up comes first."""
@@ -35,13 +39,32 @@ MOST_SEGMENTS = 2_000
 _log = logging.getLogger(__name__)
 
 
-def merge_lock(spool: Spool, patience: float) -> FileLock:
-    """The lock whose holder alone writes to the database. Raises ``filelock.Timeout`` on entry, after ``patience`` seconds."""
+class MergeInProgressError(StoreBusyError):
+    """Another process has the merge lock."""
+
+
+@contextmanager
+def merge_lock(spool: Spool, patience: float) -> Iterator[None]:
+    """The lock whose holder alone writes to the database. Raises :class:`MergeInProgressError` after ``patience`` seconds."""
     try:
         spool.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(spool.folder / "merge.lock", timeout=patience)
+        lock.acquire()
+    except Timeout as error:
+        raise MergeInProgressError(f"{spool.folder}: another process is merging") from error
     except OSError as error:
         raise StoreError(f"{spool.folder}: {error.strerror}") from error
-    return FileLock(spool.folder / "merge.lock", timeout=patience)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def exclusive(path: Path, spool: Spool, patience: float = database.PATIENCE_SECONDS) -> Iterator[DuckDBPyConnection]:
+    """The database open for writing by the only process that may. Raises :class:`StoreBusyError` after ``patience`` seconds."""
+    with merge_lock(spool, patience), database.writer(path, patience) as connection:
+        yield connection
 
 
 class Merger:
@@ -70,7 +93,7 @@ class Merger:
                     result += self._merge_batch(segments, LARGE_BATCH, patience)
                     if progress:
                         progress(result.new, result.new + result.pending)
-        except Timeout:
+        except MergeInProgressError:
             result.pending = sum(segment.rows for segment in self._spool.sealed())
         return result
 
@@ -93,7 +116,7 @@ class Merger:
                     return self._merge_batch(segments, SMALL_BATCH if small else LARGE_BATCH, 0.0)
                 finally:
                     self._pace.pause((time.monotonic() - began) * (4 if small else 1))
-        except Timeout:
+        except MergeInProgressError:
             return None
 
     def wait(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spectra_otel.errors import StoreError
@@ -13,6 +13,7 @@ from spectra_otel.exporters.duckdb.sql import identifier, quoted
 from spectra_otel.model.fields import FIELDS
 from spectra_otel.model.store import GROUPS
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = tuple(FIELDS)
 """The columns of a record as people see it: `trace_key` and `rev` are the store's own."""
 
@@ -106,7 +107,7 @@ def _times(column: str, since: datetime | None, until: datetime | None) -> Condi
     where = Conditions()
     for operator, moment in ((">=", since), ("<", until)):
         if moment is not None:
-            where.add(f"{column} {operator} make_timestamptz(?)", _microseconds(moment))
+            where.add(f"{column} {operator} make_timestamptz(?)", microseconds(moment))
     return where
 
 
@@ -147,9 +148,10 @@ def _metadata(name: str) -> tuple[str, list[Any]]:
 
 
 def _whole_hour(moment: datetime | None) -> bool:
-    return moment is None or _microseconds(moment) % 3_600_000_000 == 0
+    return moment is None or microseconds(moment) % 3_600_000_000 == 0
 
 
-def _microseconds(moment: datetime) -> int:
+def microseconds(moment: datetime) -> int:
+    """``moment`` as microseconds since 1970; without a time zone it is local time."""
     aware = moment if moment.tzinfo else moment.astimezone()
-    return round(aware.timestamp() * 1_000_000)
+    return (aware - _EPOCH) // timedelta(microseconds=1)

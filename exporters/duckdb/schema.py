@@ -146,6 +146,11 @@ def create_file(path: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
+def copy_database(connection: DuckDBPyConnection, source: str, target: str) -> None:
+    """Copy one attached database into another, which is empty."""
+    connection.execute(f"COPY FROM DATABASE {identifier(source)} TO {identifier(target)}")
+
+
 def version_of(connection: DuckDBPyConnection) -> int:
     """Version of the schema in an open database; 0 where there is none of ours."""
     (tables,) = one_row(
@@ -211,7 +216,7 @@ def _back_up(connection: DuckDBPyConnection, path: Path, found: int) -> None:
     try:
         # Not a copy of the file: to close it, even only after reading, would give up DuckDB's lock on it.
         connection.execute(f"ATTACH {quoted(str(backup))} AS backup (STORAGE_VERSION '{STORAGE_VERSION}')")
-        connection.execute(f"COPY FROM DATABASE {identifier(present)} TO backup")
+        copy_database(connection, str(present), "backup")
         connection.execute("DETACH backup")
     except duckdb.Error as error:
         raise StoreError(f"{path}: no backup before migrating from schema version {found}: {error}") from error

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectra_otel.errors import StoreError
-from spectra_otel.exporters.duckdb import database, line, queries
+from spectra_otel.exporters.duckdb import database, export, health, importing, line, prune, queries, reprice, snapshot
 from spectra_otel.exporters.duckdb.merge import Merger
 from spectra_otel.exporters.duckdb.spool import Spool
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.store import MergeResult, Progress, Row
+from spectra_otel.model.store import MergeResult, PriceFunction, Progress, RepriceResult, Row, StoreHealth
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,9 +44,7 @@ class DuckDBStore:
 
     def import_records(self, records: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> MergeResult:
         """Append and merge a stream of records in bounded memory."""
-        from spectra_otel.exporters.duckdb.importing import merge_alongside
-
-        return merge_alongside(self._merger, map(self._append, _batches(records)), progress)
+        return importing.merge_alongside(self._merger, map(self._append, _batches(records)), progress)
 
     def merge_pending(self, progress: Progress | None = None) -> MergeResult:
         """Bring what is in the spool into the database. Raises :class:`StoreBusyError` where another process holds it."""
@@ -91,6 +89,47 @@ class DuckDBStore:
         rows = self._rows(*queries.request(id))
         return rows[0] if rows else None
 
+    def snapshot(self, path: str | Path) -> Path:
+        """Publish a consistent copy at ``path``, by rename."""
+        self.merge_pending()
+        return snapshot.snapshot(self.path, self.spool, Path(path))
+
+    def export(
+        self, path: str | Path, format: str = "parquet", since: datetime | None = None, until: datetime | None = None
+    ) -> int:
+        """Write records to a file: parquet, csv, json or focus. Returns rows written."""
+        with self.connect() as connection:
+            return export.export(connection, Path(path), format, since, until)
+
+    def prune(self, hours: float, compact: bool = False) -> int:
+        """Remove the whole UTC days that ended more than ``hours`` ago; rollups stay. Returns rows removed."""
+        self.merge_pending()
+        rows = prune.prune(self.path, self.spool, hours)
+        if compact:
+            prune.compact(self.path, self.spool)
+        return rows
+
+    def reprice(
+        self,
+        price: PriceFunction,
+        since: datetime | None = None,
+        model: str | None = None,
+        dry_run: bool = False,
+        unpriced_only: bool = False,
+    ) -> RepriceResult:
+        """Price records anew. Costs that no catalog decides (the provider's own, cache hits, not billed) are left alone."""
+        self.merge_pending()
+        return reprice.reprice(self.path, self.spool, price, reprice.Selection(since, model, unpriced_only), dry_run)
+
+    def rebuild_stats(self, start: date | None = None, end: date | None = None) -> int:
+        """Make the rollups of UTC days anew. Returns days rebuilt."""
+        self.merge_pending()
+        return prune.rebuild_stats(self.path, self.spool, start, end)
+
+    def doctor(self) -> StoreHealth:
+        """State of database and spool; never raises for a busy or missing file."""
+        return health.examine(self.path, self.spool)
+
     def _append(self, lines: list[bytes]) -> int:
         try:
             self.spool.append(lines)
@@ -99,8 +138,8 @@ class DuckDBStore:
         return len(lines)
 
     def _rows(self, sql: str, params: Sequence[Any]) -> list[Row]:
-        columns, rows = self.query(sql, params)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        with self.connect() as connection:
+            return database.fetch_dicts(connection, sql, params)
 
 
 def _batches(records: Iterable[Mapping[str, Any]]) -> Iterator[list[bytes]]:

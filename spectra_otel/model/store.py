@@ -158,7 +158,12 @@ class RecordStore(Protocol):
         """Remove the whole UTC days that ended more than ``hours`` ago; rollups stay. Returns rows removed."""
 
     def reprice(
-        self, price: PriceFunction, since: datetime | None = None, model: str | None = None, dry_run: bool = False
+        self,
+        price: PriceFunction,
+        since: datetime | None = None,
+        model: str | None = None,
+        dry_run: bool = False,
+        unpriced_only: bool = False,
     ) -> RepriceResult:
         """Price records anew; what changed goes to ``spectra_costs``, the current columns and the rollups."""
 
