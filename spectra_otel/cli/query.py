@@ -21,6 +21,8 @@ def query(sql: str, format_: str, db: str | None) -> None:
     spectra_daily_latency. Views: spectra_daily_stats, spectra_costs_by_model, spectra_costs_by_day, spectra_unpriced,
     spectra_tags, spectra_metadata.
     """
-    store = open_store(db)
-    columns, rows = store.query(sys.stdin.read() if sql == "-" else sql)
+    statement = sys.stdin.read() if sql == "-" else sql
+    if not statement.strip():
+        raise click.UsageError("the statement is empty")
+    columns, rows = open_store(db).query(statement)
     print_rows(columns, rows, format_)
