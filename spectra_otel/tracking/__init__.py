@@ -1,1 +1,1 @@
-"""One call from start to finish: context, request, stream; one finaliser."""
+"""Calls as the app's code names them: ``track``, ``start_request``, ``stream``, and who a call is made for."""

@@ -1,0 +1,385 @@
+"""One request to a provider and its answer, whatever HTTP client carries them.
+
+The client's instrumentor asks :meth:`Observer.begin` about each request it is about to send. For most it gets None, in
+microseconds. For a billed call it gets an :class:`Exchange` and tells it what happens: :meth:`Exchange.answered` with status
+and headers, then :meth:`Exchange.whole` with the body or :meth:`Exchange.tap` for a stream; or :meth:`Exchange.failed`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import orjson
+
+from spectra_otel import faults
+from spectra_otel.config.settings import Settings
+from spectra_otel.instrumentors.bodies import read_request_body
+from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
+from spectra_otel.instrumentors.streams import (
+    EVENT_LIMIT,
+    Decompressor,
+    EventDecoder,
+    EventSplitter,
+    OpenTaps,
+    Tap,
+    UsageHider,
+)  # fmt: skip
+from spectra_otel.model.fields import TOKEN_FIELDS
+from spectra_otel.providers.base import (
+    Endpoint,
+    Json,
+    Provider,
+    Sent,
+    StreamReader,
+    Values,
+    distrust_absurd_usage,
+    put_text,
+)
+from spectra_otel.providers.registry import Providers
+from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.tracking import context
+from spectra_otel.tracking.request import Owner, Request
+
+EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
+"""How a stream of server-sent events can begin, whatever its content type says."""
+BINARY = ("audio/", "image/", "video/", "application/octet-stream")
+_UNSENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError", "InvalidURL"}
+)
+"""Errors of a client that say the request never reached the provider: nothing is billed."""
+
+
+Content = Callable[[], bytes | Json | None]
+"""Gives the request's body when it is asked for: bytes, the fields of a form, or None where it cannot be had."""
+
+
+class Observer:
+    """Looks at every request of the process's HTTP clients. ``skipped`` counts requests to providers that are not billed."""
+
+    def __init__(self, owner: Owner, providers: Providers, settings: Settings) -> None:
+        self.owner = owner
+        self.providers = providers
+        self.settings = settings
+        self.taps = OpenTaps()
+        self.skipped = 0
+
+    def begin(
+        self,
+        method: str,
+        host: str,
+        port: int | None,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        content: Content,
+    ) -> Exchange | None:
+        """An exchange for a request that is billed, else None. Never raises."""
+        try:
+            provider = self.providers.of_host(host, port)
+            if provider is None:
+                if method != "POST":
+                    return None
+                found = self.providers.unnamed(path)
+            else:
+                found = provider.endpoint(method, path)
+            if found is None:
+                self.skipped += provider is not None
+                return None
+            return self._begin(provider, found, method, host, port, path, query, headers, content)
+        except Exception as error:
+            faults.report("instrumentor", error)
+            return None
+
+    def _begin(
+        self, provider: Provider | None, found: tuple[Endpoint, dict[str, str]], method: str, host: str, port: int | None,
+        path: str, query: str, headers: Mapping[str, str], content: Content,
+    ) -> Exchange | None:  # fmt: skip
+        if context.is_untracked():
+            return None
+        row, places = found
+        raw = content()
+        body = read_request_body(raw, headers.get("content-type") or "")
+        sent = Sent(provider or self.providers.compatible, method, path, query, headers, body, places)
+        if provider is None and not row.format.accepts(sent):
+            return None
+        values: Values = {
+            "provider": sent.provider.name,
+            "model_type": row.format.model_type,
+            "operation": row.format.operation,
+            "endpoint": path,
+            "is_streaming": False,
+            "server.address": host,
+            "server.port": port,
+        }
+        values.update(row.format.read_request(sent))
+        _attribute(values, headers)
+        return Exchange(self, row, sent, raw, values)
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_body", "_observer", "_row", "_sent", "_size", "reader", "request", "status")
+
+    def __init__(self, observer: Observer, row: Endpoint, sent: Sent, raw: bytes | Json | None, values: Values) -> None:
+        self._observer = observer
+        self._row = row
+        self._sent = sent
+        self._size = len(raw) if isinstance(raw, bytes) else 0
+        self.reader: StreamReader | None = None
+        self._body: _Body | None = None
+        self.status: int | None = None
+        self.request = Request(observer.owner, values)
+        context.notice_call()
+
+    # -- before ----------------------------------------------------------------------------------------------------
+
+    def asks_for_usage(self) -> bytes | None:
+        """A body that asks the stream for its usage, where the app's does not and only asking helps; else None."""
+        body = self._sent.body
+        if not (
+            self._row.format.asks_for_usage and self._observer.settings.inject_usage and body.get("stream") is True
+        ):
+            return None
+        options = body.get("stream_options")
+        if (isinstance(options, dict) and options.get("include_usage")) or _is_signed(self._sent.headers):
+            return None
+        return orjson.dumps({**body, "stream_options": {**(options or {}), "include_usage": True}})
+
+    # -- after -----------------------------------------------------------------------------------------------------
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the answer is here."""
+        self.status = status
+        values = self.request.values
+        values["status_code"] = status
+        if status >= 400:
+            values["is_failed"] = True
+            values["cost_status"] = self._sent.provider.failed(status)
+        for name in self._sent.provider.account_headers:
+            account = headers.get(name)
+            if account:
+                values["provider_account"] = account
+                break
+        self._row.format.read_headers(headers, values)
+
+    def whole(self, data: bytes, content_type: str) -> None:
+        """The body of an answer that was read at once. Never raises."""
+        try:
+            self.request.values.setdefault("is_failed", False)
+            self.read_whole(data, content_type)
+        except Exception as error:
+            faults.report("instrumentor", error)
+        self._finish()
+
+    def failed(self, error: BaseException) -> None:
+        """Sending or reading raised this."""
+        values = self.request.values
+        kind = type(error)
+        values["is_failed"] = True
+        values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        values["error_message"] = str(error)[:1000] or None
+        values["cost_status"] = "not_billed" if kind.__name__ in _UNSENT else "billed_unknown"
+        if kind.__name__ in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
+            values["is_aborted"] = True
+        self._finish()
+
+    def give_up(self) -> None:
+        """We cannot read the answer: record what is known of the call."""
+        self._finish()
+
+    def tap(self, content_type: str, decompress: Decompressor | None, hider: UsageHider | None) -> Tap:
+        """A tap for a body that the app reads piece by piece."""
+        body = self._body = _Body(self, content_type)
+        return Tap(self._observer.taps, body.feed, self._settle, decompress, hider)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def read_whole(self, data: bytes, content_type: str) -> None:
+        """Read a body that is all here."""
+        values = self.request.values
+        if not data or content_type.startswith(BINARY):
+            return
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self._read_lines(data)
+            return
+        if isinstance(body, list):
+            body = body[0] if len(body) == 1 else self._row.format.gather(body)
+        if isinstance(body, dict):
+            if body.get("error") or values.get("is_failed"):
+                read_error(body, values)
+            if not values.get("is_failed") or body.get("usage"):
+                self._row.format.read_response(body, values)
+
+    def _read_lines(self, data: bytes) -> None:
+        """Not one JSON document: events or lines, whatever the content type says; or nothing that we can read."""
+        head = data[:4096].lstrip()
+        if head.startswith(EVENT_STARTS) or (head.startswith(b"{") and b"\n" in data):
+            splitter = EventSplitter(sse=not head.startswith(b"{"))
+            decoder = self.open_decoder()
+            for line in (*splitter.feed(data), *splitter.rest()):
+                decoder.take(line)
+        elif not self.request.values.get("is_failed"):
+            self.request.values["error_type"] = "response_unreadable"
+
+    def open_decoder(self) -> EventDecoder:
+        """A decoder for the events of this answer."""
+        self.reader = self._row.format.open_stream(self.request.values)
+        return EventDecoder(self.reader)
+
+    def _settle(self, aborted: bool, error: BaseException | None) -> None:
+        values = self.request.values
+        if self._body is not None:
+            self._body.finish()
+        reader = self.reader
+        complete = reader.complete if reader is not None else not values.get("is_streaming")
+        if error is not None and not complete:
+            self._mark_broken(error)
+        if (
+            (aborted or (reader is not None and values.get("is_streaming")))
+            and not complete
+            and not values.get("is_failed")
+        ):
+            values["is_aborted"] = True
+        self._finish()
+
+    def _mark_broken(self, error: BaseException) -> None:
+        kind = type(error)
+        values = self.request.values
+        values["is_aborted"] = True
+        if kind.__name__ not in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
+            values["is_failed"] = True
+            values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+            values["error_message"] = str(error)[:1000] or None
+
+    def _finish(self) -> None:
+        """Make the record, once. Never raises."""
+        try:
+            values = self.request.values
+            if self.reader is not None:
+                values.update(self.reader.finish())
+            self._complete(values)
+            self.request.finish()
+        except Exception as error:
+            faults.report("instrumentor", error)
+
+    def _complete(self, values: Values) -> None:
+        values.setdefault("is_failed", False)
+        if not values["is_failed"]:
+            values.setdefault("has_tool_calls", False)
+        tier = values.get("pricing_tier")
+        if tier:
+            values["pricing_tier"] = self._sent.provider.tier(tier)
+        distrust_absurd_usage(values, TOKEN_FIELDS)
+        if values.get("reasoning_tokens"):
+            values["is_reasoning"] = True
+        if values.get("is_aborted") and values.get("cost_status") != "not_billed":
+            estimate_delivered(values, self._sent.body, self.reader.characters if self.reader is not None else 0)
+        if values.get("cost_status") == "billed_unknown":
+            put_upper_bound(values, self._sent.body, self._size)
+
+
+class _Body:
+    """A body read piece by piece: as events where it is a stream, as one document else. The first piece decides."""
+
+    __slots__ = ("_exchange", "_parts", "_size", "_splitter", "_take", "_type")
+
+    def __init__(self, exchange: Exchange, content_type: str) -> None:
+        self._exchange = exchange
+        self._type = content_type
+        self._splitter: EventSplitter | None = None
+        self._take: Callable[[bytes], None] = _ignore
+        self._parts: list[bytes] | None = None
+        self._size = 0
+
+    def feed(self, piece: bytes) -> bool:
+        """Read a piece; True when the record can be settled."""
+        splitter = self._splitter
+        if splitter is None:
+            if self._parts is None and not self._decide(piece):
+                return False
+            splitter = self._splitter
+            if splitter is None:
+                self._keep(piece)
+                return False
+        take = self._take
+        for data in splitter.feed(piece):
+            take(data)
+        reader = self._exchange.reader
+        return reader is not None and reader.final
+
+    def finish(self) -> None:
+        """The body is over, or given up: read what was kept back."""
+        if self._splitter is not None:
+            for data in self._splitter.rest():
+                self._take(data)
+        elif self._parts:
+            self._exchange.read_whole(b"".join(self._parts), self._type)
+            self._parts = None
+
+    def _decide(self, piece: bytes) -> bool:
+        head = piece.lstrip()
+        if not head:
+            return False
+        self._exchange.request.seen_first_chunk()
+        events = head.startswith(EVENT_STARTS)
+        lines = (
+            not events
+            and "json" in self._type
+            and ("nd" in self._type or "stream" in self._type or "lines" in self._type)
+        )
+        if events or lines:
+            self._splitter = EventSplitter(sse=events)
+            self._take = self._exchange.open_decoder().take
+        else:
+            self._parts = []
+        return True
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._type.startswith(BINARY) or self._size > EVENT_LIMIT:
+            self._parts = []
+        elif self._parts is not None:
+            self._parts.append(piece)
+
+
+def _ignore(data: bytes) -> None:
+    """Before the first piece nothing is read."""
+
+
+def _is_signed(headers: Mapping[str, str]) -> bool:
+    """Whether a signature covers the body, so that it cannot be changed."""
+    return "x-amz-content-sha256" in headers or "content-digest" in headers or "signature" in headers
+
+
+def _attribute(values: Values, headers: Mapping[str, str]) -> None:
+    """Who the call is for: what the app says wins over what the request says."""
+    known = context.known_fields()
+    if known:
+        if "metadata" in values and "metadata" in known:
+            known["metadata"] = context.merge(values["metadata"], known["metadata"])
+        tier = known.pop("pricing_tier", None)
+        values.update(known)
+        if tier:
+            values["requested_tier"] = values["pricing_tier"] = tier
+    retries = headers.get("x-stainless-retry-count")
+    if retries is not None and retries.isdigit():
+        values["attempt"] = int(retries) + 1
+    account = headers.get("openai-project") or headers.get("openai-organization")
+    key = (
+        headers.get("authorization")
+        or headers.get("x-api-key")
+        or headers.get("x-goog-api-key")
+        or headers.get("api-key")
+    )
+    put_text(values, "provider_account", account or (_fingerprint(key) if key else None))
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(key: str) -> str:
+    """A short name for a key from which the key cannot be had."""
+    return "key-" + hashlib.sha256(b"spectra\0" + key.encode()).hexdigest()[:12]

@@ -1,0 +1,310 @@
+"""``httpx`` and ``httpx2``: ``Client.send`` and ``AsyncClient.send``, whatever transport is beneath.
+
+Every current AI SDK sends through one of the two. ``send`` is the place where one attempt of the SDK is one call, where hooks
+and transports of the app's own still come after us, and where HTTP spans of other instrumentations nest beneath ours.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from opentelemetry import context as context_api
+from opentelemetry.trace import set_span_in_context
+
+from spectra_otel import faults
+from spectra_otel.instrumentors.exchange import Exchange, Observer
+from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
+from spectra_otel.providers.base import Json
+
+MODULES = ("httpx", "httpx2")
+_SUPPRESSED = "suppress_instrumentation"
+_patched: dict[str, list[tuple[type, Any]]] = {}
+_hooked: set[str] = set()
+_observer: Observer | None = None
+
+
+def install(observer: Observer) -> None:
+    """Observe the clients of both modules: now where they are imported, else when they will be."""
+    global _observer
+    _observer = observer
+    for name in MODULES:
+        if name in sys.modules:
+            _patch(sys.modules[name])
+        elif name not in _hooked:
+            _hooked.add(name)
+            wrapt.register_post_import_hook(_patch_when_wanted, name)
+
+
+def uninstall() -> None:
+    """Leave the clients as they were."""
+    global _observer
+    _observer = None
+    for classes in _patched.values():
+        for owner, original in classes:
+            owner.send = original  # type: ignore[attr-defined]
+    _patched.clear()
+
+
+def _patch_when_wanted(module: ModuleType) -> None:
+    if _observer is not None:
+        _patch(module)
+
+
+def _patch(module: ModuleType) -> None:
+    if module.__name__ in _patched:
+        return
+    try:
+        kit = _Kit(module)
+        pairs = [(module.Client, kit.send), (module.AsyncClient, kit.asend)]
+        _patched[module.__name__] = [(owner, owner.__dict__["send"]) for owner, _ in pairs]
+        for owner, replacement in pairs:
+            wrapt.wrap_function_wrapper(module, f"{owner.__name__}.send", replacement)
+    except Exception as error:
+        faults.report(f"instrumentor {module.__name__}", error)
+
+
+class _Kit:
+    """The two wrappers for one of the modules, and its stream classes with a tap in them."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._sync_stream, self._async_stream = _tapped_streams(module)
+
+    def send(self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """In place of ``Client.send``."""
+        exchange = self._begin(args, kwargs)
+        if exchange is None:
+            return wrapped(*args, **kwargs)
+        request, args, kwargs, hider, streams = self._prepare(exchange, client, args, kwargs)
+        token = _enter(exchange)
+        try:
+            response = wrapped(*args, **kwargs)
+        except BaseException as error:
+            exchange.failed(error)
+            raise
+        finally:
+            _leave(token)
+        if self._observe(exchange, response, request, hider, streams or hider is not None) and not streams:
+            response.read()
+        return response
+
+    async def asend(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """In place of ``AsyncClient.send``."""
+        exchange = self._begin(args, kwargs)
+        if exchange is None:
+            return await wrapped(*args, **kwargs)
+        request, args, kwargs, hider, streams = self._prepare(exchange, client, args, kwargs)
+        token = _enter(exchange)
+        try:
+            response = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            exchange.failed(error)
+            raise
+        finally:
+            _leave(token)
+        if self._observe(exchange, response, request, hider, streams or hider is not None) and not streams:
+            await response.aread()
+        return response
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
+        observer = _observer
+        request = args[0] if args else kwargs.get("request")
+        if observer is None or request is None:
+            return None
+        try:
+            url = request.url
+            host = url.raw_host.decode("ascii")
+            if observer.providers.of_host(host, url.port) is None and request.method != "POST":
+                return None
+            if context_api.get_value(_SUPPRESSED):
+                return None
+            path, query = url.path, url.query.decode("ascii", "replace")
+            content = _content_of(request)
+        except Exception as error:
+            faults.report("instrumentor", error)
+            return None
+        return observer.begin(request.method, host, url.port, path, query, request.headers, content)
+
+    def _prepare(
+        self, exchange: Exchange, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any], UsageHider | None, bool]:
+        """The request as the app made it, the arguments to send with, and a hider if they ask for usage the app did not."""
+        request = args[0] if args else kwargs["request"]
+        streams = bool(kwargs.get("stream"))
+        try:
+            body = exchange.asks_for_usage()
+            if body is None:
+                return request, args, kwargs, None, streams
+            headers = request.headers.copy()
+            headers["content-length"] = str(len(body))
+            asking = self._module.Request(
+                request.method, request.url, headers=headers, content=body, extensions=request.extensions
+            )
+            kwargs = {**kwargs, "stream": True}
+            if args:
+                return request, (asking, *args[1:]), kwargs, UsageHider(), streams
+            return request, args, {**kwargs, "request": asking}, UsageHider(), streams
+        except Exception as error:
+            faults.report("usage of streams", error)
+            return request, args, kwargs, None, streams
+
+    def _observe(self, exchange: Exchange, response: Any, request: Any, hider: UsageHider | None, tapped: bool) -> bool:
+        """Read the answer, or have it read while the app does; True if it is tapped. Raises nothing."""
+        try:
+            exchange.answered(response.status_code, response.headers)
+            content_type = (response.headers.get("content-type") or "").lower()
+            if hider is not None:
+                response.request = request
+            if not tapped or hasattr(response, "_content"):
+                exchange.whole(response.content, content_type)
+                if hider is not None:
+                    response._content = hider.feed(response.content) + hider.rest()
+                return False
+            decompress = self._decompressor(response)
+            if hider is not None and decompress is not None:
+                # The app's body loses a chunk, so it is handed on decompressed; its headers stay as they came.
+                response._decoder = _Identity()
+            tap = exchange.tap(content_type, decompress, hider)
+            tapped_stream = (
+                self._sync_stream if isinstance(response.stream, self._module.SyncByteStream) else self._async_stream
+            )
+            response.stream = tapped_stream(response.stream, tap)
+            return True
+        except Exception as error:
+            faults.report("instrumentor", error)
+            exchange.give_up()
+            return False
+
+    def _decompressor(self, response: Any) -> Decompressor | None:
+        """A decoder of our own for the response's content encoding; None where there is none."""
+        encoding = response.headers.get("content-encoding")
+        if not encoding or encoding == "identity":
+            return None
+        twin = self._module.Response(200, headers={"content-encoding": encoding}, stream=self._module.ByteStream(b""))
+        decoder = twin._get_content_decoder()
+        return lambda piece: _joined(decoder.decode(piece))
+
+
+def _joined(decoded: Any) -> bytes:
+    return decoded if isinstance(decoded, bytes) else b"".join(decoded)
+
+
+class _Identity:
+    """A content decoder, as httpx and httpx2 use them, that changes nothing."""
+
+    def decode(self, data: bytes) -> Any:
+        return data
+
+    def flush(self) -> Any:
+        return b""
+
+
+def _enter(exchange: Exchange) -> Any:
+    """Make our span the current one while the request is under way."""
+    span = exchange.request.span
+    return None if span is None else context_api.attach(set_span_in_context(span))
+
+
+def _leave(token: Any) -> None:
+    if token is not None:
+        context_api.detach(token)
+
+
+def _content_of(request: Any) -> Callable[[], bytes | Json | None]:
+    """The body of a request when it is in memory; the text fields of a form that is not."""
+
+    def content() -> bytes | Json | None:
+        body: bytes | None = getattr(request, "_content", None)
+        if body is not None:
+            return body
+        fields = getattr(request.stream, "fields", None)
+        if fields is None:
+            return None
+        return {field.name: field.value for field in fields if isinstance(getattr(field, "value", None), str)}
+
+    return content
+
+
+def _tapped_streams(module: ModuleType) -> tuple[type, type]:
+    """A sync and an async stream class of ``module`` that hand each piece to a tap.
+
+    Classes with ``__next__`` and ``__anext__``, not generators: one that is never iterated, or let go in the middle, still is
+    noticed, by ``weakref.finalize``.
+    """
+
+    class Stream(module.SyncByteStream):  # type: ignore[name-defined,misc]
+        def __init__(self, source: Any, tap: Tap) -> None:
+            self._source = source
+            self._pieces: Iterator[bytes] | None = None
+            self._tap = tap
+            self._over = False
+            weakref.finalize(self, tap.abandon).atexit = False
+
+        def __iter__(self) -> Any:
+            self._pieces = iter(self._source)
+            return self
+
+        def __next__(self) -> bytes:
+            if self._over or self._pieces is None:
+                raise StopIteration
+            try:
+                piece = next(self._pieces)
+            except StopIteration:
+                self._over = True
+                rest = self._tap.end()
+                if rest:
+                    return rest
+                raise
+            except BaseException as error:
+                self._tap.broke(error)
+                raise
+            return self._tap.feed(piece)
+
+        def close(self) -> None:
+            try:
+                self._source.close()
+            finally:
+                self._tap.close()
+
+    class AsyncStream(module.AsyncByteStream):  # type: ignore[name-defined,misc]
+        def __init__(self, source: Any, tap: Tap) -> None:
+            self._source = source
+            self._pieces: AsyncIterator[bytes] | None = None
+            self._tap = tap
+            self._over = False
+            weakref.finalize(self, tap.abandon).atexit = False
+
+        def __aiter__(self) -> Any:
+            self._pieces = aiter(self._source)
+            return self
+
+        async def __anext__(self) -> bytes:
+            if self._over or self._pieces is None:
+                raise StopAsyncIteration
+            try:
+                piece = await anext(self._pieces)
+            except StopAsyncIteration:
+                self._over = True
+                rest = self._tap.end()
+                if rest:
+                    return rest
+                raise
+            except BaseException as error:
+                self._tap.broke(error)
+                raise
+            return self._tap.feed(piece)
+
+        async def aclose(self) -> None:
+            try:
+                await self._source.aclose()
+            finally:
+                self._tap.close()
+
+    return Stream, AsyncStream

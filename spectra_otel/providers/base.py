@@ -1,0 +1,204 @@
+"""What a provider table is made of: :class:`Provider`, its :class:`Endpoint` rows, and the :class:`Format` that reads them.
+
+A format reads one kind of call: the request, the whole answer, and the events of a streamed one, all into record fields
+(:mod:`spectra_otel.model.fields`). What it does not find it leaves out: unknown is absent, never 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Json = dict[str, Any]
+Values = dict[str, Any]
+"""Record fields by name."""
+
+BudgetBlock = Literal["429", "raise"]
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request, as formats read it.
+
+    ``body`` is the decoded JSON object or the text fields of a form (empty when it is neither), ``places`` what the
+    placeholders of the endpoint's template matched, ``headers`` any mapping that ignores case.
+    """
+
+    provider: Provider
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: Json
+    places: dict[str, str] = field(default_factory=dict)
+
+
+class StreamReader:
+    """Reads the events of one streamed answer into ``values``.
+
+    ``complete``: the answer was seen whole, so a close from here on is not an abort. ``final``: nothing that matters can
+    follow, so the record is settled now. ``characters``: text delivered so far, the base of an estimate if it ends early.
+    """
+
+    __slots__ = ("characters", "complete", "final", "values")
+
+    def __init__(self) -> None:
+        self.values: Values = {}
+        self.characters = 0
+        self.complete = False
+        self.final = False
+
+    def event(self, data: Json) -> None:
+        """Read one decoded event."""
+        raise NotImplementedError
+
+    def done(self) -> None:
+        """The ``[DONE]`` marker arrived."""
+        self.complete = self.final = True
+
+    def finish(self) -> Values:
+        """All that is known now. Called once, at the end or at the abort."""
+        return self.values
+
+
+class Format:
+    """One wire format. Subclasses say what they read; the defaults read nothing."""
+
+    operation = "chat"
+    """GenAI operation name of the semantic conventions."""
+    model_type = "text"
+    asks_for_usage = False
+    """Streams carry usage only if ``stream_options.include_usage`` is set."""
+
+    def read_request(self, sent: Sent) -> Values:
+        """Fields the request tells: model, streaming, requested tier, size of the input."""
+        return {"model": sent.body.get("model") or sent.places.get("model")}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        """Add the fields that a whole answer tells to ``values`` (which holds those of the request)."""
+
+    def read_headers(self, headers: Mapping[str, str], values: Values) -> None:
+        """Add the fields that response headers tell."""
+
+    def open_stream(self, values: Values) -> StreamReader:
+        """A reader for one streamed answer; ``values`` holds the fields of the request."""
+        raise NotImplementedError
+
+    def gather(self, rows: list[Any]) -> Json | None:
+        """One object for an answer that is a JSON array; None when this format has no such answer."""
+        return None
+
+    def accepts(self, sent: Sent) -> bool:
+        """Whether a request to a host nobody named has the shape of this format."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of a provider's table: ``template`` is the end of the path, with ``{placeholders}`` for one segment each."""
+
+    template: str
+    format: Format
+    method: str = "POST"
+    pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = _PLACE.split(self.template)
+        text = "".join(f"(?P<{part}>[^/:]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+        object.__setattr__(self, "pattern", re.compile(text + r"/?\Z"))
+
+    @property
+    def tail(self) -> str:
+        """The last literal word of the template, by which candidates are found."""
+        return re.split(r"[/:]", self.template)[-1]
+
+
+def billing_of_status(status: int) -> str:
+    """``not_billed`` or ``billed_unknown`` for an HTTP status ≥ 400.
+
+    A refusal costs nothing. A 408, 500, 502 or 504 can come after the model has worked, and nobody says so.
+    """
+    return "billed_unknown" if status in (408, 500, 502, 504) else "not_billed"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider: ``name`` is what records say, ``hosts`` where it lives (``{placeholders}`` match one label or part).
+
+    ``budget_block`` is how a budget's no reaches the SDKs of this provider: ``429`` as an answer they do not retry, or
+    ``raise``. ``failed`` says of an HTTP status whether the call was billed. ``tiers`` maps the provider's words for
+    service tiers to ours; a word that is not there stands for itself.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    budget_block: BudgetBlock = "raise"
+    failed: Callable[[int], str] = billing_of_status
+    tiers: Mapping[str, str] = field(
+        default_factory=lambda: {"default": "standard", "on_demand": "standard", "auto": "auto"}
+    )
+    account_headers: tuple[str, ...] = ()
+    """Response headers that name the account, in order of preference."""
+
+    def endpoint(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
+        """The row for a request and what its placeholders matched; None when the request is not one that is billed."""
+        tail = re.split(r"[/:]", path.rstrip("/"))[-1]
+        for row in self.endpoints:
+            if row.method == method and (row.tail == tail or "{" in row.tail):
+                match = row.pattern.search(path)
+                if match:
+                    return row, match.groupdict()
+        return None
+
+    def tier(self, word: str) -> str:
+        """Our word for a service tier."""
+        return self.tiers.get(word.lower(), word.lower())
+
+
+def put_count(values: Values, name: str, count: Any) -> None:
+    """Set a count if it is one. A float that is whole is one, too; anything else stays out."""
+    if type(count) is int or (isinstance(count, float) and count.is_integer()):
+        values[name] = int(count)
+
+
+def put_text(values: Values, name: str, text: Any) -> None:
+    """Set a text if it is one that says something."""
+    if text and isinstance(text, str):
+        values[name] = text
+
+
+def as_dict(value: Any) -> Json:
+    """``value`` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """``value`` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+MOST_TOKENS = 10**12
+"""A count above this is not one that a provider ever billed."""
+
+
+def distrust_absurd_usage(values: Values, token_fields: tuple[str, ...]) -> None:
+    """Take out token counts that contradict themselves; ``usage_raw`` keeps what was sent.
+
+    Negative or absurd counts, more cached than read, more reasoned than written: nothing of it is priced.
+    """
+    counts = [values[name] for name in token_fields if values.get(name) is not None]
+    prompt, completion = values.get("prompt_tokens"), values.get("completion_tokens")
+    cached = (values.get("cached_tokens") or 0) + (values.get("cache_write_tokens") or 0)
+    absurd = any(count < 0 or count > MOST_TOKENS for count in counts)
+    if not absurd and prompt is not None:
+        absurd = cached > prompt
+    if not absurd and completion is not None:
+        absurd = (values.get("reasoning_tokens") or 0) > completion
+    if absurd:
+        for name in token_fields:
+            values.pop(name, None)
+        values.setdefault("error_type", "usage_inconsistent")

@@ -1,0 +1,37 @@
+"""OpenAI.
+
+Files, models, batches, vector stores, token counting and the management of threads are not billed by the call: what is not in
+the table is skipped. Runs of the Assistants API name neither model nor usage when they are made; only their stream does.
+"""
+
+from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
+from spectra_otel.providers.wire.media import Images, Speech, Transcription
+from spectra_otel.providers.wire.responses import Responses
+from spectra_otel.providers.wire.threads import Runs
+
+responses = Responses()
+runs = Runs()
+
+PROVIDER = Provider(
+    name="openai",
+    hosts=("api.openai.com", "{region}.api.openai.com"),
+    budget_block="429",
+    account_headers=("openai-project", "openai-organization"),
+    endpoints=(
+        Endpoint("/chat/completions", Chat(asks_for_usage=True)),
+        Endpoint("/completions", Completions(asks_for_usage=True)),
+        Endpoint("/responses", responses),
+        Endpoint("/responses/compact", responses),
+        Endpoint("/embeddings", Embeddings()),
+        Endpoint("/images/generations", Images()),
+        Endpoint("/images/edits", Images()),
+        Endpoint("/images/variations", Images()),
+        Endpoint("/audio/speech", Speech()),
+        Endpoint("/audio/transcriptions", Transcription()),
+        Endpoint("/audio/translations", Transcription()),
+        Endpoint("/threads/runs", runs),
+        Endpoint("/threads/{thread}/runs", runs),
+        Endpoint("/threads/{thread}/runs/{run}/submit_tool_outputs", runs),
+    ),
+)

@@ -1,0 +1,249 @@
+"""OpenAI's chat completions (and the older completions), which most providers speak with an accent.
+
+Accents, each an argument of :class:`Chat`: where usage hides, whether reasoning is counted beside the output, and whether the
+provider names the cost itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    StreamReader,
+    Values,
+    as_dict,
+    as_list,
+    put_count,
+    put_text,
+)  # fmt: skip
+
+
+def read_usage(usage: Json, values: Values) -> None:
+    """``usage`` of chat completions, and of whoever copied it."""
+    put_count(values, "prompt_tokens", usage.get("prompt_tokens"))
+    put_count(values, "completion_tokens", usage.get("completion_tokens"))
+    put_count(values, "total_tokens", usage.get("total_tokens"))
+    prompt = as_dict(usage.get("prompt_tokens_details") or usage.get("prompt_token_details"))
+    output = as_dict(usage.get("completion_tokens_details"))
+    for name in ("num_cached_tokens", "cached_tokens", "prompt_cache_hit_tokens"):
+        put_count(values, "cached_tokens", usage.get(name))
+    put_count(values, "cached_tokens", prompt.get("cached_tokens"))
+    put_count(values, "cache_write_tokens", prompt.get("cache_write_tokens"))
+    put_count(values, "audio_prompt_tokens", prompt.get("audio_tokens"))
+    put_count(values, "image_prompt_tokens", prompt.get("image_tokens"))
+    put_count(values, "reasoning_tokens", usage.get("reasoning_tokens"))
+    put_count(values, "reasoning_tokens", output.get("reasoning_tokens"))
+    put_count(values, "audio_completion_tokens", output.get("audio_tokens"))
+    put_count(values, "image_completion_tokens", output.get("image_tokens"))
+
+
+def read_attribution(body: Json, values: Values) -> None:
+    """Whom the request itself names: OpenAI's ``user``, ``safety_identifier`` and ``metadata``."""
+    put_text(values, "user_id", body.get("user") or body.get("safety_identifier"))
+    metadata = body.get("metadata")
+    if metadata and isinstance(metadata, dict):
+        values["metadata"] = metadata
+
+
+def cents(dollars: Any) -> Decimal | None:
+    """An amount of US dollars, as number or text, in cents; None when it is neither."""
+    if isinstance(dollars, bool) or not isinstance(dollars, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(dollars)) * 100
+    except ArithmeticError:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def put_provider_cost(values: Values, amount: Decimal | None) -> None:
+    """The provider's own figure, in cents: it is the cost, whatever a catalog says."""
+    if amount is not None:
+        values["total_cost_in_cents"] = amount
+        values["cost_status"] = values["cost_source"] = "provider"
+
+
+class Chat(Format):
+    """``/chat/completions``.
+
+    ``extra(body, values)`` reads what one provider adds to a body or chunk (called for each of them).
+    """
+
+    operation = "chat"
+
+    def __init__(
+        self,
+        *,
+        asks_for_usage: bool = False,
+        reasoning_beside: bool = False,
+        thoughts_hidden: bool = False,
+        extra: Callable[[Json, Values], None] | None = None,
+    ) -> None:
+        self.asks_for_usage = asks_for_usage
+        self.reasoning_beside = reasoning_beside
+        self.thoughts_hidden = thoughts_hidden
+        self.extra = extra
+
+    def read_request(self, sent: Sent) -> Values:
+        body = sent.body
+        values: Values = {
+            "model": body.get("model") or sent.places.get("model"),
+            "is_streaming": bool(body.get("stream")),
+        }
+        put_text(values, "requested_tier", body.get("service_tier"))
+        read_attribution(body, values)
+        return values
+
+    def accepts(self, sent: Sent) -> bool:
+        body = sent.body
+        return isinstance(body.get("model"), str) and ("messages" in body or "prompt" in body)
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "pricing_tier", body.get("service_tier"))
+        for choice in as_list(body.get("choices")):
+            self._read_choice(as_dict(choice), values)
+        usage = body.get("usage")
+        if isinstance(usage, dict) and usage:
+            self.read_usage(usage, values)
+        if self.extra is not None:
+            self.extra(body, values)
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return ChatStream(self, values)
+
+    def read_usage(self, usage: Json, values: Values) -> None:
+        """The usage object, with this provider's accent."""
+        values["usage_raw"] = usage
+        read_usage(usage, values)
+        output, reasoning = values.get("completion_tokens"), values.get("reasoning_tokens")
+        if self.reasoning_beside and reasoning and output is not None:
+            values["completion_tokens"] = output + reasoning
+        elif self.thoughts_hidden and {"prompt_tokens", "completion_tokens", "total_tokens"} <= values.keys():
+            thoughts = values["total_tokens"] - values["prompt_tokens"] - values["completion_tokens"]
+            if thoughts > 0:
+                values["completion_tokens"] += thoughts
+                values["reasoning_tokens"] = thoughts
+
+    @staticmethod
+    def _read_choice(choice: Json, values: Values) -> None:
+        put_text(values, "finish_reason", choice.get("finish_reason"))
+        message = as_dict(choice.get("message"))
+        if message.get("tool_calls") or message.get("function_call"):
+            values["has_tool_calls"] = True
+        else:
+            values.setdefault("has_tool_calls", False)
+
+
+class ChatStream(StreamReader):
+    """Chunks of a chat completion; the last usage is the one that counts, for some send a running total in each."""
+
+    __slots__ = ("_format", "_tools", "_usage")
+
+    def __init__(self, format_: Chat, request: Values) -> None:
+        super().__init__()
+        self._format = format_
+        self._usage: Json | None = None
+        self._tools = False
+
+    def event(self, data: Json) -> None:
+        values = self.values
+        if "snapshot" not in values or "response_id" not in values:
+            put_text(values, "response_id", data.get("id"))
+            put_text(values, "snapshot", data.get("model"))
+        for choice in data.get("choices") or ():
+            delta = choice.get("delta")
+            if delta:
+                text = delta.get("content") or delta.get("reasoning_content")
+                if text and type(text) is str:
+                    self.characters += len(text)
+                elif "tool_calls" in delta or "function_call" in delta:
+                    self._read_tools(delta)
+            elif choice.get("text"):
+                self.characters += len(choice["text"])
+            if choice.get("finish_reason"):
+                put_text(values, "finish_reason", choice["finish_reason"])
+                self.complete = True
+        if data.get("usage"):
+            self._usage = data["usage"]
+        if data.get("service_tier"):
+            put_text(values, "pricing_tier", data["service_tier"])
+        if "error" in data or self._format.extra is not None:
+            self._read_rest(data)
+
+    def _read_tools(self, delta: Json) -> None:
+        if delta.get("tool_calls") or delta.get("function_call"):
+            self._tools = True
+            self.characters += sum(
+                len(str(as_dict(as_dict(call).get("function")).get("arguments") or ""))
+                for call in as_list(delta.get("tool_calls"))
+            )
+
+    def _read_rest(self, data: Json) -> None:
+        if data.get("error"):
+            read_error(data, self.values)
+            self.complete = True
+        if self._format.extra is not None:
+            self._format.extra(data, self.values)
+
+    def finish(self) -> Values:
+        self.values["has_tool_calls"] = self._tools
+        if isinstance(self._usage, dict):
+            self._format.read_usage(self._usage, self.values)
+        return self.values
+
+
+class Completions(Chat):
+    """``/completions``: text in, text out, the same envelope."""
+
+    operation = "text_completion"
+
+
+class Embeddings(Format):
+    """``/embeddings``: only input is counted; some report it as the total alone."""
+
+    operation = "embeddings"
+    model_type = "embedding"
+
+    def __init__(self, extra: Callable[[Json, Values], None] | None = None) -> None:
+        self.extra = extra
+
+    def accepts(self, sent: Sent) -> bool:
+        return isinstance(sent.body.get("model"), str) and "input" in sent.body
+
+    def read_request(self, sent: Sent) -> Values:
+        values: Values = {"model": sent.body.get("model") or sent.places.get("model"), "is_streaming": False}
+        put_text(values, "user_id", sent.body.get("user"))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))
+        values["has_tool_calls"] = False
+        usage = body.get("usage")
+        if isinstance(usage, dict):
+            values["usage_raw"] = usage
+            put_count(values, "prompt_tokens", usage.get("total_tokens"))
+            read_usage({**usage, "completion_tokens": None}, values)
+        if self.extra is not None:
+            self.extra(body, values)
+
+
+def read_error(body: Json, values: Values) -> None:
+    """The error object of a body, in any of the shapes that providers send."""
+    error = body.get("error")
+    if isinstance(error, dict):
+        kind, message = error.get("type") or error.get("status") or error.get("code"), error.get("message")
+    else:
+        kind, message = body.get("code") or body.get("type"), error or body.get("message") or body.get("detail")
+    values["is_failed"] = True
+    if kind:
+        values["error_type"] = str(kind)[:200]
+    if message:
+        values["error_message"] = str(message)[:1000]

@@ -1,0 +1,194 @@
+"""Google's ``generateContent`` and the embedding calls, as the Gemini API and Vertex speak them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    StreamReader,
+    Values,
+    as_dict,
+    as_list,
+    put_count,
+    put_text,
+)  # fmt: skip
+from spectra_otel.providers.wire.chat import read_error
+
+_FINISH_CODES = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
+"""``finishReason`` as ``$alt=json;enum-encoding=int`` sends it."""
+
+
+class Generate(Format):
+    """``:generateContent`` and ``:streamGenerateContent``.
+
+    Thoughts are counted beside the candidates and what tools read beside the prompt: the record's counts are the sums. Each
+    chunk of a stream repeats the usage so far; the last one counts.
+    """
+
+    operation = "generate_content"
+
+    def read_request(self, sent: Sent) -> Values:
+        model = sent.places.get("model")
+        values: Values = {"model": model, "is_streaming": "stream" in sent.path.rpartition(":")[2]}
+        asked = [
+            str(word).upper() for word in as_list(as_dict(sent.body.get("generationConfig")).get("responseModalities"))
+        ]
+        if "AUDIO" in asked or (model and "-tts" in model):
+            values["model_type"] = "tts"
+        elif "IMAGE" in asked or (model and "-image" in model):
+            values["model_type"] = "image"
+        put_text(values, "requested_tier", sent.body.get("serviceTier") or sent.body.get("service_tier"))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        reader = GenerateStream()
+        reader.event(body)
+        values.update(reader.finish())
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return GenerateStream()
+
+    def gather(self, rows: list[Any]) -> Json | None:
+        """Without ``alt=sse`` a stream is one JSON array of chunks."""
+        if len(rows) == 1:
+            return as_dict(rows[0])
+        parts = [part for row in rows for candidate in _candidates(row) for part in _parts(candidate)]
+        whole: Json = {}
+        for row in map(as_dict, rows):
+            whole.update(row)
+        last: Json = next((c for row in reversed(rows) for c in _candidates(row) if as_dict(c).get("finishReason")), {})
+        return whole | {"candidates": [{**last, "content": {"parts": parts}}]}
+
+
+def _candidates(body: Any) -> list[Any]:
+    return as_list(as_dict(body).get("candidates"))
+
+
+def _parts(candidate: Any) -> list[Any]:
+    return as_list(as_dict(as_dict(candidate).get("content")).get("parts"))
+
+
+def read_usage(usage: Json, values: Values) -> None:
+    """``usageMetadata``: zeros are left out of it, so an absent part of a present whole is zero."""
+    values["usage_raw"] = usage
+    prompt, tools = usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")
+    output, thoughts = usage.get("candidatesTokenCount"), usage.get("thoughtsTokenCount")
+    put_count(values, "prompt_tokens", prompt)
+    if type(tools) is int and "prompt_tokens" in values:
+        values["prompt_tokens"] += tools
+    if type(output) is int or type(thoughts) is int:
+        put_count(values, "completion_tokens", (output or 0) + (thoughts or 0))
+    put_count(values, "reasoning_tokens", thoughts)
+    put_count(values, "cached_tokens", usage.get("cachedContentTokenCount"))
+    put_count(values, "total_tokens", usage.get("totalTokenCount"))
+    _read_modalities(usage.get("promptTokensDetails"), "prompt", values)
+    _read_modalities(usage.get("candidatesTokensDetails"), "completion", values)
+    traffic = usage.get("trafficType")
+    put_text(
+        values, "pricing_tier", "ON_DEMAND" if traffic == 1 else traffic
+    )  # 1: the same, as enum-encoding=int has it
+    put_text(values, "pricing_tier", usage.get("serviceTier"))
+
+
+def _read_modalities(rows: Any, side: str, values: Values) -> None:
+    for row in map(as_dict, as_list(rows)):
+        kind = str(row.get("modality")).lower()
+        if kind in ("audio", "image"):
+            put_count(values, f"{kind}_{side}_tokens", row.get("tokenCount"))
+
+
+class GenerateStream(StreamReader):
+    """Chunks of a generated answer; a chunk with ``finishReason`` makes it whole, but more may follow until the body ends."""
+
+    __slots__ = ("_images", "_queries", "_usage")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usage: Json | None = None
+        self._images = 0
+        self._queries = 0
+        self.values["has_tool_calls"] = False
+
+    def event(self, data: Json) -> None:
+        values = self.values
+        put_text(values, "snapshot", data.get("modelVersion"))
+        put_text(values, "response_id", data.get("responseId"))
+        if data.get("usageMetadata"):
+            self._usage = as_dict(data["usageMetadata"])
+        for candidate in data.get("candidates") or ():
+            for part in (candidate.get("content") or {}).get("parts") or ():
+                self._read_part(part)
+            reason = candidate.get("finishReason")
+            if reason:
+                put_text(
+                    values, "finish_reason", _FINISH_CODES.get(reason, reason) if isinstance(reason, int) else reason
+                )
+                self.complete = True
+            if candidate.get("groundingMetadata"):
+                self._queries = max(self._queries, len(as_list(candidate["groundingMetadata"].get("webSearchQueries"))))
+        blocked = as_dict(data.get("promptFeedback")).get("blockReason")
+        if blocked:
+            put_text(values, "finish_reason", blocked)
+            self.complete = True
+        if data.get("error"):
+            read_error(data, values)
+            self.complete = True
+
+    def _read_part(self, part: Json) -> None:
+        text = part.get("text")
+        if text:
+            self.characters += len(text)
+        elif "functionCall" in part:
+            self.values["has_tool_calls"] = True
+        elif str((part.get("inlineData") or {}).get("mimeType")).startswith("image/"):
+            self._images += 1
+
+    def finish(self) -> Values:
+        values = self.values
+        if self._usage is not None:
+            read_usage(self._usage, values)
+        if self._images:
+            values["image_count"] = self._images
+        if self._queries:
+            # Billed by prompt before Gemini 3, by query from there on (ai.google.dev/gemini-api/docs/pricing).
+            by_query = str(values.get("snapshot", "")).startswith("gemini-3")
+            values["tool_call_counts"] = {"grounding": self._queries if by_query else 1}
+        return values
+
+
+class Embed(Format):
+    """``:embedContent`` and ``:batchEmbedContents``: most models report no usage at all."""
+
+    operation = "embeddings"
+    model_type = "embedding"
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.places.get("model"), "is_streaming": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        values["has_tool_calls"] = False
+        usage = as_dict(body.get("usageMetadata"))
+        if usage:
+            values["usage_raw"] = usage
+            put_count(values, "prompt_tokens", usage.get("promptTokenCount") or usage.get("totalTokenCount"))
+
+
+class PredictEmbeddings(Format):
+    """Vertex ``:predict`` of an embedding model: each prediction has its own statistics."""
+
+    operation = "embeddings"
+    model_type = "embedding"
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.places.get("model"), "is_streaming": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        values["has_tool_calls"] = False
+        rows = [as_dict(as_dict(row).get("embeddings")).get("statistics") for row in as_list(body.get("predictions"))]
+        counts = [as_dict(row).get("token_count") for row in rows]
+        if counts and all(isinstance(count, int | float) for count in counts):
+            put_count(values, "prompt_tokens", sum(counts))
+            values["usage_raw"] = {"predictions": rows}

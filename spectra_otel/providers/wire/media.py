@@ -1,0 +1,173 @@
+"""Images and speech, as OpenAI's endpoints speak of them and others copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    StreamReader,
+    Values,
+    as_dict,
+    as_list,
+    put_count,
+    put_text,
+)  # fmt: skip
+from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.chat import read_usage as read_chat_usage
+from spectra_otel.providers.wire.responses import read_usage as read_responses_usage
+
+
+def read_any_usage(usage: Json, values: Values) -> None:
+    """A usage object that counts tokens under either pair of names, or seconds."""
+    values["usage_raw"] = usage
+    if "input_tokens" in usage:
+        read_responses_usage(usage, values)
+    elif "prompt_tokens" in usage:
+        read_chat_usage(usage, values)
+    seconds = usage.get("seconds", usage.get("prompt_audio_seconds"))
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        values["duration_seconds"] = float(seconds)
+
+
+class Images(Format):
+    """``/images/generations``, ``/images/edits`` and ``/images/variations``, JSON or form, streamed or not."""
+
+    operation = "generate_content"
+    model_type = "image"
+
+    def read_request(self, sent: Sent) -> Values:
+        body = sent.body
+        values: Values = {"model": body.get("model"), "is_streaming": body.get("stream") in (True, "true")}
+        put_text(values, "image_size", body.get("size"))
+        put_text(values, "image_quality", body.get("quality"))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        values["has_tool_calls"] = False
+        rows = as_list(body.get("data"))
+        if rows:
+            values["image_count"] = len(rows)
+        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "image_size", body.get("size"))
+        put_text(values, "image_quality", body.get("quality"))
+        if as_dict(body.get("usage")):
+            read_any_usage(body["usage"], values)
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return ImagesStream()
+
+
+class ImagesStream(StreamReader):
+    """Partial images, then ``image_generation.completed`` or ``image_edit.completed`` for each image."""
+
+    def event(self, data: Json) -> None:
+        if str(data.get("type")).endswith(".completed"):
+            self.values["image_count"] = self.values.get("image_count", 0) + 1
+            put_text(self.values, "image_size", data.get("size"))
+            put_text(self.values, "image_quality", data.get("quality"))
+            if as_dict(data.get("usage")):
+                read_any_usage(data["usage"], self.values)
+            self.complete = True
+        elif data.get("error"):
+            read_error(data, self.values)
+            self.complete = True
+
+
+class Speech(Format):
+    """Text in, audio out: the answer is binary, so the characters sent are what is known."""
+
+    operation = "generate_content"
+    model_type = "tts"
+
+    def __init__(self, *, text: str = "input", model: str = "model") -> None:
+        self.text, self.model = text, model
+
+    def read_request(self, sent: Sent) -> Values:
+        values: Values = {"model": sent.body.get(self.model) or sent.places.get("model"), "has_tool_calls": False}
+        values["is_streaming"] = bool(sent.body.get("stream")) or sent.body.get("stream_format") == "sse"
+        text = sent.body.get(self.text)
+        if isinstance(text, str):
+            values["input_characters"] = len(text)
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        if as_dict(body.get("usage")):
+            read_any_usage(body["usage"], values)
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return MediaStream()
+
+
+class Transcription(Format):
+    """Audio in, text out: the length comes from the answer, where it tells."""
+
+    operation = "generate_content"
+    model_type = "stt"
+
+    def read_request(self, sent: Sent) -> Values:
+        body = sent.body
+        model = body.get("model") or body.get("model_id")
+        return {"model": model, "is_streaming": body.get("stream") in (True, "true"), "has_tool_calls": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "snapshot", body.get("model"))
+        _put_seconds(values, body.get("duration"))
+        if as_dict(body.get("usage")):
+            read_any_usage(body["usage"], values)
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return MediaStream()
+
+
+def _put_seconds(values: Values, seconds: Any) -> None:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        values["duration_seconds"] = float(seconds)
+
+
+class MediaStream(StreamReader):
+    """``transcript.text.delta`` or ``speech.audio.delta`` events; the ``.done`` one carries usage."""
+
+    def event(self, data: Json) -> None:
+        kind = str(data.get("type"))
+        put_text(self.values, "snapshot", data.get("model"))
+        if as_dict(data.get("usage")):
+            read_any_usage(data["usage"], self.values)
+        if kind.endswith(".done"):
+            self.complete = True
+        elif data.get("error"):
+            read_error(data, self.values)
+            self.complete = True
+
+
+class Rerank(Format):
+    """``/rerank``: billed by search or by token."""
+
+    operation = "rerank"
+    model_type = "rerank"
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))
+        usage = as_dict(body.get("usage"))
+        if usage:
+            values["usage_raw"] = usage
+            put_count(values, "prompt_tokens", usage.get("total_tokens"))
+            put_count(values, "total_tokens", usage.get("total_tokens"))
+            put_count(values, "search_units", usage.get("search_units"))
+
+
+class Moderation(Format):
+    """``/moderations``: answered for nothing."""
+
+    operation = "moderation"
+    model_type = "moderation"
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))

@@ -1,0 +1,113 @@
+"""Anthropic's Messages API, also spoken by Azure, Vertex (``rawPredict``) and Bedrock."""
+
+from __future__ import annotations
+
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    StreamReader,
+    Values,
+    as_dict,
+    as_list,
+    put_count,
+    put_text,
+)  # fmt: skip
+from spectra_otel.providers.wire.chat import read_error
+
+SERVER_TOOLS = {"web_search_requests": "web_search", "web_fetch_requests": "web_fetch"}
+
+
+class Messages(Format):
+    """``/v1/messages``."""
+
+    operation = "chat"
+
+    def accepts(self, sent: Sent) -> bool:
+        return isinstance(sent.body.get("model"), str) and "messages" in sent.body and "max_tokens" in sent.body
+
+    def read_request(self, sent: Sent) -> Values:
+        body = sent.body
+        streams = bool(body.get("stream")) or "stream" in sent.path.rpartition("/")[2]
+        values: Values = {"model": body.get("model") or sent.places.get("model"), "is_streaming": streams}
+        put_text(values, "requested_tier", body.get("service_tier"))
+        put_text(values, "user_id", as_dict(body.get("metadata")).get("user_id"))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "finish_reason", body.get("stop_reason"))
+        blocks = as_list(body.get("content"))
+        values["has_tool_calls"] = any(as_dict(block).get("type") == "tool_use" for block in blocks)
+        usage = body.get("usage")
+        if isinstance(usage, dict):
+            read_usage(usage, values)
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return MessagesStream()
+
+
+def read_usage(usage: Json, values: Values) -> None:
+    """Anthropic counts input without what the cache served or took: the record's prompt is the sum of the three."""
+    values["usage_raw"] = usage
+    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
+    put_count(values, "cached_tokens", read)
+    put_count(values, "cache_write_tokens", written)
+    put_count(values, "prompt_tokens", usage.get("input_tokens"))
+    if "prompt_tokens" in values and isinstance(usage.get("input_tokens"), int):
+        values["prompt_tokens"] += (read if isinstance(read, int) else 0) + (written if isinstance(written, int) else 0)
+    put_count(values, "cache_write_1h_tokens", as_dict(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    put_count(values, "completion_tokens", usage.get("output_tokens"))
+    put_count(values, "reasoning_tokens", as_dict(usage.get("output_tokens_details")).get("thinking_tokens"))
+    put_text(values, "pricing_tier", usage.get("service_tier"))
+    asked = as_dict(usage.get("server_tool_use"))
+    tools = {name: asked[key] for key, name in SERVER_TOOLS.items() if type(asked.get(key)) is int and asked[key]}
+    if tools:
+        values["tool_call_counts"] = tools
+
+
+class MessagesStream(StreamReader):
+    """``message_start`` has the input and a provisional count of output, ``message_delta`` the final counts."""
+
+    __slots__ = ("_usage",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usage: Json = {}
+        self.values["has_tool_calls"] = False
+
+    def event(self, data: Json) -> None:
+        kind = data.get("type")
+        if kind == "content_block_delta":
+            delta = data.get("delta") or {}
+            text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
+            if text:
+                self.characters += len(text)
+        elif kind == "message_start":
+            message = as_dict(data.get("message"))
+            put_text(self.values, "response_id", message.get("id"))
+            put_text(self.values, "snapshot", message.get("model"))
+            self._usage.update(as_dict(message.get("usage")))
+        elif kind == "content_block_start":
+            if as_dict(data.get("content_block")).get("type") == "tool_use":
+                self.values["has_tool_calls"] = True
+        elif kind == "message_delta":
+            put_text(self.values, "finish_reason", as_dict(data.get("delta")).get("stop_reason"))
+            known = as_dict(data.get("usage"))
+            self._usage.update({key: value for key, value in known.items() if value is not None})
+            self.complete = True
+        elif kind == "message_stop":
+            self.complete = self.final = True
+        elif kind == "error":
+            read_error(data, self.values)
+            self.complete = self.final = True
+
+    def finish(self) -> Values:
+        if self._usage:
+            read_usage(self._usage, self.values)
+            if not self.complete:
+                self.values.pop(
+                    "completion_tokens", None
+                )  # provisional: what message_start says is not what was written
+        return self.values

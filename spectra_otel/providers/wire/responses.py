@@ -1,0 +1,126 @@
+"""OpenAI's Responses API, also spoken by Azure, Bedrock, xAI, DeepSeek and OpenRouter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    StreamReader,
+    Values,
+    as_dict,
+    as_list,
+    put_count,
+    put_text,
+)  # fmt: skip
+from spectra_otel.providers.wire.chat import read_attribution, read_error
+
+SERVER_TOOLS = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+    "image_generation_call": "image_generation",
+    "mcp_call": "mcp",
+}
+"""Output items that are billed calls of server-side tools."""
+CLIENT_TOOLS = frozenset(
+    {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
+)
+_PENDING = ("queued", "in_progress")
+
+
+class Responses(Format):
+    """``/responses`` and ``/responses/compact``. In background mode the first answer is a job: its cost is not known yet."""
+
+    operation = "chat"
+
+    def __init__(self, extra: Callable[[Json, Values], None] | None = None) -> None:
+        self.extra = extra
+
+    def accepts(self, sent: Sent) -> bool:
+        return isinstance(sent.body.get("model"), str) and "input" in sent.body
+
+    def read_request(self, sent: Sent) -> Values:
+        body = sent.body
+        values: Values = {"model": body.get("model"), "is_streaming": bool(body.get("stream"))}
+        put_text(values, "requested_tier", body.get("service_tier"))
+        read_attribution(body, values)
+        conversation = body.get("conversation")
+        put_text(values, "conversation_id", conversation.get("id") if isinstance(conversation, dict) else conversation)
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "pricing_tier", body.get("service_tier"))
+        status = body.get("status")
+        reason = as_dict(body.get("incomplete_details")).get("reason")
+        put_text(values, "finish_reason", reason or status)
+        if status in _PENDING:
+            values["cost_status"] = "billed_unknown"
+        if status == "failed" or body.get("error"):
+            read_error(body, values)
+        self._read_output(body, values)
+        usage = body.get("usage")
+        if isinstance(usage, dict):
+            read_usage(usage, values)
+        if self.extra is not None:
+            self.extra(body, values)
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return ResponsesStream(self)
+
+    @staticmethod
+    def _read_output(body: Json, values: Values) -> None:
+        kinds = Counter(str(as_dict(item).get("type")) for item in as_list(body.get("output")))
+        values["has_tool_calls"] = any(kind in CLIENT_TOOLS for kind in kinds)
+        tools = {name: kinds[kind] for kind, name in SERVER_TOOLS.items() if kinds[kind]}
+        if tools:
+            values["tool_call_counts"] = tools
+
+
+def read_usage(usage: Json, values: Values) -> None:
+    """``usage`` with ``input_tokens`` and ``output_tokens``, both of them totals."""
+    values["usage_raw"] = usage
+    put_count(values, "prompt_tokens", usage.get("input_tokens"))
+    put_count(values, "completion_tokens", usage.get("output_tokens"))
+    put_count(values, "total_tokens", usage.get("total_tokens"))
+    prompt, output = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
+    put_count(values, "cached_tokens", prompt.get("cached_tokens"))
+    put_count(values, "cache_write_tokens", prompt.get("cache_write_tokens"))
+    put_count(values, "audio_prompt_tokens", prompt.get("audio_tokens"))
+    put_count(values, "image_prompt_tokens", prompt.get("image_tokens"))
+    put_count(values, "reasoning_tokens", output.get("reasoning_tokens"))
+    put_count(values, "audio_completion_tokens", output.get("audio_tokens"))
+    put_count(values, "image_completion_tokens", output.get("image_tokens"))
+
+
+class ResponsesStream(StreamReader):
+    """Typed events; ``response.completed``, ``.incomplete`` and ``.failed`` are the last and carry the whole response."""
+
+    __slots__ = ("_format",)
+
+    def __init__(self, format_: Responses) -> None:
+        super().__init__()
+        self._format = format_
+
+    def event(self, data: Json) -> None:
+        kind = data.get("type") or ""
+        delta = data.get("delta")
+        if type(delta) is str:
+            self.characters += len(delta)
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            self._format.read_response(as_dict(data.get("response")), self.values)
+            self.complete = self.final = True
+        elif kind == "response.created":
+            self._read_start(as_dict(data.get("response")))
+        elif kind == "error" or "error" in data:
+            read_error(data, self.values)
+            self.complete = self.final = True
+
+    def _read_start(self, response: Json) -> None:
+        put_text(self.values, "response_id", response.get("id"))
+        put_text(self.values, "snapshot", response.get("model"))

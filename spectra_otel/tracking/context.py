@@ -1,0 +1,213 @@
+"""Who a call is made for: what the process, the current context and OpenTelemetry baggage say about every call in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import baggage
+
+Values = dict[str, Any]
+_BAGGAGE = {
+    "user.id": "user_id",
+    "enduser.id": "user_id",
+    "session.id": "conversation_id",
+    "gen_ai.conversation.id": "conversation_id",
+}
+"""Baggage key → record field; the first that is there wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What is known of the calls of a process, a context or a ``track`` block."""
+
+    user: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    trackable: tuple[str, str] | None = None
+    conversation_id: str | None = None
+    pricing_tier: str | None = None
+
+    def plus(self, other: Attribution) -> Attribution:
+        """Both; where they disagree ``other`` wins, tags and nested metadata are joined."""
+        return Attribution(
+            other.user or self.user,
+            tuple(dict.fromkeys((*self.tags, *other.tags))),
+            merge(self.metadata, other.metadata),
+            other.trackable or self.trackable,
+            other.conversation_id or self.conversation_id,
+            other.pricing_tier or self.pricing_tier,
+        )
+
+    def fields(self) -> Values:
+        """As record fields; what is not known is left out."""
+        values: Values = {
+            "user_id": self.user,
+            "tags": list(self.tags) or None,
+            "metadata": dict(self.metadata) or None,
+            "conversation_id": self.conversation_id,
+            "pricing_tier": self.pricing_tier,
+        }
+        if self.trackable is not None:
+            values["trackable_type"], values["trackable_id"] = self.trackable
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def attribution(
+    *,
+    user: str | None = None,
+    tags: Sequence[str] | str = (),
+    metadata: Mapping[str, Any] | None = None,
+    trackable: tuple[str, Any] | None = None,
+    conversation_id: str | None = None,
+    pricing_tier: str | None = None,
+) -> Attribution:
+    """An :class:`Attribution` from what users pass: one tag or several, ids of any type."""
+    return Attribution(
+        None if user is None else str(user),
+        (tags,) if isinstance(tags, str) else tuple(map(str, tags)),
+        dict(metadata or {}),
+        None if trackable is None else (str(trackable[0]), str(trackable[1])),
+        conversation_id,
+        pricing_tier,
+    )
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings, nested ones joined key by key; where they disagree the second wins."""
+    merged = dict(first)
+    for key, value in second.items():
+        known = merged.get(key)
+        nested = isinstance(known, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(known, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+_NOTHING = Attribution()
+_current: ContextVar[Attribution] = ContextVar("spectra_attribution", default=_NOTHING)
+_untracked: ContextVar[bool] = ContextVar("spectra_untracked", default=False)
+_seen: ContextVar[list[int] | None] = ContextVar("spectra_seen", default=None)
+_process = _NOTHING
+_globals = _NOTHING
+
+
+def known() -> Attribution:
+    """All that is known here: settings of the process, then globals, then the context."""
+    here = _current.get()
+    if _process is _NOTHING and _globals is _NOTHING:
+        return here
+    return _process.plus(_globals).plus(here)
+
+
+def known_fields() -> Values:
+    """:func:`known` and what baggage says, as record fields."""
+    here = known()
+    values = {} if here is _NOTHING else here.fields()
+    carried = baggage.get_all()
+    if carried:
+        for key, name in _BAGGAGE.items():
+            if key in carried and name not in values:
+                values[name] = str(carried[key])
+    return values
+
+
+def is_untracked() -> bool:
+    """Whether the current context asked not to be tracked."""
+    return _untracked.get()
+
+
+def set_process_defaults(defaults: Attribution) -> None:
+    """What the settings say of every record of the process."""
+    global _process
+    _process = defaults if defaults != _NOTHING else _NOTHING
+
+
+def with_metadata(metadata: Mapping[str, Any]) -> None:
+    """Add metadata to every call of the process from here on."""
+    _add_global(attribution(metadata=metadata))
+
+
+def with_tags(*tags: str) -> None:
+    """Add tags to every call of the process from here on."""
+    _add_global(attribution(tags=tags))
+
+
+def with_user(user: str) -> None:
+    """Name the user of every call of the process from here on."""
+    _add_global(attribution(user=user))
+
+
+def clear_globals() -> None:
+    """Forget what ``with_metadata``, ``with_tags`` and ``with_user`` said."""
+    global _globals
+    _globals = _NOTHING
+
+
+def _add_global(more: Attribution) -> None:
+    global _globals
+    _globals = _globals.plus(more)
+
+
+@contextmanager
+def attributed(more: Attribution) -> Iterator[None]:
+    """Add to what is known of the calls in this block and in the tasks it starts."""
+    token = _current.set(_current.get().plus(more))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def context(
+    *,
+    user: str | None = None,
+    tags: Sequence[str] | str = (),
+    metadata: Mapping[str, Any] | None = None,
+    trackable: tuple[str, Any] | None = None,
+    conversation_id: str | None = None,
+    pricing_tier: str | None = None,
+) -> Any:
+    """A block whose calls carry this user, these tags, this metadata; inner blocks add to outer ones.
+
+    A ``with`` block, also around ``await``; asyncio tasks started inside inherit it.
+    """
+    return attributed(
+        attribution(
+            user=user, tags=tags, metadata=metadata, trackable=trackable, conversation_id=conversation_id,
+            pricing_tier=pricing_tier,
+        )
+    )  # fmt: skip
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """A block whose calls make no span and no record of ours."""
+    token = _untracked.set(True)
+    try:
+        yield
+    finally:
+        _untracked.reset(token)
+
+
+@contextmanager
+def counting_calls() -> Iterator[list[int]]:
+    """A block that learns how many instrumented calls were made inside: the one item of the list."""
+    count = [0]
+    token = _seen.set(count)
+    try:
+        yield count
+    finally:
+        _seen.reset(token)
+        outer = _seen.get()
+        if outer is not None:
+            outer[0] += count[0]
+
+
+def notice_call() -> None:
+    """An instrumented call was made here."""
+    count = _seen.get()
+    if count is not None:
+        count[0] += 1

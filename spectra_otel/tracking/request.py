@@ -1,0 +1,264 @@
+"""One call to a provider, from its start to its record, whoever saw it: an HTTP client, ``track`` or a stream by hand.
+
+A :class:`Request` has one finaliser, :meth:`Request.finish`, and it works once: the end of a body, ``close``, a cancelled task
+and the garbage collector may all call it.
+
+Where the record goes: onto a span of our own, made at the start; or, when a model-call span of another instrumentation is
+current, onto that span, as long as it lasts. A span that the app's sampler dropped is recorded without being exported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from spectra_otel.model.spans import handoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Values = dict[str, Any]
+SCOPE = "spectra_otel"
+NAME_LIMIT = 200
+"""Characters of a model name in a span's name."""
+MODEL_CALLS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
+_UTIL_GENAI_KEY = "opentelemetry.genai.client.inference.context"
+"""Context key by which opentelemetry-util-genai says that a span for the model call exists (its CLIENT_INFERENCE_CONTEXT_KEY)."""
+
+
+class Owner(Protocol):
+    """What a request needs of the host."""
+
+    def tracer(self) -> Tracer: ...
+
+    @property
+    def resource(self) -> Resource: ...
+
+    def record(self, span: ReadableSpan, values: Mapping[str, Any]) -> None: ...
+
+
+class Request:
+    """One call. ``values`` are the record fields known so far; ``span`` is ours, None while another's stands for the call."""
+
+    __slots__ = (
+        "_borrowed",
+        "_clock",
+        "_context",
+        "_end",
+        "_once",
+        "_owner",
+        "_started",
+        "first_chunk_ns",
+        "span",
+        "values",
+    )
+
+    def __init__(self, owner: Owner, values: Values, *, borrow: bool = True, context: Context | None = None) -> None:
+        self._owner = owner
+        self.values = values
+        self._once = Lock()
+        self._started = time.time_ns()
+        self._clock = time.perf_counter_ns()
+        self._end: int | None = None
+        self.first_chunk_ns: int | None = None
+        self._context = context_api.get_current() if context is None else context
+        self._borrowed = _model_call_span(self._context) if borrow else None
+        self.span: Span | None = None
+        if self._borrowed is None:
+            self.span = self._start_span()
+        else:
+            _earlier_attempts.part(self._borrowed)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the record was made."""
+        return self._once.locked()
+
+    def seen_first_chunk(self) -> None:
+        """The first piece of a streamed answer is here."""
+        self.first_chunk_ns = time.perf_counter_ns() - self._clock
+
+    def finish(self, values: Mapping[str, Any] | None = None) -> bool:
+        """Make the record, with these fields added. True for the one call that did."""
+        if not self._once.acquire(blocking=False):
+            return False
+        elapsed = time.perf_counter_ns() - self._clock
+        if values:
+            self.values.update(values)
+        self._add_pace(elapsed)
+        self._end = self._started + elapsed
+        borrowed = self._borrowed
+        if borrowed is not None and borrowed.is_recording() and _earlier_attempts.claim(borrowed, self):
+            self._write_on(borrowed)
+        else:
+            self.emit()
+        return True
+
+    def emit(self) -> None:
+        """Make the record on a span of our own, which ends when the call did."""
+        span = self.span or self._start_span()
+        values = known_values(self.values)
+        end = self._end or time.time_ns()
+        if not span.is_recording():
+            self._owner.record(self._as_readable(span, values, end), values)
+            return
+        span.set_attributes(_attributes(values))
+        if values.get("is_failed"):
+            span.set_status(Status(StatusCode.ERROR, values.get("error_message")))
+        handoff.leave(span.get_span_context(), values)
+        span.end(end)
+
+    def _start_span(self) -> Span:
+        return self._owner.tracer().start_span(
+            span_name(self.values),
+            context=self._context,
+            kind=SpanKind.CLIENT,
+            attributes=start_attributes(self.values),
+            start_time=self._started,
+        )
+
+    def _write_on(self, span: SdkSpan) -> None:
+        """Add what the wire says to the span that another instrumentation made for this call."""
+        values = known_values(self.values)
+        present = span.attributes or {}
+        span.set_attributes({key: value for key, value in _attributes(values).items() if key not in present})
+        handoff.leave(span.get_span_context(), values)
+
+    def _add_pace(self, elapsed: int) -> None:
+        first = self.first_chunk_ns
+        if first is None:
+            return
+        self.values["time_to_first_token_ms"] = first // 1_000_000
+        written = self.values.get("completion_tokens")
+        if written and elapsed > first:
+            self.values["tokens_per_second"] = round(written * 1e9 / (elapsed - first), 3)
+
+    def _as_readable(self, span: Span, values: Values, end: int) -> ReadableSpan:
+        failed = values.get("is_failed")
+        return ReadableSpan(
+            name=span_name(values),
+            context=span.get_span_context(),
+            parent=_parent_context(self._context),
+            resource=self._owner.resource,
+            attributes=start_attributes(values) | _attributes(values),
+            kind=SpanKind.CLIENT,
+            instrumentation_scope=InstrumentationScope(SCOPE),
+            status=Status(StatusCode.ERROR, values.get("error_message")) if failed else Status(),
+            start_time=self._started,
+            end_time=end,
+        )
+
+
+class _EarlierAttempts:
+    """The attempt that was written on a borrowed span, until the span ends or a next attempt takes its place.
+
+    An SDK that retries sends several requests under one span. The last attempt's record belongs on the span; a failed one
+    before it becomes a span and record of its own, which is known only when the next one starts. An answer that came before
+    stays where it is, and the next one is on its own.
+    """
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._lock = Lock()
+        self._limit = limit
+        self._written: OrderedDict[tuple[int, int], Request] = OrderedDict()
+
+    def part(self, span: SdkSpan) -> None:
+        """A further attempt starts under ``span``: a failed one before it leaves the span."""
+        key = _key(span)
+        with self._lock:
+            before = self._written.get(key)
+            if before is None or not before.values.get("is_failed"):
+                return
+            del self._written[key]
+        handoff.take(span.get_span_context())
+        before.emit()
+
+    def claim(self, span: SdkSpan, request: Request) -> bool:
+        """Whether ``request`` may write on ``span``: nobody did, or none that still stands."""
+        key = _key(span)
+        with self._lock:
+            if key in self._written:
+                return False
+            self._written[key] = request
+            if len(self._written) > self._limit:
+                self._written.popitem(last=False)
+        return True
+
+
+def _key(span: Span) -> tuple[int, int]:
+    context = span.get_span_context()
+    return context.trace_id, context.span_id
+
+
+_earlier_attempts = _EarlierAttempts()
+
+
+def span_name(values: Mapping[str, Any]) -> str:
+    """``chat gpt-4o``, as the semantic conventions have it."""
+    model = values.get("model")
+    operation = str(values.get("operation") or "chat")
+    return f"{operation} {str(model)[:NAME_LIMIT]}" if model else operation
+
+
+def start_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What samplers may look at: operation, provider, model and server."""
+    attributes = {
+        "gen_ai.operation.name": values.get("operation"),
+        "gen_ai.provider.name": values.get("provider"),
+        "gen_ai.request.model": str(values["model"])[:NAME_LIMIT] if values.get("model") else None,
+        "server.address": values.get("server.address"),
+        "server.port": values.get("server.port"),
+    }
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def known_values(values: Values) -> Values:
+    """The record fields among ``values`` that are known; what serves the span alone has a dot in its name."""
+    return {name: value for name, value in values.items() if value is not None and "." not in name}
+
+
+_record_attributes: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+
+
+def _attributes(values: Values) -> dict[str, Any]:
+    global _record_attributes
+    if _record_attributes is None:
+        from spectra_otel.model.attributes import record_attributes
+
+        _record_attributes = record_attributes
+    return _record_attributes(values)
+
+
+def _parent_context(context: Context) -> trace.SpanContext | None:
+    parent = trace.get_current_span(context).get_span_context()
+    return parent if parent.is_valid else None
+
+
+def _model_call_span(context: Context) -> SdkSpan | None:
+    """The current span, if another instrumentation made it for this very model call (never an agent's or a chain's)."""
+    span = trace.get_current_span(context)
+    if not isinstance(span, SdkSpan) or not span.is_recording():
+        return None
+    scope = span.instrumentation_scope
+    if scope is not None and scope.name == SCOPE:
+        return None
+    if context_api.get_value(_UTIL_GENAI_KEY, context) is not None:
+        return span
+    attributes = cast("Mapping[str, Any]", span.attributes or {})
+    if attributes.get("gen_ai.operation.name") in MODEL_CALLS:
+        return span
+    if attributes.get("openinference.span.kind") in ("LLM", "EMBEDDING"):
+        return span
+    return span if "llm.request.type" in attributes or "gen_ai.request.model" in attributes else None
