@@ -17,20 +17,50 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spectra_otel.errors import BudgetExceededError as BudgetExceededError
     from spectra_otel.model.record import TrackedRequest as TrackedRequest
+    from spectra_otel.pricing import estimate as estimate
+    from spectra_otel.sdk.events import BudgetExceeded as BudgetExceeded
+    from spectra_otel.sdk.events import BudgetThresholdReached as BudgetThresholdReached
+    from spectra_otel.sdk.events import RequestTracked as RequestTracked
+    from spectra_otel.sdk.events import on as on
     from spectra_otel.sdk.runtime import configure as configure
     from spectra_otel.sdk.runtime import force_flush as force_flush
     from spectra_otel.sdk.runtime import shutdown as shutdown
+    from spectra_otel.sdk.span_builder import DefaultSpanBuilder as DefaultSpanBuilder
+    from spectra_otel.sdk.span_builder import SpanBuilder as SpanBuilder
+    from spectra_otel.sdk.transformer import RequestTransformer as RequestTransformer
 
 _HOMES = {
+    "BudgetExceeded": "spectra_otel.sdk.events",
     "BudgetExceededError": "spectra_otel.errors",
+    "BudgetThresholdReached": "spectra_otel.sdk.events",
+    "DefaultSpanBuilder": "spectra_otel.sdk.span_builder",
+    "RequestTracked": "spectra_otel.sdk.events",
+    "RequestTransformer": "spectra_otel.sdk.transformer",
+    "SpanBuilder": "spectra_otel.sdk.span_builder",
     "TrackedRequest": "spectra_otel.model.record",
     "configure": "spectra_otel.sdk.runtime",
+    "estimate": "spectra_otel.pricing",
     "force_flush": "spectra_otel.sdk.runtime",
+    "on": "spectra_otel.sdk.events",
     "shutdown": "spectra_otel.sdk.runtime",
 }
 """Public name → the module it lives in."""
 
-__all__ = ["BudgetExceededError", "TrackedRequest", "configure", "force_flush", "shutdown"]
+__all__ = [
+    "BudgetExceeded",
+    "BudgetExceededError",
+    "BudgetThresholdReached",
+    "DefaultSpanBuilder",
+    "RequestTracked",
+    "RequestTransformer",
+    "SpanBuilder",
+    "TrackedRequest",
+    "configure",
+    "estimate",
+    "force_flush",
+    "on",
+    "shutdown",
+]
 
 
 def __getattr__(name: str) -> Any:

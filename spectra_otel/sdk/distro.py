@@ -38,7 +38,7 @@ class SpectraDistro(BaseDistro):  # type: ignore[misc]
             is_named = os.environ.get(endpoint) or os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT)
             os.environ.setdefault(exporter, "otlp" if is_named else "none")
         os.environ.setdefault(OTEL_EXPORTER_OTLP_PROTOCOL, "http/protobuf")
-        # Where the stock distro is installed too, the launcher warns at each start that its configurator is not the one: it is not.
+        # Where the stock distro is installed too, the launcher warns at each start that its configurator was not loaded.
         logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load").addFilter(_is_news)
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:

@@ -54,7 +54,7 @@ def test_what_is_set_stays(clean: pytest.MonkeyPatch) -> None:
 
 
 def test_a_broken_instrumentor_is_skipped() -> None:
-    """An instrumentor that raises is reported, and the launcher goes on with the next; an import error is the launcher's to judge."""
+    """An instrumentor that raises is reported and skipped; an import error is the launcher's to judge."""
     distro = SpectraDistro()
     distro.load_instrumentor(EntryPoint("broken", "builtins:int", "opentelemetry_instrumentor"))
     assert faults.counts()["instrumentor broken: AttributeError"] == 1
