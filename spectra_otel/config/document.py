@@ -7,7 +7,7 @@ Messages are the collector's, word for word, so that whoever knows them need not
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -61,14 +61,31 @@ def find_factory(kind: Kind, id_: ComponentID) -> Factory[Any, Any]:
     """The factory of ``id_``'s type; a deprecated alias is accepted with a warning. Raises :class:`ConfigError`."""
     known = registry(kind)
     if id_.type in known:
-        return known[id_.type]
+        return load_factory(kind, id_.type)
     if (kind, id_.type) in _REMOVED:
         raise ConfigError(_REMOVED[kind, id_.type])
-    for factory in known.values():
+    for factory in installed_factories(kind):
         if factory.deprecated_alias == id_.type:
             _logger.warning('%s: "%s" is deprecated, use "%s" instead', kind, id_.type, factory.type)
             return factory
     raise ConfigError(f'unknown type: "{id_.type}" for id: "{id_}" (valid values: [{" ".join(known)}])')
+
+
+def load_factory(kind: Kind, type_: str) -> Factory[Any, Any]:
+    """Import the factory of a type that is installed. Raises :class:`ConfigError` where its module does not import."""
+    try:
+        return registry(kind)[type_]
+    except Exception as error:  # third parties' code
+        raise ConfigError(f'{kind}: "{type_}" cannot be loaded: {type(error).__name__}: {error}') from error
+
+
+def installed_factories(kind: Kind) -> Iterator[Factory[Any, Any]]:
+    """The factories of a kind that import; a warning names one that does not."""
+    for type_ in registry(kind):
+        try:
+            yield load_factory(kind, type_)
+        except ConfigError as error:
+            _logger.warning("%s", error)
 
 
 def component(kind: Kind, id_: ComponentID, data: Any = None) -> Component:

@@ -7,8 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from spectra_otel.component import ComponentID, Kind, registry
-from spectra_otel.config.document import Component, Document, PipelineSpec, component, read_document
+from spectra_otel.component import ComponentID, Kind
+from spectra_otel.config.document import (
+    Component,
+    Document,
+    PipelineSpec,
+    component,
+    installed_factories,
+    read_document,
+)
 from spectra_otel.config.resolve import expand, merge_sets, resolve
 from spectra_otel.config.settings import Settings
 from spectra_otel.errors import ConfigError
@@ -63,7 +70,7 @@ def components() -> list[ComponentInfo]:
 
 def _installed() -> Iterator[ComponentInfo]:
     for kind in Kind:
-        for factory in registry(kind).values():
+        for factory in installed_factories(kind):
             module = type(factory.default_config()).__module__.rpartition(".")[0]
             yield ComponentInfo(kind, factory.type, factory.stability, factory.deprecated_alias, module)
 

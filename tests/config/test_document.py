@@ -1,0 +1,86 @@
+"""Whole configuration files: every good one loads, every bad one says exactly what is wrong."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from spectra_otel.component import ComponentID
+from spectra_otel.config.decode import Opaque
+from spectra_otel.config.durations import Duration
+from spectra_otel.config.load import components, load, validate
+from spectra_otel.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+TESTDATA = Path(__file__).parent / "testdata"
+
+
+@pytest.mark.parametrize("path", sorted(TESTDATA.glob("bad_*.yaml")), ids=lambda path: path.stem)
+def test_a_bad_file_says_exactly_what_is_wrong(path: Path) -> None:
+    """Each `bad_*.yaml` begins with the lines it must give."""
+    lines = path.read_text().splitlines()
+    expected = [line.removeprefix("# expect: ") for line in lines if line.startswith("# expect: ")]
+    assert expected
+    assert validate([str(path)]) == [line.replace("{path}", str(path)) for line in expected]
+
+
+def test_a_full_file_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids with names, null components, substitution into secrets, comma lists and durations arrive as meant."""
+    monkeypatch.setenv("TEST_TOKEN", "abc: def")
+    monkeypatch.setenv("TEST_TENANT", "007")
+    document = load(TESTDATA / "good_full.yaml")
+    http = document.exporters[ComponentID("otlp_http", "backend-1.eu")].config
+    assert http.headers == {"authorization": Opaque("Bearer abc: def"), "x-tenant": Opaque("007")}
+    assert http.timeout == Duration.parse("90s")
+    assert http.cost_aliases == ["logfire", "phoenix"]
+    assert http.url == "https://otlp.example.com/base/v1/traces"
+    assert document.exporters[ComponentID("file")].config.rotation.max_megabytes == 100
+    receiver = document.receivers[ComponentID("otlp")].config.protocols
+    assert (receiver.grpc.endpoint, receiver.http.endpoint) == ("localhost:4317", "0.0.0.0:4318")
+    assert document.receivers[ComponentID("otlp", "enriched")].config.protocols.grpc is None
+    assert [str(spec.id) for spec in document.pipelines] == ["traces", "traces/contract", "metrics"]
+    assert document.telemetry == {"logs": {"level": "info"}}
+
+
+def test_secrets_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dump of the settings shows that there is one, not which."""
+    monkeypatch.setenv("TEST_TOKEN", "s3cr3t")
+    assert "s3cr3t" not in repr(load(TESTDATA / "good_full.yaml"))
+
+
+def test_deprecated_names_work_and_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    """`otlphttp` and `otlp` are the exporters of before."""
+    with caplog.at_level(logging.WARNING):
+        document = load(TESTDATA / "good_aliases.yaml")
+    assert {str(id_): item.factory.type for id_, item in document.exporters.items()} == {
+        "otlphttp": "otlp_http",
+        "otlp/tempo": "otlp_grpc",
+    }
+    assert 'exporters: "otlphttp" is deprecated, use "otlp_http" instead' in caplog.messages
+
+
+def test_the_file_at_the_top_of_the_repository_is_good(caplog: pytest.LogCaptureFixture) -> None:
+    """collector-config.yaml is a configuration, not a picture of one, and loads without a warning."""
+    assert validate([str(ROOT / "collector-config.yaml")]) == []
+    assert not caplog.messages
+
+
+def test_components_lists_what_is_installed() -> None:
+    """Every component with its kind, stability and alias."""
+    listed = {(info.kind, info.type): info for info in components()}
+    assert {("receivers", "otlp"), ("exporters", "debug"), ("exporters", "file")} <= set(listed)
+    assert listed["exporters", "otlp_http"].deprecated_alias == "otlphttp"
+
+
+def test_load_names_the_first_problem_and_counts_the_rest() -> None:
+    """One line where one line is wanted."""
+    with pytest.raises(ConfigError, match=r"references receiver .* \(and 2 more, see `spectra validate`\)\Z"):
+        load(TESTDATA / "bad_references.yaml")
+
+
+def test_a_missing_file_is_one_line() -> None:
+    """No traceback for a typo in a path."""
+    with pytest.raises(ConfigError, match=r"\Aunable to read the file nope.yaml: No such file or directory\Z"):
+        load("nope.yaml")
