@@ -1,0 +1,201 @@
+"""One cost-bearing span per response, whoever emitted how many spans for it.
+
+Children end before parents, so the first span of a response to end bears its cost; what ends later around it wraps it. Two spans
+of calls stand for one response when
+
+* one is an ancestor of the other (a failed child of a call that went well is an attempt of its own);
+* they carry one response id, overlap in time, do not contradict each other's usage, and come from two scopes. An id alone is
+  not enough: mock servers and some gateways answer every call with `chatcmpl-123`;
+* one of them has no id, they come from two scopes, one lies within the other in time, and model, usage and outcome are equal.
+
+What is remembered is bounded in number and in time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeAlias
+
+_LOOK_BACK = 256
+_SLACK_NS = 2_000_000
+"""Two libraries stamp the same moment up to this far apart."""
+_NO_USAGE = (None, 0, False)
+
+SpanKey: TypeAlias = tuple[int, int]
+"""(trace id, span id)"""
+
+
+class Call:
+    """A span that is a call to a model; once elected, the response it stands for."""
+
+    __slots__ = (
+        "_places", "end", "fields", "has_wire", "is_exact", "key", "parent", "rev", "scopes", "start",
+    )  # fmt: skip
+
+    def __init__(self, fields: dict[str, Any], scope: str, key: SpanKey, parent: int, start: int, end: int) -> None:
+        self.fields = fields
+        self.scopes = {scope}
+        self.key = key
+        self.parent = parent
+        """Span id of the parent; 0 for a root."""
+        self.start, self.end = start, end
+        self.rev = 0
+        self.is_exact = True
+        self.has_wire = False
+        """An instrumentor of ours saw the very exchange of this span."""
+        self._places: list[tuple[dict[Any, list[Call]], Any]] = []
+
+    @property
+    def is_failed(self) -> bool:
+        return bool(self.fields.get("is_failed"))
+
+    def enter(self, index: dict[Any, list[Call]], key: Any) -> None:
+        """Stand in an index until :meth:`leave`."""
+        calls = index.setdefault(key, [])
+        if not calls or calls[-1] is not self:
+            calls.append(self)
+            self._places.append((index, key))
+
+    def leave(self) -> None:
+        """Leave every index."""
+        for index, key in self._places:
+            calls = index.get(key)
+            if calls is not None:
+                if self in calls:
+                    calls.remove(self)
+                if not calls:
+                    del index[key]
+        self._places.clear()
+
+
+class Election:
+    """Remembers calls and finds the one that a span belongs to. Not thread-safe: its owner locks."""
+
+    def __init__(self, limit: int, max_age_ns: int) -> None:
+        self._limit, self._max_age = limit, max_age_ns
+        self._calls: deque[Call] = deque()
+        self._by_span: dict[SpanKey, list[Call]] = {}
+        self._below: dict[SpanKey, list[Call]] = {}
+        self._by_response: dict[str, list[Call]] = {}
+        self._by_usage: dict[tuple[Any, ...], list[Call]] = {}
+        self._scopes: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def find(self, new: Call) -> Call | None:
+        """The response that ``new`` is another span of."""
+        return self._family(new) or self._same_response(new) or self._same_time(new)
+
+    def add(self, call: Call) -> None:
+        """Remember a call that bears a record now."""
+        self._calls.append(call)
+        self._enter(call, call)
+        call.enter(self._by_usage, _usage_key(call))
+        now = call.end
+        while len(self._calls) > self._limit or self._calls[0].end < now - self._max_age:
+            self._calls.popleft().leave()
+
+    def join(self, call: Call, new: Call) -> None:
+        """Remember that ``new`` is a span of ``call``: what is around ``new`` is around ``call`` too."""
+        call.scopes |= new.scopes
+        call.start, call.end = min(call.start, new.start), max(call.end, new.end)
+        self._enter(call, new)
+
+    def _enter(self, call: Call, span: Call) -> None:
+        self._scopes |= span.scopes
+        call.enter(self._by_span, span.key)
+        if span.parent:
+            call.enter(self._below, (span.key[0], span.parent))
+        response_id = call.fields.get("response_id")
+        if response_id:
+            call.enter(self._by_response, response_id)
+
+    def end_other(self, key: SpanKey, parent: int, is_boundary: bool) -> None:
+        """A span that is no call ended. The calls below it are below its parent too, unless it is an agent or a tool."""
+        below = self._below.pop(key, None)
+        if below and parent and not is_boundary:
+            for call in below:
+                call.enter(self._below, (key[0], parent))
+
+    def knows_below(self) -> bool:
+        """Whether any call waits for its ancestors."""
+        return bool(self._below)
+
+    def _family(self, new: Call) -> Call | None:
+        above = self._by_span.get((new.key[0], new.parent), ())
+        below = self._below.get(new.key, ())
+        alike = [call for call in (*above, *below) if call.is_failed == new.is_failed and _same_kind(call, new)]
+        same = [call for call in alike if _same_id(call, new)]
+        if new.has_wire:  # what the wire said of this very span is a response of its own
+            alike = []
+        return (same or alike or [None])[-1]
+
+    def _same_response(self, new: Call) -> Call | None:
+        for call in _recent(self._by_response.get(new.fields.get("response_id") or "", ())):
+            if call.scopes.isdisjoint(new.scopes) and _overlap(call, new) and _agree(call, new):
+                return call
+        return None
+
+    def _same_time(self, new: Call) -> Call | None:
+        if len(self._scopes) < 2 and self._scopes.issuperset(new.scopes):
+            return None
+        has_id = "response_id" in new.fields
+        usage = _usage_key(new)
+        for key in (usage, _NO_USAGE) if usage[0] is not None else (usage,):  # one of them may have lost a stream's usage
+            for call in _recent(self._by_usage.get(key, ())):
+                if has_id and "response_id" in call.fields:
+                    continue
+                if call.scopes.isdisjoint(new.scopes) and _within(call, new) and _same_model(call, new):
+                    return call
+        return None
+
+
+def _recent(calls: Iterable[Call]) -> Iterator[Call]:
+    return islice(reversed(calls), _LOOK_BACK) if isinstance(calls, list) else iter(())
+
+
+def _usage_key(call: Call) -> tuple[Any, ...]:
+    fields = call.fields
+    return fields.get("prompt_tokens"), fields.get("completion_tokens") or 0, call.is_failed
+
+
+def _same_kind(a: Call, b: Call) -> bool:
+    return a.fields.get("model_type") == b.fields.get("model_type")
+
+
+def _same_id(a: Call, b: Call) -> bool:
+    response_id = a.fields.get("response_id")
+    return response_id is not None and response_id == b.fields.get("response_id")
+
+
+def _overlap(a: Call, b: Call) -> bool:
+    return a.start <= b.end + _SLACK_NS and b.start <= a.end + _SLACK_NS
+
+
+def _within(a: Call, b: Call) -> bool:
+    outer, inner = (a, b) if a.end - a.start >= b.end - b.start else (b, a)
+    return outer.start - _SLACK_NS <= inner.start and inner.end <= outer.end + _SLACK_NS
+
+
+def _agree(a: Call, b: Call) -> bool:
+    """Neither says another number than the other, as far as both say exact ones."""
+    if not (a.is_exact and b.is_exact):
+        return True
+    for field in ("prompt_tokens", "completion_tokens"):
+        one, other = a.fields.get(field), b.fields.get(field)
+        if one is not None and other is not None and one != other:
+            return False
+    return True
+
+
+def _same_model(a: Call, b: Call) -> bool:
+    """No name of the one contradicts the names of the other: a snapshot begins with its model's name."""
+    if not _same_kind(a, b):
+        return False
+    names = [[call.fields[name] for name in ("model", "snapshot") if name in call.fields] for call in (a, b)]
+    if not names[0] or not names[1]:
+        return True
+    return any(x.startswith(y) or y.startswith(x) or x.endswith("/" + y) or y.endswith("/" + x) for x in names[0] for y in names[1])

@@ -1,0 +1,19 @@
+"""Factory of `usage`."""
+
+from __future__ import annotations
+
+from spectra_otel.component import ComponentID, Factory, Processor, Stability
+from spectra_otel.processors.usage.config import Config
+
+
+def _create(id: ComponentID, config: Config) -> Processor:
+    from spectra_otel.processors.usage.processor import UsageProcessor
+
+    return UsageProcessor(config)
+
+
+def factory() -> Factory[Config, Processor]:
+    """The factory that the entry point names."""
+    return Factory(
+        type="usage", stability=Stability.BETA, default_config=Config, create=_create, enriches=True
+    )

@@ -1,0 +1,273 @@
+"""The `usage` processor: spans in any dialect to records, one per response."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from threading import Lock
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spectra_otel.dialects._base import Draft, Role
+from spectra_otel.dialects._reader import Readers
+from spectra_otel.model.attributes import ROLLUP, usage_attributes
+from spectra_otel.model.record import TrackedRequest
+from spectra_otel.model.spans import Handoff, TrackedSpan, handoff
+from spectra_otel.processors.usage.config import Config
+from spectra_otel.processors.usage.election import Call, Election
+
+_log = logging.getLogger("spectra_otel.usage")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_COST_FIELDS = (
+    "total_cost_in_cents", "prompt_cost_in_cents", "completion_cost_in_cents", "media_cost_in_cents", "tool_cost_in_cents",
+    "estimated_cost_in_cents", "current_cost_in_cents", "current_cost_status", "cost_status", "cost_source", "price_id",
+    "price_version", "price_disputed",
+)  # fmt: skip
+_USAGE_FIELDS = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "usage_raw", "tool_call_counts", "is_reasoning",
+)  # fmt: skip
+_FILLED_LATE = (
+    "response_id", "conversation_id", "model", "snapshot", "provider", "pricing_tier", "requested_tier", "status_code",
+    "finish_reason", "is_streaming", "time_to_first_token_ms", "user_id", "trackable_type", "trackable_id", "tags", "metadata",
+    "error_type", "error_message", *_USAGE_FIELDS,
+)  # fmt: skip
+"""What a later span of a response may add to its record."""
+
+
+class UsageProcessor:
+    """Claims GenAI spans and puts a record on the one that stands for each response.
+
+    A claimed call becomes a :class:`TrackedSpan` with its record; an agent or another span of a response already recorded
+    becomes one without, marked `spectra.rollup`. All other spans are passed on as they are. What an instrumentor of ours saw on
+    the wire wins over what the span says. A late span that knows more completes the record it belongs to: it carries the record
+    again, with the id it had and the next `rev`. Thread-safe; never raises: a span that cannot be read is passed on.
+    """
+
+    def __init__(self, config: Config | None = None, handoff: Handoff = handoff) -> None:
+        config = config or Config()
+        self._readers = Readers()
+        self._election = Election(config.remember, config.remember_minutes * 60_000_000_000)
+        self._handoff = handoff
+        self._lock = Lock()
+        self._resources: dict[int, tuple[Resource, dict[str, Any]]] = {}
+        self.failures = 0
+        """Spans that were passed on because reading them failed."""
+        self.inconsistent = 0
+        """Records whose usage was refused."""
+
+    def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        """The same spans in the same order, with records."""
+        batch = _Batch()
+        for span in spans:
+            try:
+                batch.spans.append(self._process(span, batch))
+            except Exception:
+                self._report_failure(span)
+                batch.spans.append(span)
+        return batch.spans
+
+    def _report_failure(self, span: ReadableSpan) -> None:
+        self.failures += 1
+        if self.failures == 1:
+            _log.exception("usage: the span %r cannot be read and is passed on as it is", span.name)
+
+    def _process(self, span: ReadableSpan, batch: _Batch) -> ReadableSpan:
+        wire = self._handoff.take(span.context)
+        reader = self._readers.claim(span)
+        if reader is None and wire is None:
+            self._pass(span, is_boundary=False)
+            return span
+        role, draft = reader.read(span) if reader is not None else (Role.CALL, Draft(span, span.attributes or {}))
+        if wire is not None:
+            draft.fields.update({key: value for key, value in wire.items() if value is not None})
+            role = Role.CALL
+        if role is Role.CALL:
+            return self._call(span, draft, wire, batch)
+        self._pass(span, is_boundary=role is Role.WRAPPER and "operation" in draft.fields)
+        if role is Role.WRAPPER and (draft.fields.keys() & _USAGE_FIELDS or _wraps_usage(draft)):
+            return _rollup(span)
+        return span
+
+    def _pass(self, span: ReadableSpan, is_boundary: bool) -> None:
+        if self._election.knows_below() and span.context is not None:
+            with self._lock:
+                key = (span.context.trace_id, span.context.span_id)
+                self._election.end_other(key, span.parent.span_id if span.parent else 0, is_boundary)
+
+    def _call(self, span: ReadableSpan, draft: Draft, wire: dict[str, Any] | None, batch: _Batch) -> ReadableSpan:
+        new = self._new_call(span, draft)
+        new.has_wire = wire is not None
+        if draft.fields.get("error_type") == "usage_inconsistent":
+            self._report_inconsistent(draft)
+        with self._lock:
+            known = self._election.find(new)
+            if known is None:
+                self._election.add(new)
+                tracked = TrackedSpan(span, TrackedRequest(new.fields), bears_cost=True)
+                tracked.set_attributes(usage_attributes(new.fields, span.attributes or {}))
+                batch.made[id(new)] = len(batch.spans)
+                return tracked
+            had_id = "response_id" in known.fields
+            changed = _complete(known, new)
+            self._election.join(known, new)
+            place = batch.made.get(id(known))
+            if place is not None:
+                return self._same_batch(span, known, new, place, batch, keep=had_id or known.key[0] == new.key[0])
+            tracked = _rollup(span)
+            if changed:
+                known.rev += 1
+                tracked.record = TrackedRequest(dict(known.fields), tracked, rev=known.rev)
+            return tracked
+
+    def _same_batch(
+        self, span: ReadableSpan, known: Call, new: Call, place: int, batch: _Batch, keep: bool
+    ) -> ReadableSpan:
+        """The record was made in this very batch, and nobody has seen it yet: it is completed in place.
+
+        Where two traces were joined without an id, the outer span takes it over: it is the one the app knows of.
+        """
+        first = batch.spans[place]
+        if keep or new.end - new.start < known.end - known.start:
+            if isinstance(first, TrackedSpan):
+                first.set_attributes(usage_attributes(known.fields, first.attributes or {}))
+            return _rollup(span)
+        known.fields.update({name: new.fields.get(name) for name in _OWN_FIELDS})
+        batch.spans[place] = _rollup(first)
+        batch.made[id(known)] = len(batch.spans)
+        tracked = TrackedSpan(span, TrackedRequest(known.fields), bears_cost=True)
+        tracked.set_attributes(usage_attributes(known.fields, span.attributes or {}))
+        return tracked
+
+    def _new_call(self, span: ReadableSpan, draft: Draft) -> Call:
+        fields = draft.fields
+        context = span.context
+        assert context is not None  # a finished span of the SDK has one
+        start, end = span.start_time or 0, span.end_time or 0
+        scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
+        if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
+            start, scope = end - round(float(draft.attributes["duration"]) * 1e9), f"{scope}#stream"
+        trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        fields["id"] = f"{trace_id}-{span_id}"
+        fields["trace_id"], fields["span_id"] = trace_id, span_id
+        if span.parent is not None:
+            fields["parent_span_id"] = f"{span.parent.span_id:016x}"
+        fields.setdefault("started_at", _EPOCH + timedelta(microseconds=start // 1000))
+        fields.setdefault("completed_at", _EPOCH + timedelta(microseconds=end // 1000))
+        fields.setdefault("latency_ms", max(0, (end - start) // 1_000_000))
+        fields["instrumentation"] = scope.removesuffix("#stream") or None
+        for name, value in self._resource_fields(span.resource).items():
+            fields.setdefault(name, value)
+        _take_provider_cost(fields)
+        _take_cost_from_upstream(fields, draft)
+        if draft.doubt is not None:
+            fields.setdefault("cost_status", draft.doubt.value)
+        call = Call(fields, scope, (context.trace_id, context.span_id), span.parent.span_id if span.parent else 0, start, end)
+        call.is_exact = draft.doubt is None and "prompt_tokens" in fields
+        return call
+
+    def _resource_fields(self, resource: Resource) -> dict[str, Any]:
+        known = self._resources.get(id(resource))
+        if known is not None and known[0] is resource:
+            return known[1]
+        attributes = resource.attributes
+        process_id = attributes.get("process.pid")
+        found = {
+            "service_name": attributes.get("service.name"),
+            "environment": attributes.get("deployment.environment.name") or attributes.get("deployment.environment"),
+            "host_id": attributes.get("host.id") or attributes.get("host.name"),
+            "process_id": None if process_id is None else str(process_id),
+        }
+        fields = {name: str(value) for name, value in found.items() if value is not None}
+        if len(self._resources) >= 256:
+            self._resources.clear()
+        self._resources[id(resource)] = (resource, fields)
+        return fields
+
+    def _report_inconsistent(self, draft: Draft) -> None:
+        self.inconsistent += 1
+        if self.inconsistent == 1:
+            _log.warning("usage: a record is not priced, its usage contradicts itself: %s", draft.fields.get("usage_raw"))
+
+
+class _Batch:
+    """What one call of ``process`` has made so far."""
+
+    __slots__ = ("made", "spans")
+
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+        self.made: dict[int, int] = {}
+        """id of a Call elected in this batch → place of its span."""
+
+
+_OWN_FIELDS = (
+    "id", "trace_id", "span_id", "parent_span_id", "started_at", "completed_at", "latency_ms", "instrumentation",
+    "service_name", "environment", "host_id", "process_id",
+)  # fmt: skip
+
+
+def _rollup(span: ReadableSpan) -> TrackedSpan:
+    tracked = TrackedSpan(span, None, bears_cost=False)
+    tracked.set_attributes({ROLLUP: True})
+    return tracked
+
+
+def _wraps_usage(draft: Draft) -> bool:
+    return any("usage" in key for key in draft.attributes)
+
+
+def _complete(known: Call, new: Call) -> bool:
+    """Let a later span of a response fill what its record lacks. True if it could."""
+    mine, theirs = known.fields, new.fields
+    before = len(mine)
+    if new.is_exact and not known.is_exact and not _conflict(mine, theirs):
+        for name in (*_USAGE_FIELDS, *_COST_FIELDS):
+            mine.pop(name, None)
+        before = -1
+        known.is_exact = True
+    same_usage = all(mine.get(name) is None or mine.get(name) == theirs.get(name) for name in _TOTALS)
+    for name in _FILLED_LATE:
+        if name in theirs and mine.get(name) is None and (same_usage or name not in _USAGE_FIELDS):
+            mine[name] = theirs[name]
+    if len(mine) == before:
+        return False
+    for name in _COST_FIELDS:
+        if not (name == "cost_status" and known.rev == 0 and mine.get(name) in ("estimated", "partial")):
+            mine.pop(name, None)
+    if not known.is_exact and new.fields.get("cost_status"):
+        mine.setdefault("cost_status", new.fields["cost_status"])
+    return True
+
+
+_TOTALS = ("prompt_tokens", "completion_tokens")
+
+
+def _conflict(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    one, other = mine.get("response_id"), theirs.get("response_id")
+    return one is not None and other is not None and one != other
+
+
+def _take_provider_cost(fields: dict[str, Any]) -> None:
+    """The provider's own figure, in USD, as OpenRouter and others send it with the usage."""
+    amount = fields.pop("provider_cost_usd", None)
+    if amount is not None and amount >= 0:
+        fields["total_cost_in_cents"] = (Decimal(repr(amount)) * 100).quantize(Decimal("1e-8"))
+        fields["cost_status"], fields["cost_source"] = "provider", "provider"
+
+
+def _take_cost_from_upstream(fields: dict[str, Any], draft: Draft) -> None:
+    """A Spectra pipeline upstream has priced the span already."""
+    attributes = draft.attributes
+    amount = attributes.get("gen_ai.usage.cost.amount")
+    if isinstance(amount, (int, float)) and not isinstance(amount, bool) and amount >= 0:
+        fields["total_cost_in_cents"] = (Decimal(repr(amount)) * 100).quantize(Decimal("1e-8"))
+        fields["currency"] = attributes.get("gen_ai.usage.cost.currency") or "USD"
+        is_provider = attributes.get("gen_ai.usage.cost.source") == "provider"
+        fields["cost_status"] = attributes.get("spectra.cost.status") or ("provider" if is_provider else "priced")
+        fields["cost_source"] = attributes.get("spectra.cost.source") or ("provider" if is_provider else None)
+        fields["price_version"] = attributes.get("spectra.price.version")

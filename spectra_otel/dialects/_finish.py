@@ -1,0 +1,93 @@
+"""The last step of every dialect: provider, kind of model, failure, and usage that cannot be."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from opentelemetry.trace import StatusCode
+
+from spectra_otel.dialects import _convert as convert
+from spectra_otel.dialects import _providers as providers
+from spectra_otel.dialects._base import Draft
+
+_HTTP_STATUS = re.compile(r"(?:Error code:? |status(?: code|_code)?[:= ]+|^|: )([45]\d\d)\b")
+_USAGE = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens", "image_completion_tokens",
+)  # fmt: skip
+USAGE_INCONSISTENT = "usage_inconsistent"
+
+
+def settle_provider(draft: Draft) -> None:
+    """Who served: the host, else the name, else whoever sells the model under its name."""
+    fields = draft.fields
+    name = providers.from_name(fields.get("provider"))
+    provider = providers.from_host(convert.host(fields.pop("host", None))) or name
+    if provider is None:
+        provider = providers.from_model(fields.get("model") or fields.get("snapshot"))
+    if provider == "openai" and str(fields.get("response_id", "")).startswith("gen-") and "/" in fields.get("model", ""):
+        provider = "openrouter"  # its ids and its vendor/model names, where the instrumentation knows no host
+    if provider is None:
+        fields.pop("provider", None)
+    else:
+        fields["provider"] = provider
+
+
+def settle_failure(draft: Draft) -> None:
+    """Whether the call failed, with status and message wherever the span has them."""
+    fields, span = draft.fields, draft.span
+    if span.status.status_code is not StatusCode.ERROR and "error_type" not in fields:
+        return
+    fields["is_failed"] = True
+    message = span.status.description
+    for event in span.events:
+        if event.name == "exception" and event.attributes:
+            draft.give("error_type", event.attributes.get("exception.type"))
+            message = message or convert.text(event.attributes.get("exception.message"))
+    draft.give("error_message", message)
+    if "status_code" not in fields:
+        error_type = fields.get("error_type", "")
+        found = error_type if len(error_type) == 3 and error_type.isdigit() else None
+        if found is None and message:
+            match = _HTTP_STATUS.search(message[:300])
+            found = match[1] if match else None
+        if found:
+            fields["status_code"] = int(found)
+
+
+def settle_usage(draft: Draft) -> None:
+    """Totals, and the refusal of numbers that contradict each other."""
+    fields = draft.fields
+    prompt, completion = fields.get("prompt_tokens"), fields.get("completion_tokens")
+    if draft.absurd or not _is_consistent(fields):
+        refuse_usage(draft)
+        return
+    if not prompt and not completion and (prompt is not None or completion is not None):
+        draft.drop(*_USAGE)  # a model that read nothing and said nothing: the instrumentation did not know
+        return
+    if prompt is not None and completion is not None:
+        fields["total_tokens"] = prompt + completion
+    if fields.get("reasoning_tokens"):
+        fields["is_reasoning"] = True
+
+
+def _is_consistent(fields: dict[str, Any]) -> bool:
+    prompt, completion = fields.get("prompt_tokens"), fields.get("completion_tokens")
+    write = fields.get("cache_write_tokens") or 0
+    if prompt is not None and (fields.get("cached_tokens") or 0) + write > prompt:
+        return False
+    if (fields.get("cache_write_1h_tokens") or 0) > write:
+        return False
+    return completion is None or (fields.get("reasoning_tokens") or 0) <= completion
+
+
+def refuse_usage(draft: Draft) -> None:
+    """Keep numbers that cannot be as raw usage alone; such a record is never priced."""
+    fields = draft.fields
+    raw = {name: fields[name] for name in _USAGE if name in fields}
+    raw.update({name: str(value)[:40] for name, value in draft.absurd.items()})
+    draft.drop(*_USAGE)
+    fields.setdefault("usage_raw", raw)
+    fields["cost_status"] = "unpriced"
+    fields["error_type"] = USAGE_INCONSISTENT

@@ -1,0 +1,104 @@
+"""Who served a call, from the names, hosts and models that instrumentations write.
+
+The name an instrumentation writes is often the SDK's and not the server's: Azure, Groq, DeepSeek and OpenRouter behind the
+OpenAI SDK are all `openai` to it. So the host wins where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+NAMES: Mapping[str, str] = {
+    "openai": "openai", "anthropic": "anthropic", "groq": "groq", "deepseek": "deepseek", "openrouter": "openrouter",
+    "azure": "azure", "azure_openai": "azure", "az.ai.openai": "azure", "azure.ai.openai": "azure", "az.ai.inference": "azure",
+    "azure.ai.inference": "azure", "azure-openai": "azure", "azureopenai": "azure", "azure_ai": "azure",
+    "google": "google", "gemini": "google", "gcp.gemini": "google", "gcp.gen_ai": "google", "google-gla": "google",
+    "google_genai": "google", "google.generative-ai": "google", "google_generativeai": "google", "google-genai": "google",
+    "vertex": "vertex", "vertex_ai": "vertex", "vertexai": "vertex", "gcp.vertex_ai": "vertex", "google-vertex": "vertex",
+    "google.vertex": "vertex", "google_vertexai": "vertex", "google_anthropic_vertex": "vertex",
+    "aws.bedrock": "bedrock", "bedrock": "bedrock", "aws": "bedrock", "amazon": "bedrock", "amazon_bedrock": "bedrock",
+    "amazon-bedrock": "bedrock", "bedrock_converse": "bedrock", "anthropic-bedrock": "bedrock",
+    "mistral": "mistral", "mistral_ai": "mistral", "mistralai": "mistral", "mistral-ai": "mistral",
+    "xai": "xai", "x_ai": "xai", "x-ai": "xai", "grok": "xai", "cohere": "cohere", "ollama": "ollama", "replicate": "replicate",
+    "perplexity": "perplexity", "together": "together", "together_ai": "together", "togetherai": "together",
+    "fireworks": "fireworks", "fireworks_ai": "fireworks", "huggingface": "huggingface", "hugging_face": "huggingface",
+    "cerebras": "cerebras", "scaleway": "scaleway", "elevenlabs": "elevenlabs", "eleven_labs": "elevenlabs", "fal": "fal",
+    "fal_ai": "fal", "voyage": "voyage", "voyageai": "voyage", "deepgram": "deepgram", "zai": "zai", "z.ai": "zai",
+    "zhipuai": "zai", "writer": "writer", "gateway": "vercel-gateway", "vercel": "vercel-gateway",
+    "ai-gateway": "vercel-gateway", "openai_compatible": "openai_compatible", "openai-compatible": "openai_compatible",
+}  # fmt: skip
+
+FRAMEWORKS = frozenset({
+    "langchain", "langgraph", "strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "autogen", "ag2", "crewai",
+    "llama_index", "llamaindex", "litellm", "litellm_proxy", "semantic_kernel", "pydantic-ai", "haystack", "dspy", "agno",
+    "custom", "unknown", "none", "other",
+})  # fmt: skip
+"""Names that say which library called, and nothing of who answered."""
+
+HOSTS: Mapping[str, str] = {
+    "api.openai.com": "openai", "openai.azure.com": "azure", "services.ai.azure.com": "azure",
+    "cognitiveservices.azure.com": "azure", "models.ai.azure.com": "azure", "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "google", "aiplatform.googleapis.com": "vertex", "api.groq.com": "groq",
+    "api.deepseek.com": "deepseek", "openrouter.ai": "openrouter", "api.x.ai": "xai", "api.mistral.ai": "mistral",
+    "api.cohere.com": "cohere", "api.cohere.ai": "cohere", "api.together.xyz": "together", "api.together.ai": "together",
+    "api.fireworks.ai": "fireworks", "api.perplexity.ai": "perplexity", "api.cerebras.ai": "cerebras",
+    "router.huggingface.co": "huggingface", "api-inference.huggingface.co": "huggingface", "api.scaleway.ai": "scaleway",
+    "api.z.ai": "zai", "api.writer.com": "writer", "api.voyageai.com": "voyage", "api.deepgram.com": "deepgram",
+    "api.elevenlabs.io": "elevenlabs", "api.replicate.com": "replicate", "fal.run": "fal", "queue.fal.run": "fal",
+    "ai-gateway.vercel.sh": "vercel-gateway",
+}  # fmt: skip
+"""Host, or the end of a host after a dot → provider."""
+
+FAMILIES: tuple[tuple[str, str], ...] = (
+    ("gpt-", "openai"), ("chatgpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"), ("davinci", "openai"),
+    ("text-embedding-3", "openai"), ("text-embedding-ada", "openai"), ("dall-e", "openai"), ("whisper-1", "openai"),
+    ("tts-1", "openai"), ("ft:gpt-", "openai"), ("claude-", "anthropic"), ("gemini-", "google"), ("models/gemini-", "google"),
+    ("text-embedding-004", "google"), ("mistral-", "mistral"), ("ministral-", "mistral"), ("codestral-", "mistral"),
+    ("magistral-", "mistral"), ("pixtral-", "mistral"), ("command-", "cohere"), ("grok-", "xai"), ("deepseek-", "deepseek"),
+    ("sonar", "perplexity"), ("voyage-", "voyage"),
+)  # fmt: skip
+"""Beginning of a model name → who sells that model under that name. Only where nothing else is known."""
+
+_BEDROCK_REGIONS = ("us.", "eu.", "apac.", "global.", "us-gov.", "jp.", "au.", "ca.")
+_BEDROCK_MAKERS = ("anthropic.", "amazon.", "meta.", "mistral.", "cohere.", "ai21.", "deepseek.", "openai.", "qwen.", "writer.")
+
+
+def from_name(name: str | None) -> str | None:
+    """The provider behind a name; None for a framework's. A name that is not in the table stays as it is."""
+    if not name:
+        return None
+    lower = name.lower()
+    known = NAMES.get(lower)
+    if known is not None:
+        return known
+    if lower in FRAMEWORKS:
+        return None
+    head, dot, _ = lower.rpartition(".")  # openai.chat, anthropic.messages, google.vertex.chat
+    return (NAMES.get(head) or NAMES.get(lower.partition(".")[0]) if dot else None) or lower
+
+
+def from_host(host: str | None) -> str | None:
+    """The provider at a host; None for one that is not in the table."""
+    if not host:
+        return None
+    rest = host
+    while rest:
+        known = HOSTS.get(rest)
+        if known is not None:
+            return known
+        rest = rest.partition(".")[2]
+    if host.endswith("amazonaws.com") and host.startswith(("bedrock", "vpce")):
+        return "bedrock"
+    return "vertex" if host.endswith("-aiplatform.googleapis.com") else None
+
+
+def from_model(model: str | None) -> str | None:
+    """Who sells a model under that name; None where it could be many."""
+    if not model:
+        return None
+    name = model.lower()
+    for family, provider in FAMILIES:
+        if name.startswith(family):
+            return provider
+    region = next((region for region in _BEDROCK_REGIONS if name.startswith(region)), "")
+    return "bedrock" if name[len(region) :].startswith(_BEDROCK_MAKERS) or name.startswith("arn:aws:bedrock:") else None

@@ -1,0 +1,170 @@
+"""From a span to a draft of its record: the dialects' tables, compiled for each scope once.
+
+A reader goes over the span's attributes once and asks one dictionary per attribute; a scope's reader is found once and kept.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spectra_otel import dialects
+from spectra_otel.dialects import _convert as convert
+from spectra_otel.dialects import _finish as finish
+from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
+
+_MAX_SCOPES = 1000
+_METADATA = ("spectra.metadata.", "langfuse.trace.metadata.", "traceloop.association.properties.")
+_FRAMEWORK = ("ls_", "lc_", "langgraph_", "checkpoint_")
+COMMON: Mapping[str, tuple[str | From, ...]] = {
+    "host": ("server.address", "url.full", "http.url"),
+    "endpoint": (From("url.path", convert.path), From("http.route", convert.path)),
+    "status_code": ("http.response.status_code", "http.status_code"),
+    "error_type": ("error.type",),
+    "user_id": ("user.id", "enduser.id", "langfuse.user.id", "traceloop.association.properties.user_id"),
+    "conversation_id": (
+        "gen_ai.conversation.id", "session.id", "langfuse.session.id", "traceloop.association.properties.session_id",
+    ),
+    "tags": ("spectra.tags", "langfuse.trace.tags", "tag.tags"),
+    "trackable_type": ("spectra.trackable.type",),
+    "trackable_id": ("spectra.trackable.id",),
+    "pricing_tier": ("spectra.pricing_tier",),
+    "model_type": ("spectra.model_type",),
+}  # fmt: skip
+"""What any instrumentation, or the app itself, may write."""
+
+OURS = "spectra.usage."
+"""Prefix of usage that a Spectra pipeline wrote on the span: normalised already, so it wins over the dialect."""
+
+
+class Reader:
+    """Reads the spans of one scope and version by one dialect."""
+
+    __slots__ = ("_fixes", "_role", "_table", "_texts", "dialect")
+
+    def __init__(self, dialect: Dialect, scope: str, version: str | None) -> None:
+        self.dialect = dialect
+        self._role = dialect.role
+        self._texts = dialect.texts
+        self._fixes = tuple(
+            (fix, rule.providers) for rule in dialect.rules if rule.holds(scope, version) for fix in rule.fixes
+        )
+        self._table: dict[str, tuple[str, int, convert.Convert]] = {}
+        for name, sources in {**COMMON, **dialect.fields}.items():
+            alone = len(sources) == 1
+            for rank, source in enumerate(sources):
+                key = source if isinstance(source, str) else source.key
+                how = convert.for_field(name) if isinstance(source, str) else source.convert
+                self._table.setdefault(key, (name, -1 if alone else rank, how))
+
+    def read(self, span: ReadableSpan) -> tuple[Role, Draft]:
+        """What the span stands for; for a call, its record fields too (usage, names, outcome; no ids, no times)."""
+        attributes = span.attributes or {}
+        draft = Draft(span, attributes)
+        fields, table, ranks = draft.fields, self._table, {}
+        ours: dict[str, Any] | None = None
+        for key, value in attributes.items():
+            row = table.get(key)
+            if row is None:
+                if key.startswith(_METADATA):
+                    _take_metadata(fields, key, value)
+                elif key.startswith(OURS):
+                    ours = ours or {}
+                    ours[key.removeprefix(OURS)] = value
+                continue
+            name, rank, how = row
+            if rank >= 0 and rank >= ranks.get(name, 99):
+                continue
+            try:
+                found = how(value)
+            except convert.Absurd:
+                draft.absurd[name] = value
+                continue
+            if found is not None:
+                fields[name] = found
+                ranks[name] = rank
+        role = self._role(draft)
+        if role is Role.CALL:
+            self._complete(draft, ours)
+        return role, draft
+
+    def _complete(self, draft: Draft, ours: dict[str, Any] | None) -> None:
+        attributes = draft.attributes
+        for text in self._texts:
+            value = attributes.get(text.key)
+            if value is not None:
+                found = text.parse(value)
+                if found is not None:
+                    text.read(draft, found)
+        finish.settle_provider(draft)
+        provider = draft.fields.get("provider")
+        finish.settle_failure(draft)
+        draft.fields.setdefault("model_type", "text")
+        if ours:
+            for name, value in ours.items():
+                draft.put(name, value)
+        else:
+            for fix, providers in self._fixes:
+                if not providers or provider in providers:
+                    fix(draft)
+        finish.settle_usage(draft)
+
+
+def _take_metadata(fields: dict[str, Any], key: str, value: Any) -> None:
+    name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
+    if not name.startswith(_FRAMEWORK):
+        fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
+
+
+class Readers:
+    """The readers of all scopes seen, by (scope name, version)."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None], Reader | None] = {}
+        scoped = [(scope, dialect) for dialect in all_dialects() for scope in dialect.scopes]
+        self._scopes = sorted(scoped, key=lambda pair: -len(pair[0]))
+        keyed = [(key, dialect) for dialect in all_dialects() for key in dialect.keys]
+        self._keys = tuple(sorted(keyed, key=lambda pair: -len(pair[0])))
+        self._prefixes = tuple(key for key, _ in keyed)
+
+    def claim(self, span: ReadableSpan) -> Reader | None:
+        """Who reads this span; None if it is none of ours."""
+        scope = span.instrumentation_scope
+        name, version = (scope.name, scope.version) if scope is not None else ("", None)
+        try:
+            reader = self._known[name, version]
+        except KeyError:
+            reader = self._learn(name, version)
+        return reader or self._by_keys(span, name, version)
+
+    def _learn(self, name: str, version: str | None) -> Reader | None:
+        if len(self._known) >= _MAX_SCOPES:
+            self._known.clear()
+        dialect = next((dialect for scope, dialect in self._scopes if is_under(name, scope)), None)
+        reader = Reader(dialect, name, version) if dialect else None
+        self._known[name, version] = reader
+        return reader
+
+    def _by_keys(self, span: ReadableSpan, name: str, version: str | None) -> Reader | None:
+        for attribute in span.attributes or ():
+            if attribute.startswith(self._prefixes):
+                dialect = next(dialect for key, dialect in self._keys if attribute.startswith(key))
+                return _reader_for_keys(dialect, name, version)
+        return None
+
+
+@cache
+def _reader_for_keys(dialect: Dialect, name: str, version: str | None) -> Reader:
+    return Reader(dialect, name, version)
+
+
+@cache
+def all_dialects() -> tuple[Dialect, ...]:
+    """Every dialect: each module of this package without an underscore defines `DIALECT`."""
+    names = sorted(module.name for module in pkgutil.iter_modules(dialects.__path__) if module.name[0] != "_")
+    return tuple(import_module(f"{dialects.__name__}.{name}").DIALECT for name in names)

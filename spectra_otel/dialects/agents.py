@@ -1,0 +1,38 @@
+"""Agent frameworks with spans of their own on the semantic conventions: Microsoft's Agent Framework and Semantic Kernel, Strands.
+
+Their agents repeat the usage of the calls below under the same names.
+"""
+
+from __future__ import annotations
+
+from spectra_otel.dialects import semconv
+from spectra_otel.dialects._base import Dialect, Draft, From, Rule
+from spectra_otel.dialects._convert import enum_name, first, milliseconds
+from spectra_otel.dialects._fixes import no_cache_counts
+
+_STRANDS_EVENTS = ("gen_ai.choice", "gen_ai.client.inference.operation.details")
+
+
+def strands_choice(draft: Draft) -> None:
+    """Strands tells the finish reason in an event, and streams whenever it measured the first token."""
+    if "gen_ai.server.time_to_first_token" in draft.attributes:
+        draft.give("is_streaming", True)
+    for event in draft.span.events:
+        if event.name in _STRANDS_EVENTS and event.attributes:
+            draft.give("finish_reason", event.attributes.get("finish_reason"))
+
+
+DIALECT = Dialect(
+    name="agents",
+    scopes=("agent_framework", "semantic_kernel", "strands"),
+    role=semconv.role,
+    fields={
+        **semconv.FIELDS,
+        "finish_reason": (
+            From("gen_ai.response.finish_reasons", first),
+            From("gen_ai.response.finish_reason", enum_name),
+        ),
+        "time_to_first_token_ms": (From("gen_ai.server.time_to_first_token", milliseconds),),
+    },
+    rules=(Rule("strands", (strands_choice,)), Rule("semantic_kernel", (no_cache_counts,))),
+)

@@ -1,0 +1,67 @@
+"""Logfire's own spans of the OpenAI and Anthropic SDKs.
+
+A stream is two spans. The request's ends when the stream is handed over and knows no usage; a second one, a log at the end of the
+stream ("streaming response from … took"), has it: that one is the call, `duration` seconds long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spectra_otel.dialects import semconv
+from spectra_otel.dialects._base import Dialect, Draft, Role, Rule, Text
+from spectra_otel.dialects._fixes import no_cache_counts
+from spectra_otel.dialects._texts import request_body, usage_holder, usage_object
+
+_ANSWERED = ("gen_ai.response.id", "gen_ai.output.messages", "gen_ai.usage.input_tokens", "response_data", "events")
+
+
+def role(draft: Draft) -> Role:
+    """The request's half of a stream is no call of its own: it has neither an answer nor a failure."""
+    attributes, fields = draft.attributes, draft.fields
+    if attributes.get("logfire.span_type") == "log":
+        if "duration" not in attributes or "request_data" not in attributes:
+            return Role.OTHER
+    elif not draft.is_failed and not any(key in attributes for key in _ANSWERED):
+        return Role.WRAPPER
+    is_embedding = draft.span.name.startswith("Embedding") or fields.get("operation") == "embeddings"
+    fields["model_type"] = "embedding" if is_embedding else "text"
+    fields.setdefault("operation", "embeddings" if is_embedding else "chat")
+    fields.setdefault("provider", str(getattr(draft.span.instrumentation_scope, "name", "")).removeprefix("logfire."))
+    return Role.CALL
+
+
+def stream_end(draft: Draft) -> None:
+    """The log that ends a stream repeats the requested model as the served one."""
+    if draft.attributes.get("logfire.span_type") == "log":
+        draft.put("is_streaming", True)
+        if draft.fields.get("snapshot") == draft.fields.get("model") and "/" not in draft.fields.get("model", ""):
+            draft.drop("snapshot")
+
+
+def response_data(draft: Draft, found: Any) -> None:
+    """Up to 4, the usage stands in `response_data`; in a stream's, without a model or an id."""
+    usage_holder(draft, found)
+    if isinstance(found, Mapping) and isinstance(found.get("message"), Mapping):
+        draft.give("finish_reason", found["message"].get("stop_reason"))
+
+
+def uncounted_cache(draft: Draft) -> None:
+    """Without the provider's usage object, cached tokens are not counted apart."""
+    if "usage_raw" not in draft.fields:
+        no_cache_counts(draft)
+
+
+DIALECT = Dialect(
+    name="logfire",
+    scopes=("logfire.openai", "logfire.anthropic"),
+    role=role,
+    fields=semconv.FIELDS,
+    texts=(
+        Text("request_data", request_body),
+        Text("gen_ai.usage.raw", usage_object),
+        Text("response_data", response_data),
+    ),
+    rules=(Rule("logfire", (stream_end, uncounted_cache)),),
+)

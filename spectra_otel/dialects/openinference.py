@@ -1,0 +1,135 @@
+"""Arize's OpenInference: `llm.token_count.*`, and the request and response as text in `input.value` and `output.value`.
+
+`llm.model_name` is the served model where a response was read, else the requested one; which was asked for stands in
+`llm.invocation_parameters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule, Text
+from spectra_otel.dialects._convert import host, milliseconds
+from spectra_otel.dialects._fixes import input_excludes_cache, input_lacks_cache, no_cache_counts
+from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
+
+KINDS: dict[str, tuple[Role, str]] = {
+    "LLM": (Role.CALL, "text"), "EMBEDDING": (Role.CALL, "embedding"),
+    "CHAIN": (Role.WRAPPER, ""), "AGENT": (Role.WRAPPER, ""),
+}  # fmt: skip
+"""`openinference.span.kind`; tools, retrievers, rerankers, guardrails and prompts are none of ours."""
+
+_HELPERS = ("._prepare_chat_with_tools",)
+"""LlamaIndex marks as LLM also what it does before the call."""
+
+
+def role(draft: Draft) -> Role:
+    """By `openinference.span.kind`."""
+    found, model_type = KINDS.get(str(draft.attributes.get("openinference.span.kind", "")).upper(), (Role.OTHER, ""))
+    if found is Role.CALL:
+        if draft.span.name.endswith(_HELPERS):
+            return Role.OTHER
+        draft.fields["model_type"] = model_type
+        draft.fields["operation"] = "embeddings" if model_type == "embedding" else "chat"
+    return found
+
+
+def parameters(draft: Draft, found: Any) -> None:
+    """The parameters of the call; LangChain names the provider's class in `_type`."""
+    request_body(draft, found)
+    if isinstance(found, Mapping):
+        kind = found.get("_type")
+        if isinstance(kind, str):
+            draft.give("provider", {"azure-openai-chat": "azure"}.get(kind, kind.partition("-")[0]))
+
+
+def output(draft: Draft, found: Any) -> None:
+    """The response: a provider's own, or LangChain's result."""
+    if isinstance(found, Mapping) and "generations" in found:
+        langchain_result(draft, found)
+    else:
+        response_body(draft, found)
+
+
+def names(draft: Draft) -> None:
+    """What is only known once everything was read: the model's two names, the first token, LiteLLM's prefix."""
+    attributes = draft.attributes
+    named = attributes.get("llm.model_name") or attributes.get("embedding.model_name")
+    draft.give("model", named)
+    if not draft.is_failed:
+        draft.give("snapshot", named)
+    for event in draft.span.events:
+        if event.name == "First Token Stream Event":
+            draft.give("is_streaming", True)
+            if draft.span.start_time:
+                draft.give("time_to_first_token_ms", milliseconds((event.timestamp - draft.span.start_time) / 1e6))
+            break
+
+
+def litellm_names(draft: Draft) -> None:
+    """LiteLLM names a model with its provider: `anthropic/claude-sonnet-4-5`. Behind it, the answer's model is not known."""
+    for field in ("model", "snapshot"):
+        vendor, slash, name = draft.fields.get(field, "").partition("/")
+        if slash:
+            draft.give("provider", vendor)
+            if vendor != "openrouter" and vendor == draft.fields.get("provider"):
+                draft.fields[field] = name
+    if "output.mime_type" not in draft.attributes and draft.fields.get("model_type") == "text":
+        draft.drop("snapshot")
+
+
+def anthropic_of_2025(draft: Draft) -> None:
+    """Before 1, a stream's input counts no cached tokens and says nothing of them."""
+    if draft.fields.get("is_streaming"):
+        input_lacks_cache(draft)
+
+
+def langchain_of_2025(draft: Draft) -> None:
+    """Before 0.1.50, the counts of cached tokens are there where the input excludes them, and only there."""
+    if "cached_tokens" in draft.fields and draft.fields.get("provider") in ("anthropic", "bedrock"):
+        input_excludes_cache(draft)
+
+
+def chat_of_openai_agents(draft: Draft) -> None:
+    """Of chat completions, openai-agents hands on the two totals alone."""
+    if draft.span.name == "generation":
+        no_cache_counts(draft)
+
+
+SCOPE = "openinference.instrumentation"
+DIALECT = Dialect(
+    name="openinference",
+    scopes=(SCOPE, "openinference"),
+    keys=("openinference.", "llm.token_count."),
+    role=role,
+    fields={
+        "provider": ("llm.provider", "llm.system"),
+        "model": ("llm.request.model_name",),
+        "snapshot": ("llm.response.model_name",),
+        "finish_reason": ("llm.finish_reason",),
+        "prompt_tokens": ("llm.token_count.prompt",),
+        "completion_tokens": ("llm.token_count.completion",),
+        "total_tokens": ("llm.token_count.total",),
+        "cached_tokens": ("llm.token_count.prompt_details.cache_read",),
+        "cache_write_tokens": ("llm.token_count.prompt_details.cache_write",),
+        "audio_prompt_tokens": ("llm.token_count.prompt_details.audio",),
+        "audio_completion_tokens": ("llm.token_count.completion_details.audio",),
+        "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
+        "host": ("server.address", From("url.full", host)),
+    },
+    texts=(
+        Text("llm.invocation_parameters", parameters),
+        Text("embedding.invocation_parameters", parameters),
+        Text("metadata", langchain_metadata),
+        Text("input.value", request_body),
+        Text("output.value", output),
+    ),
+    rules=(
+        Rule(SCOPE, (names,)),
+        Rule(f"{SCOPE}.litellm", (litellm_names,)),
+        Rule(f"{SCOPE}.anthropic", (anthropic_of_2025,), below="1"),
+        Rule(f"{SCOPE}.langchain", (langchain_of_2025,), below="0.1.50"),
+        Rule(f"{SCOPE}.openai_agents", (chat_of_openai_agents,)),
+    ),
+)

@@ -1,0 +1,73 @@
+"""Traceloop's OpenLLMetry: semantic conventions, `llm.*` of older releases, `traceloop.*` on workflows."""
+
+from __future__ import annotations
+
+from spectra_otel.dialects import semconv
+from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
+from spectra_otel.dialects._convert import first
+from spectra_otel.dialects._fixes import (
+    input_excludes_cache,
+    no_cache_counts,
+    no_cache_writes,
+    output_excludes_reasoning,
+    streamed_output_is_inexact,
+)
+
+REQUEST_TYPES = {"chat": "text", "completion": "text", "embedding": "embedding", "rerank": "rerank"}
+"""`llm.request.type` of releases before the operation name."""
+
+
+def role(draft: Draft) -> Role:
+    """By operation or request type. A span with a Traceloop kind is a workflow, agent, task or tool."""
+    kind = draft.attributes.get("traceloop.span.kind")
+    request_type = REQUEST_TYPES.get(str(draft.attributes.get("llm.request.type", "")).lower())
+    if kind is not None and draft.span.name.partition(".")[0].endswith("Embedding") and "model" in draft.fields:
+        draft.fields["model_type"] = "embedding"  # LlamaIndex: its workflow spans are the only ones of an embedding
+        return Role.CALL
+    if kind is not None:
+        return Role.OTHER if kind == "tool" else Role.WRAPPER
+    if "operation" not in draft.fields and request_type is not None:
+        draft.fields["model_type"] = request_type
+        draft.fields["operation"] = "embeddings" if request_type == "embedding" else "chat"
+        return Role.CALL
+    return semconv.role(draft)
+
+
+def langchain_model(draft: Draft) -> None:
+    """LangChain's spans name the requested model as the served one where they do not know it: in streams and Responses."""
+    if draft.fields.get("snapshot") == draft.fields.get("model") and "response_id" not in draft.fields:
+        draft.drop("snapshot")
+
+
+ANTHROPIC, OPENAI = frozenset({"anthropic"}), frozenset({"openai", "azure"})
+SCOPE = "opentelemetry.instrumentation"
+FAMILIES = (
+    "anthropic", "openai", "openai_agents", "langchain", "llamaindex", "bedrock", "google_generativeai", "vertexai", "cohere",
+    "mistralai", "groq", "ollama", "replicate", "together", "watsonx", "sagemaker", "alephalpha", "writer", "crewai", "haystack",
+    "agno", "transformers", "voyageai", "mcp",
+)  # fmt: skip
+DIALECT = Dialect(
+    name="openllmetry",
+    scopes=(*(f"{SCOPE}.{family}" for family in FAMILIES), "traceloop"),
+    keys=("llm.request.type", "traceloop."),
+    role=role,
+    fields={
+        **semconv.FIELDS,
+        "provider": ("gen_ai.provider.name", "gen_ai.system", "traceloop.association.properties.ls_provider"),
+        "finish_reason": (
+            From("gen_ai.response.finish_reasons", first),
+            From("gen_ai.completion.0.finish_reason", first),
+        ),
+        "host": ("server.address", "gen_ai.openai.api_base", "llm.openai.api_base"),
+    },
+    rules=(
+        Rule(f"{SCOPE}.bedrock", (input_excludes_cache,)),
+        Rule(f"{SCOPE}.google_generativeai", (output_excludes_reasoning,)),
+        Rule(f"{SCOPE}.vertexai", (output_excludes_reasoning,)),
+        Rule(f"{SCOPE}.anthropic", (streamed_output_is_inexact,), since="0.41"),
+        Rule(f"{SCOPE}.langchain", (langchain_model,)),
+        Rule(f"{SCOPE}.langchain", (no_cache_writes,), providers=ANTHROPIC),
+        Rule(f"{SCOPE}.openai_agents", (no_cache_counts,)),
+        Rule(f"{SCOPE}.openai", (no_cache_counts,), providers=OPENAI),
+    ),
+)

@@ -1,0 +1,43 @@
+"""pydantic-ai. Its agent span is `invoke_agent` with keys of its own since 2, and `agent run` with the leaf's own keys before."""
+
+from __future__ import annotations
+
+from spectra_otel.dialects import semconv
+from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
+from spectra_otel.dialects._convert import present, seconds
+from spectra_otel.dialects._fixes import no_cache_counts
+
+
+def role(draft: Draft) -> Role:
+    """Only a span with the operation of a call is one: `agent run` of 1.0 has usage and no operation."""
+    return semconv.role(draft) if "operation" in draft.fields else Role.WRAPPER
+
+
+DIALECT = Dialect(
+    name="pydantic_ai",
+    scopes=("pydantic-ai", "pydantic_ai"),
+    role=role,
+    fields={
+        **semconv.FIELDS,
+        "cached_tokens": (
+            *semconv.FIELDS["cached_tokens"],
+            "gen_ai.usage.details.cache_read_tokens",
+            "gen_ai.usage.details.cache_read_input_tokens",
+            "gen_ai.usage.details.cached_content_tokens",
+            "gen_ai.usage.details.text_cache_tokens",
+        ),
+        "cache_write_tokens": (
+            *semconv.FIELDS["cache_write_tokens"],
+            "gen_ai.usage.details.cache_write_tokens",
+            "gen_ai.usage.details.cache_creation_input_tokens",
+        ),
+        "reasoning_tokens": (
+            *semconv.FIELDS["reasoning_tokens"],
+            "gen_ai.usage.details.reasoning_tokens",
+            "gen_ai.usage.details.thoughts_tokens",
+        ),
+        "is_streaming": ("gen_ai.request.stream", From("gen_ai.client.operation.time_to_first_chunk", present)),
+        "time_to_first_token_ms": (From("gen_ai.client.operation.time_to_first_chunk", seconds),),
+    },
+    rules=(Rule("", (no_cache_counts,), below="2", providers=frozenset({"openai", "azure", "groq", "mistral"})),),
+)

@@ -1,0 +1,96 @@
+"""Vercel's AI SDK: `ai.*` with `gen_ai.*` beside it in 5 and 6 (scope `ai`), semantic conventions from 7 on (scope `gen_ai`).
+
+`ai.generateText` and the like wrap a `.doGenerate`, `.doStream` or `.doEmbed`, which is the call. 5 hands on the provider's own
+meaning: input of Anthropic and Bedrock excludes cached tokens, output of Google excludes thoughts. 6 splits input into parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spectra_otel.dialects import semconv
+from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule, Text
+from spectra_otel.dialects._convert import first, milliseconds, present, seconds
+from spectra_otel.dialects._fixes import input_excludes_cache, no_cache_counts, output_excludes_reasoning
+from spectra_otel.dialects._usage import read_usage
+
+CALLS = {"doGenerate": ("text", "chat"), "doStream": ("text", "chat"), "doEmbed": ("embedding", "embeddings"),
+         "doRerank": ("rerank", "rerank")}  # fmt: skip
+"""Last part of `ai.operationId` → model type and operation."""
+
+_PARTS = ("ai.usage.inputTokenDetails.noCacheTokens", "ai.usage.inputTokenDetails.cacheReadTokens")
+
+
+def role(draft: Draft) -> Role:
+    """By `ai.operationId`; 7 has operation names."""
+    operation = str(draft.attributes.get("ai.operationId", ""))
+    if not operation:
+        return semconv.role(draft)
+    last = operation.rpartition(".")[2]
+    if last in CALLS:
+        draft.fields["model_type"], draft.fields["operation"] = CALLS[last]
+        if last == "doStream":
+            draft.fields["is_streaming"] = True
+        return Role.CALL
+    return Role.OTHER if last == "toolCall" else Role.WRAPPER
+
+
+def provider_metadata(draft: Draft, found: Any) -> None:
+    """The provider's usage object, as 5 keeps it for Anthropic: the cache writes are nowhere else."""
+    for metadata in found.values() if isinstance(found, Mapping) else ():
+        if isinstance(metadata, Mapping):
+            usage = read_usage(metadata.get("usage"))
+            draft.give("cached_tokens", usage.get("cached_tokens"))
+            draft.give("cache_write_tokens", usage.get("cache_write_tokens") or metadata.get("cacheCreationInputTokens"))
+            draft.give("cache_write_1h_tokens", usage.get("cache_write_1h_tokens"))
+            draft.give("reasoning_tokens", usage.get("reasoning_tokens"))
+
+
+def of_version_5(draft: Draft) -> None:
+    """5 has no parts of the input: what its input means depends on the provider."""
+    fields = draft.fields
+    if any(key in draft.attributes for key in _PARTS) or "ai.operationId" not in draft.attributes:
+        return
+    provider = fields.get("provider")
+    if provider in ("anthropic", "bedrock"):
+        input_excludes_cache(draft)
+    elif provider in ("google", "vertex") and "reasoning_tokens" in fields:
+        output_excludes_reasoning(draft)
+    else:
+        no_cache_counts(draft)
+
+
+DIALECT = Dialect(
+    name="vercel",
+    scopes=("ai", "gen_ai"),
+    keys=("ai.operationId", "ai.model."),
+    role=role,
+    fields={
+        **semconv.FIELDS,
+        "provider": ("gen_ai.provider.name", "gen_ai.system", "ai.model.provider"),
+        "model": ("gen_ai.request.model", "ai.model.id"),
+        "snapshot": ("gen_ai.response.model", "ai.response.model"),
+        "response_id": ("gen_ai.response.id", "ai.response.id"),
+        "finish_reason": (From("gen_ai.response.finish_reasons", first), "ai.response.finishReason"),
+        "prompt_tokens": ("gen_ai.usage.input_tokens", "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+        "completion_tokens": ("gen_ai.usage.output_tokens", "ai.usage.outputTokens", "ai.usage.completionTokens"),
+        "total_tokens": ("ai.usage.totalTokens",),
+        "cached_tokens": (
+            *semconv.FIELDS["cached_tokens"], "ai.usage.inputTokenDetails.cacheReadTokens", "ai.usage.cachedInputTokens",
+        ),
+        "cache_write_tokens": (*semconv.FIELDS["cache_write_tokens"], "ai.usage.inputTokenDetails.cacheWriteTokens"),
+        "reasoning_tokens": (
+            *semconv.FIELDS["reasoning_tokens"], "ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens",
+        ),
+        "is_streaming": ("gen_ai.request.stream", From("gen_ai.client.operation.time_to_first_chunk", present)),
+        "time_to_first_token_ms": (
+            From("ai.response.msToFirstChunk", milliseconds),
+            From("gen_ai.client.operation.time_to_first_chunk", seconds),
+        ),
+        "user_id": ("user.id", "enduser.id", "ai.telemetry.metadata.userId"),
+        "conversation_id": ("gen_ai.conversation.id", "session.id", "ai.telemetry.metadata.sessionId"),
+    },
+    texts=(Text("ai.response.providerMetadata", provider_metadata),),
+    rules=(Rule("", (of_version_5,)),),
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""A record as span attributes: the semantic conventions first, `spectra.*` for what they lack.
+
+Attributes that the app's instrumentation wrote are never overwritten: what we know better stands under `spectra.usage.*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+ROLLUP = "spectra.rollup"
+COST_AMOUNT = "gen_ai.usage.cost.amount"
+COST_CURRENCY = "gen_ai.usage.cost.currency"
+COST_SOURCE = "gen_ai.usage.cost.source"
+COST_CENTS = "spectra.cost_cents"
+COST_NANO_USD = "spectra.cost_nano_usd"
+COST_STATUS = "spectra.cost.status"
+
+SEMCONV: Mapping[str, str] = {
+    "provider": "gen_ai.provider.name",
+    "operation": "gen_ai.operation.name",
+    "model": "gen_ai.request.model",
+    "snapshot": "gen_ai.response.model",
+    "response_id": "gen_ai.response.id",
+    "conversation_id": "gen_ai.conversation.id",
+    "is_streaming": "gen_ai.request.stream",
+    "prompt_tokens": "gen_ai.usage.input_tokens",
+    "completion_tokens": "gen_ai.usage.output_tokens",
+    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "user_id": "user.id",
+    "error_type": "error.type",
+    "status_code": "http.response.status_code",
+}
+"""Record field → attribute of the semantic conventions, where the value is the same."""
+
+USAGE: tuple[str, ...] = (
+    "cache_write_1h_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens", "image_completion_tokens",
+    "image_count", "image_size", "image_quality", "video_count", "video_resolution", "duration_seconds", "compute_seconds",
+    "hardware", "input_characters", "search_units", "pages",
+)  # fmt: skip
+"""Usage that the conventions lack: `spectra.usage.<field>`."""
+
+OWN: Mapping[str, str] = {
+    "model_type": "spectra.model_type",
+    "pricing_tier": "spectra.pricing_tier",
+    "trackable_type": "spectra.trackable.type",
+    "trackable_id": "spectra.trackable.id",
+}
+
+_TOKENS = frozenset(field for field in SEMCONV if field.endswith("_tokens"))
+_CACHE_WRITE_OTHER_NAME = "gen_ai.usage.cache_write.input_tokens"
+
+
+def record_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Every attribute of a record but its cost: what a span of our own carries."""
+    return usage_attributes(record, {})
+
+
+def usage_attributes(record: Mapping[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record adds to a span that has ``existing``: attributes it lacks, and our numbers where they differ from its own."""
+    found: dict[str, Any] = {}
+    for field, key in SEMCONV.items():
+        value = record.get(field)
+        if value is None:
+            continue
+        there = existing.get(key)
+        if there is None:
+            if field == "cache_write_tokens" and existing.get(_CACHE_WRITE_OTHER_NAME) == value:
+                continue
+            found[key] = value
+        elif there != value and field in _TOKENS:
+            found[f"spectra.usage.{field}"] = value
+    for field, key in OWN.items():
+        value = record.get(field)
+        if value is not None and key not in existing:
+            found[key] = value
+    for field in USAGE:
+        value = record.get(field)
+        if value is not None:
+            found[f"spectra.usage.{field}"] = value
+    reason = record.get("finish_reason")
+    if reason is not None and "gen_ai.response.finish_reasons" not in existing:
+        found["gen_ai.response.finish_reasons"] = (reason,)
+    first_token = record.get("time_to_first_token_ms")
+    if first_token is not None and "gen_ai.response.time_to_first_chunk" not in existing:
+        found["gen_ai.response.time_to_first_chunk"] = first_token / 1000
+    tags = record.get("tags")
+    if tags and "spectra.tags" not in existing:
+        found["spectra.tags"] = tuple(tags)
+    metadata = record.get("metadata")
+    if metadata:
+        for name, value in metadata.items():
+            key = f"spectra.metadata.{name}"
+            if key not in existing and isinstance(value, (str, bool, int, float)):
+                found[key] = value
+    return found
+
+
+def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The cost of a priced record; where it is not known, its status alone."""
+    status = record.get("cost_status")
+    found: dict[str, Any] = {COST_STATUS: status} if status else {}
+    source = record.get("cost_source")
+    if source:
+        found["spectra.cost.source"] = source
+    version = record.get("price_version")
+    if version:
+        found["spectra.price.version"] = version
+    cents: Decimal | None = record.get("total_cost_in_cents")
+    if cents is not None:
+        found[COST_AMOUNT] = float(cents / 100)
+        found[COST_CURRENCY] = record.get("currency") or "USD"
+        found[COST_SOURCE] = "provider" if source == "provider" else "local"
+        found[COST_CENTS] = float(cents)
+        found[COST_NANO_USD] = int((cents * 10_000_000).to_integral_value())
+    return found
