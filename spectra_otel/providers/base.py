@@ -188,17 +188,15 @@ MOST_TOKENS = 10**12
 def distrust_absurd_usage(values: Values, token_fields: tuple[str, ...]) -> None:
     """Take out token counts that contradict themselves; ``usage_raw`` keeps what was sent.
 
-    Negative or absurd counts, more cached than read, more reasoned than written: nothing of it is priced.
+    Negative or absurd counts, or more cached than read: none of it is trusted, nothing priced. More reasoning than output
+    (another tokeniser counted it) takes out the reasoning alone, which has no price of its own.
     """
     counts = [values[name] for name in token_fields if values.get(name) is not None]
     prompt, completion = values.get("prompt_tokens"), values.get("completion_tokens")
     cached = (values.get("cached_tokens") or 0) + (values.get("cache_write_tokens") or 0)
-    absurd = any(count < 0 or count > MOST_TOKENS for count in counts)
-    if not absurd and prompt is not None:
-        absurd = cached > prompt
-    if not absurd and completion is not None:
-        absurd = (values.get("reasoning_tokens") or 0) > completion
-    if absurd:
+    if any(count < 0 or count > MOST_TOKENS for count in counts) or (prompt is not None and cached > prompt):
         for name in token_fields:
             values.pop(name, None)
         values.setdefault("error_type", "usage_inconsistent")
+    elif completion is not None and (values.get("reasoning_tokens") or 0) > completion:
+        del values["reasoning_tokens"]

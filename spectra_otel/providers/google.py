@@ -2,7 +2,7 @@
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat, Embeddings
-from spectra_otel.providers.wire.gemini import Embed, Generate
+from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions
 
 generate, embed = Generate(), Embed()
 TIERS = {"on_demand": "standard", "on_demand_flex": "flex", "on_demand_priority": "priority", "default": "standard"}
@@ -18,6 +18,7 @@ PROVIDER = Provider(
         Endpoint("/tunedModels/{model}:streamGenerateContent", generate),
         Endpoint("/models/{model}:embedContent", embed),
         Endpoint("/models/{model}:batchEmbedContents", embed),
+        Endpoint("/interactions", Interactions()),
         Endpoint("/openai/chat/completions", Chat(thoughts_hidden=True)),
         Endpoint("/openai/embeddings", Embeddings()),
     ),

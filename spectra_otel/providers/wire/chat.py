@@ -122,6 +122,7 @@ class Chat(Format):
         """The usage object, with this provider's accent."""
         values["usage_raw"] = usage
         read_usage(usage, values)
+        put_provider_cost(values, cents(usage.get("cost")))
         output, reasoning = values.get("completion_tokens"), values.get("reasoning_tokens")
         if self.reasoning_beside and reasoning and output is not None:
             values["completion_tokens"] = output + reasoning
@@ -133,7 +134,8 @@ class Chat(Format):
 
     @staticmethod
     def _read_choice(choice: Json, values: Values) -> None:
-        put_text(values, "finish_reason", choice.get("finish_reason"))
+        if "finish_reason" not in values:
+            put_text(values, "finish_reason", choice.get("finish_reason"))
         message = as_dict(choice.get("message"))
         if message.get("tool_calls") or message.get("function_call"):
             values["has_tool_calls"] = True

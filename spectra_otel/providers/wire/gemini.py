@@ -36,9 +36,9 @@ class Generate(Format):
         asked = [
             str(word).upper() for word in as_list(as_dict(sent.body.get("generationConfig")).get("responseModalities"))
         ]
-        if "AUDIO" in asked or (model and "-tts" in model):
+        if "AUDIO" in asked:
             values["model_type"] = "tts"
-        elif "IMAGE" in asked or (model and "-image" in model):
+        elif "IMAGE" in asked:
             values["model_type"] = "image"
         put_text(values, "requested_tier", sent.body.get("serviceTier") or sent.body.get("service_tier"))
         return values
@@ -152,6 +152,7 @@ class GenerateStream(StreamReader):
             read_usage(self._usage, values)
         if self._images:
             values["image_count"] = self._images
+            values["model_type"] = "image"
         if self._queries:
             # Billed by prompt before Gemini 3, by query from there on (ai.google.dev/gemini-api/docs/pricing).
             by_query = str(values.get("snapshot", "")).startswith("gemini-3")
@@ -192,3 +193,76 @@ class PredictEmbeddings(Format):
         if counts and all(isinstance(count, int | float) for count in counts):
             put_count(values, "prompt_tokens", sum(counts))
             values["usage_raw"] = {"predictions": rows}
+
+
+class Interactions(Format):
+    """``/interactions``: names of its own; thoughts are outside the output. An agent's first answer is a job, not its cost."""
+
+    operation = "generate_content"
+
+    def read_request(self, sent: Sent) -> Values:
+        return {
+            "model": sent.body.get("model") or sent.body.get("agent"),
+            "is_streaming": bool(sent.body.get("stream")),
+        }
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
+        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "finish_reason", body.get("status"))
+        put_text(values, "pricing_tier", body.get("service_tier"))
+        steps = as_list(body.get("steps") or body.get("outputs"))
+        values["has_tool_calls"] = any(as_dict(step).get("type") == "function_call" for step in steps)
+        if as_dict(body.get("usage")):
+            read_interaction_usage(body["usage"], values)
+        elif body.get("status") == "in_progress":
+            values["cost_status"] = "billed_unknown"
+
+    def open_stream(self, values: Values) -> StreamReader:
+        return InteractionStream(self)
+
+
+def read_interaction_usage(usage: Json, values: Values) -> None:
+    """``usage`` of an interaction: input and what tools used, output and thoughts, each on their own."""
+    values["usage_raw"] = usage
+    thoughts, tools = usage.get("total_thought_tokens"), usage.get("total_tool_use_tokens")
+    put_count(values, "prompt_tokens", usage.get("total_input_tokens"))
+    put_count(values, "completion_tokens", usage.get("total_output_tokens"))
+    if "prompt_tokens" in values and type(tools) is int:
+        values["prompt_tokens"] += tools
+    if "completion_tokens" in values and type(thoughts) is int:
+        values["completion_tokens"] += thoughts
+    put_count(values, "reasoning_tokens", thoughts)
+    put_count(values, "cached_tokens", usage.get("total_cached_tokens"))
+    put_count(values, "total_tokens", usage.get("total_tokens"))
+
+
+class InteractionStream(StreamReader):
+    """Steps and their deltas; the event that completes the interaction carries it whole."""
+
+    __slots__ = ("_format", "_tools")
+
+    def __init__(self, format_: Interactions) -> None:
+        super().__init__()
+        self._format = format_
+        self._tools = False
+
+    def event(self, data: Json) -> None:
+        text = as_dict(data.get("delta")).get("text")
+        if text:
+            self.characters += len(text)
+        if as_dict(data.get("step")).get("type") == "function_call":
+            self._tools = True
+        interaction = data.get("interaction")
+        if interaction:
+            self.values.pop("cost_status", None)
+            self._format.read_response(as_dict(interaction), self.values)
+            if as_dict(interaction).get("status") not in (None, "in_progress"):
+                self.complete = True
+        if data.get("error"):
+            read_error(data, self.values)
+            self.complete = True
+
+    def finish(self) -> Values:
+        self.values["has_tool_calls"] = self._tools or bool(self.values.get("has_tool_calls"))
+        return self.values

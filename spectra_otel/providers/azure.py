@@ -1,0 +1,34 @@
+"""Azure OpenAI and Azure AI Foundry. The deployment's name is no model's name: the answer has the true one.
+
+Streams are not asked for usage here: older API versions refuse to be asked.
+"""
+
+from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
+from spectra_otel.providers.wire.media import Images, Speech, Transcription
+from spectra_otel.providers.wire.messages import Messages
+from spectra_otel.providers.wire.responses import Responses
+
+chat, embeddings, responses = Chat(), Embeddings(), Responses()
+
+PROVIDER = Provider(
+    name="azure",
+    hosts=(
+        "{resource}.openai.azure.com", "{resource}.services.ai.azure.com", "{resource}.cognitiveservices.azure.com",
+        "{resource}.inference.ai.azure.com", "{resource}.{region}.models.ai.azure.com",
+        "{resource}.{region}.inference.ai.azure.com", "models.inference.ai.azure.com", "models.github.ai",
+    ),
+    budget_block="429",
+    endpoints=(
+        Endpoint("/deployments/{model}/chat/completions", chat),
+        Endpoint("/deployments/{model}/completions", Completions()),
+        Endpoint("/deployments/{model}/embeddings", embeddings),
+        Endpoint("/deployments/{model}/images/generations", Images()),
+        Endpoint("/deployments/{model}/audio/speech", Speech()),
+        Endpoint("/deployments/{model}/audio/transcriptions", Transcription()),
+        Endpoint("/chat/completions", chat),
+        Endpoint("/embeddings", embeddings),
+        Endpoint("/responses", responses),
+        Endpoint("/anthropic/v1/messages", Messages()),
+    ),
+)  # fmt: skip

@@ -1,0 +1,28 @@
+"""OpenRouter, which says in ``usage.cost`` what it charged; with a key of your own, the upstream's cost is the true one."""
+
+from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
+from spectra_otel.providers.wire.media import Images, Rerank, Speech, Transcription
+from spectra_otel.providers.wire.responses import Responses
+
+
+def _cost(body: Json, values: Values) -> None:
+    usage = as_dict(body.get("usage") or as_dict(body.get("response")).get("usage"))
+    own_key = usage.get("is_byok") and as_dict(usage.get("cost_details")).get("upstream_inference_cost")
+    put_provider_cost(values, cents(own_key or usage.get("cost")))
+
+
+PROVIDER = Provider(
+    name="openrouter",
+    hosts=("openrouter.ai",),
+    endpoints=(
+        Endpoint("/chat/completions", Chat(extra=_cost)),
+        Endpoint("/completions", Completions(extra=_cost)),
+        Endpoint("/responses", Responses(extra=_cost)),
+        Endpoint("/embeddings", Embeddings(extra=_cost)),
+        Endpoint("/images", Images()),
+        Endpoint("/rerank", Rerank()),
+        Endpoint("/audio/speech", Speech()),
+        Endpoint("/audio/transcriptions", Transcription()),
+    ),
+)

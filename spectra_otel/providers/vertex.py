@@ -1,0 +1,26 @@
+"""Google Vertex AI: Gemini, and other makers' models behind ``rawPredict`` in their own format."""
+
+from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.google import TIERS
+from spectra_otel.providers.wire.chat import Chat
+from spectra_otel.providers.wire.gemini import Embed, Generate, PredictEmbeddings
+from spectra_otel.providers.wire.messages import Messages
+
+generate, messages = Generate(), Messages()
+
+PROVIDER = Provider(
+    name="vertex",
+    hosts=("aiplatform.googleapis.com", "{region}-aiplatform.googleapis.com", "aiplatform.{region}.rep.googleapis.com"),
+    tiers=TIERS,
+    endpoints=(
+        Endpoint("/models/{model}:generateContent", generate),
+        Endpoint("/models/{model}:streamGenerateContent", generate),
+        Endpoint("/models/{model}:embedContent", Embed()),
+        Endpoint("/publishers/google/models/{model}:predict", PredictEmbeddings()),
+        Endpoint("/publishers/anthropic/models/{model}:rawPredict", messages),
+        Endpoint("/publishers/anthropic/models/{model}:streamRawPredict", messages),
+        Endpoint("/publishers/mistralai/models/{model}:rawPredict", Chat()),
+        Endpoint("/publishers/mistralai/models/{model}:streamRawPredict", Chat()),
+        Endpoint("/endpoints/openapi/chat/completions", Chat()),
+    ),
+)
