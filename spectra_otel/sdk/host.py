@@ -75,7 +75,7 @@ class Host:
             for e in p.exporters
             if not e.records
         }
-        self._flush_calls: list[Callable[[], None]] = []
+        self._flush_calls: list[Callable[[], object]] = []
         self._reset()
         forget_at_fork(self._reset)
 
@@ -110,7 +110,7 @@ class Host:
         except Exception as error:
             faults.report("record", error)
 
-    def before_flush(self, call: Callable[[], None]) -> None:
+    def before_flush(self, call: Callable[[], object]) -> None:
         """Have ``call`` run before each flush and at shutdown; it may end spans."""
         self._flush_calls.append(call)
 
