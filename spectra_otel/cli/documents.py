@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.otlp.json import read_document
 
-BATCH = 4_096
+BATCH = 1_024
 _END_TIME = re.compile(rb'"endTimeUnixNano"\s*:\s*"?(\d{1,20})')
 _BOM = b"\xef\xbb\xbf"
 

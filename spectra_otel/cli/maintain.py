@@ -11,6 +11,7 @@ import click
 
 from spectra_otel.cli.options import db_option, format_option, open_store, since_option, until_option
 from spectra_otel.cli.output import dollars, print_object, print_rows
+from spectra_otel.cli.prices import pricer
 from spectra_otel.model.store import EXPORT_FORMATS
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ def export(path: Path, format_: str | None, since: datetime | None, until: datet
     if chosen is None:
         raise click.UsageError(f'--format is needed: the suffix of "{path}" is none of {", ".join(_SUFFIXES)}')
     store = open_store(db)
-    store.merge_pending()
     count = store.export(path, chosen, since, until)
     click.echo(f"{count} records written to {path}", err=True)
 
@@ -48,7 +48,6 @@ def export(path: Path, format_: str | None, since: datetime | None, until: datet
 def snapshot(path: Path, db: str | None) -> None:
     """Write a copy of the database to PATH, for tools that hold a file open. An older copy is replaced in one step."""
     store = open_store(db)
-    store.merge_pending()
     click.echo(f"snapshot written to {store.snapshot(path)}", err=True)
 
 
@@ -59,7 +58,6 @@ def snapshot(path: Path, db: str | None) -> None:
 def prune(hours: float, compact: bool, db: str | None) -> None:
     """Remove records of whole UTC days that are older; the rollup tables keep their totals."""
     store = open_store(db)
-    store.merge_pending()
     click.echo(f"{store.prune(hours, compact)} records removed", err=True)
 
 
@@ -87,7 +85,6 @@ def rebuild_stats(start: datetime | None, end: datetime | None, yesterday: bool,
     if yesterday:
         first = last = datetime.now(UTC).date() - timedelta(days=1)
     store = open_store(db)
-    store.merge_pending()
     click.echo(f"{store.rebuild_stats(first, last)} days rebuilt", err=True)
 
 
@@ -108,7 +105,6 @@ def reprice(since: datetime | None, model: str | None, dry_run: bool, format_: s
     the provider itself reported is left alone.
     """
     store = open_store(db)
-    store.merge_pending()
     result = store.reprice(_price_today, since, model, dry_run)
     if format_ == "table":
         _print_repricing(result, dry_run)
@@ -116,17 +112,14 @@ def reprice(since: datetime | None, model: str | None, dry_run: bool, format_: s
         print_object(_summary(result), format_)
 
 
-def _price_today(record: Mapping[str, Any]) -> Cost | None:
-    """The catalog's price of a record; None where its cost does not come from the catalog."""
-    from spectra_otel import pricing
-
-    if record.get("cost_status") in ("provider", "not_billed", "cache_hit", "billed_unknown"):
-        return None
-    provider, model = record.get("provider"), record.get("snapshot") or record.get("model")
-    if not provider or not model:
-        return None
-    return pricing.calculate(
-        provider, model, record, pricing_tier=record.get("pricing_tier") or "standard", at=record.get("started_at")
+def _price_today(record: Mapping[str, Any]) -> Cost:
+    """The price of a record as of when it was made, the user's price files included."""
+    return pricer().calculate(
+        record.get("provider") or "",
+        record.get("snapshot") or record.get("model") or "",
+        record,
+        pricing_tier=record.get("pricing_tier"),
+        at=record.get("started_at"),
     )
 
 

@@ -186,13 +186,14 @@ def show(provider: str, model: str, pricing_tier: str, at: datetime | None, form
     ]
     about = {
         "provider": entry.provider, "model": entry.model, "model_type": entry.model_type, "matched_by": found.match.rule,
-        "tier": terms.tier, "price_id": terms.price_id, "cost_source": entry.origin, "price_version": priced_by.catalog.version,
+        "tier": terms.tier, "price_id": terms.price_id, "cost_source": terms.offer.origin,
+        "price_version": priced_by.catalog.version,
     }  # fmt: skip
     if format_ == "json":
         print_object({**about, "rates": rates}, format_)
         return
     if format_ == "table":
         print_object(about, format_)
-        if not found.tier_known:
+        if terms.tier != found.tier:
             click.echo(f'no price for tier "{found.tier}": the standard one holds, and a cost is "estimated"', err=True)
     print_rows(tuple(rates[0]) if rates else ("meter",), [tuple(rate.values()) for rate in rates], format_)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Record, Spectra, rows_of
+from tests.cli.support import Record, Spectra, rows_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql-cookbook.md"
 QUERIES = dict(re.findall(r"^## ([^\n]+)\n.*?```sql\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE))

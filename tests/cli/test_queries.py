@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spectra_otel.model.fields import FIELDS
-from tests.cli.conftest import NOW, Record, Spectra, records, rows_of, store_at, total
+from tests.cli.support import NOW, Record, Spectra, records, rows_of, store_at, total
 
 
 def test_costs_by_model_add_up_to_what_was_recorded(spectra: Spectra, recorded: list[Record]) -> None:

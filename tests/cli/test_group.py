@@ -1,0 +1,69 @@
+"""The group itself: help, laziness, errors, exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from spectra_otel.cli import COMMANDS, main
+from spectra_otel.cli.options import moment
+from tests.cli.support import Spectra
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, spectra: Spectra) -> None:
+    """And imports on its own."""
+    result = spectra(name, "--help")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"Usage: spectra {name}")
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """`spectra --help` is quick: no duckdb, no rich, no SDK, no command."""
+    script = (
+        "import sys, click.testing, spectra_otel.cli as cli\n"
+        "result = click.testing.CliRunner().invoke(cli.main, ['--help'])\n"
+        "assert result.exit_code == 0 and 'costs' in result.output\n"
+        "heavy = {'duckdb', 'rich', 'yaml', 'opentelemetry', 'orjson'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert not [m for m in sys.modules if m.startswith('spectra_otel.cli.')]\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_command_that_is_not_there_is_a_usage_error(spectra: Spectra) -> None:
+    """Status 2."""
+    assert spectra("cost").exit_code == 2
+
+
+def test_errors_of_ours_are_one_line_without_a_traceback(spectra: Spectra) -> None:
+    """Status 1, on stderr."""
+    result = spectra("validate", "--config", "/nowhere.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+
+
+def test_the_module_runs_like_the_command() -> None:
+    """`python -m spectra_otel.cli` where no script is on the path."""
+    run = subprocess.run(
+        [sys.executable, "-m", "spectra_otel.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("spectra, version ")
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("2026-01-01", "2026-01-01T00:00:00+00:00"),
+        ("2026-01-01T12:30:00+02:00", "2026-01-01T10:30:00+00:00"),
+        ("2026-01-01T12:30:00Z", "2026-01-01T12:30:00+00:00"),
+    ],
+)
+def test_moments_are_utc(text: str, iso: str) -> None:
+    """A day is its 00:00 UTC; an offset is honoured."""
+    found = moment(click.Context(main), click.Option(["--since"]), text)
+    assert found is not None
+    assert found.isoformat() == iso
