@@ -26,4 +26,13 @@ types: env  ## mypy --strict and pyright
 	$(BIN)/mypy --strict -p spectra_otel
 	$(BIN)/pyright spectra_otel tests
 
+# The sources of the price catalog, pinned: a newer version is a change of this line, of DATE in pricing/compile/__main__.py and of
+# pricing/sources/README.md. Without their dependencies: nothing of them is run but genai-prices' own data classes.
+PRICES := .venvs/prices
+PRICE_SOURCES := genai-prices==0.2.3 litellm==1.109.1
+
+prices: env  ## the price catalog, from its sources
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(PRICES) --no-deps $(PRICE_SOURCES)
+	PYTHONPATH=$(PRICES) $(BIN)/python -m spectra_otel.pricing.compile --litellm $(PRICES)/litellm/model_prices_and_context_window_backup.json
+
 check: lint types test  ## all of it

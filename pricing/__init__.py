@@ -6,12 +6,13 @@
     calculate("openai", "gpt-4o", {"prompt_tokens": 1000, "completion_tokens": 500}).total_cost_in_cents   # Decimal('0.75…')
 """
 
-from spectra_otel.pricing.calculate import Cost, Explanation, Pricer, Terms, calculate, estimate, pricer
+from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate, estimate, pricer
 from spectra_otel.pricing.catalog import Catalog, Entry, Offer, load_catalog, shipped_catalog
+from spectra_otel.pricing.cost import Cost
 from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.match import Match, Matcher
+from spectra_otel.pricing.overrides import Overrides, load_overrides
 from spectra_otel.pricing.plan import USAGE_FIELDS
-from spectra_otel.pricing.pricefile import Overrides, load_overrides
 
 __all__ = [
     "USAGE_FIELDS",

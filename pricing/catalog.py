@@ -7,13 +7,11 @@ is indexed when it is first asked for and an entry is parsed when it is first us
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,8 @@ class Offer:
 
     ``rates`` maps a meter to its rate as written (:mod:`spectra_otel.pricing.units`). ``hours`` are minutes of the UTC day
     (start, end) and ``days`` ISO weekdays; empty means always. ``source`` says where the prices were read, ``origins`` where
-    single meters were if elsewhere, ``disputed`` what the other source says of a meter.
+    single meters were if elsewhere, ``disputed`` what the other source says of a meter. ``origin`` is the ``cost_source`` of the
+    record: ``catalog``, or ``override`` for a price of the user's own.
     """
 
     tier: str
@@ -38,6 +37,7 @@ class Offer:
     hours: tuple[tuple[int, int], ...] = ()
     days: frozenset[int] = frozenset()
     source: str = ""
+    origin: str = "catalog"
     origins: Mapping[str, str] = field(default_factory=dict)
     disputed: Mapping[str, str] = field(default_factory=dict)
 
@@ -53,7 +53,7 @@ class Offer:
         )
 
     @classmethod
-    def read(cls, raw: Mapping[str, Any]) -> Offer:
+    def read(cls, raw: Mapping[str, Any], origin: str = "catalog") -> Offer:
         """An offer from its JSON."""
         return cls(
             tier=raw.get("tier", "standard"),
@@ -62,6 +62,7 @@ class Offer:
             hours=tuple(_hours(text) for text in raw.get("hours", "").split()),
             days=frozenset(int(day) for day in raw.get("days", "")),
             source=raw.get("from", ""),
+            origin=origin,
             origins=raw.get("origins", {}),
             disputed=raw.get("disputed", {}),
         )
@@ -76,7 +77,6 @@ class Entry:
     model_type: str
     offers: tuple[Offer, ...]
     names: tuple[str, ...] = ()
-    origin: str = "catalog"
 
     def offer(self, tier: str, at: datetime) -> Offer | None:
         """The offer of ``tier`` in force at ``at``."""
@@ -84,13 +84,8 @@ class Entry:
 
     @property
     def tiers(self) -> tuple[str, ...]:
-        """The service tiers that have a price, in no particular order but standard first."""
-        return tuple(dict.fromkeys(["standard", *(offer.tier for offer in self.offers)]))
-
-    @property
-    def is_dated(self) -> bool:
-        """Whether the price depends on when it is asked for."""
-        return any(offer.since or offer.hours or offer.days for offer in self.offers)
+        """The service tiers that have a price, sorted, standard first."""
+        return tuple(sorted({offer.tier for offer in self.offers}, key=lambda tier: (tier != "standard", tier)))
 
 
 class Catalog:
@@ -130,6 +125,8 @@ class Catalog:
 
     def verify(self) -> bool:
         """Whether the prices are those of the header's digest."""
+        import hashlib
+
         return hashlib.sha256(self._lines).hexdigest() == self.digest
 
     def names(self, provider: str) -> Mapping[str, bytes]:
@@ -191,4 +188,4 @@ def load_catalog(path: Path) -> Catalog:
 @cache
 def shipped_catalog() -> Catalog:
     """The catalog that came with this version."""
-    return Catalog(resources.files(__package__).joinpath("data/catalog.tsv").read_bytes(), "catalog.tsv")
+    return load_catalog(Path(__file__).with_name("data") / "catalog.tsv")

@@ -1,18 +1,17 @@
 """Which entry a model name means. Exact or by a named rule; never by likeness, so `gpt-4ox` means nothing.
 
-The rules, in order: the name itself; the user's alias; the name without the path or prefix it was called through; a dated
+The rules, in order: the user's alias; the name itself; the name without the path or prefix it was called through; a dated
 snapshot of a known model; a rule of the provider. A rule only ever takes away what is known not to change the price.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from spectra_otel.pricing.catalog import Catalog, Entry, Offer
-from spectra_otel.pricing.pricefile import Overrides
+from spectra_otel.pricing.catalog import DEFAULTS, Catalog, Entry, Offer
+from spectra_otel.pricing.overrides import Overrides
 
 LONGEST = 256
 """Names longer than this are not looked up; no provider has such."""
@@ -44,23 +43,34 @@ class Matcher:
     def match(self, provider: str, model: str) -> Match | None:
         """The entry that ``model`` of ``provider`` means, or ``None``."""
         name = model.strip().lower()
-        if not name or len(name) > LONGEST or any(c.isspace() for c in name):
+        if not name or len(name) > LONGEST or name == DEFAULTS or any(c.isspace() for c in name):
             return None
-        if (alias := self.overrides.aliases.get((provider, name))) is not None:
-            target_provider, _, target = alias.rpartition("::")
-            found = self.match(target_provider or provider, target)
-            return found and Match(found.entry, f"your alias for {alias}; {found.rule}")
+        if (target := self.overrides.aliases.get((provider, name))) is not None:
+            found = self.match(provider, target)
+            return found and Match(found.entry, f"your alias for {target}; {found.rule}")
         for rule, candidate in _candidates(provider, name):
             if (entry := self.find(provider, candidate)) is not None:
                 return Match(entry, rule)
         return _by_policy(provider, name, self.find)
 
     def find(self, provider: str, name: str) -> Entry | None:
-        """The entry of exactly this name: the user's, else the catalog's."""
-        return self.overrides.entries.get((provider, name)) or self.catalog.find(provider, name)
+        """The entry of exactly this name, the user's offers over those of the catalog."""
+        listed, own = self.catalog.find(provider, name), self.overrides.entries.get((provider, name))
+        if own is None:
+            return listed
+        if listed is None:
+            return replace(own, model_type=own.model_type or "text")
+        return replace(listed, model_type=own.model_type or listed.model_type, offers=(*listed.offers, *own.offers))
+
+    def defaults(self, provider: str) -> list[Entry]:
+        """Prices that hold for all models of the provider: the catalog's, then the user's."""
+        entries = (self.catalog.find(provider, DEFAULTS), self.overrides.entries.get((provider, DEFAULTS)))
+        return [entry for entry in entries if entry is not None]
 
     def suggest(self, provider: str, model: str, count: int = 3) -> list[str]:
         """Known names that look like ``model``, best first; of other providers if this one is unknown or has none."""
+        import difflib
+
         name = model.strip().lower()[:LONGEST]
         own = [*self.catalog.names(provider), *(n for p, n in self.overrides.entries if p == provider)]
         if own:

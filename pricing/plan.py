@@ -20,7 +20,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from spectra_otel.pricing.units import Rate, part_of
+from spectra_otel.pricing.units import PARTS, Rate, part_of
 
 LARGEST = 10**12
 """Quantities above this are not usage but an error."""
@@ -51,17 +51,11 @@ MEDIA_METERS: dict[str, tuple[str, ...]] = {
     "rerank": ("search",),
     "ocr": ("page",),
 }
-_ANY_MEDIA = (
-    "megapixel",
-    "image",
-    "video_second",
-    "video",
-    "character",
-    "audio_second",
-    "search",
-    "page",
-    "compute_second",
-)
+_FIELD_OF_METER = {
+    "image": "image_count", "megapixel": "image_count", "video": "video_count", "video_second": "duration_seconds",
+    "audio_second": "duration_seconds", "character": "input_characters", "search": "search_units", "page": "pages",
+    "compute_second": "compute_seconds",
+}  # fmt: skip
 _ANSWERS_IN_MEDIA = frozenset({"image", "video", "tts"})
 
 
@@ -99,15 +93,18 @@ class Plan:
     def __init__(self, model_type: str, rates: Mapping[str, Rate]) -> None:
         self.model_type = model_type
         self.rates = rates
-        self.is_free = bool(rates) and not any(rate.pico for rate in rates.values())
+        self.is_free = any(m in PARTS for m in rates) and not any(
+            r.pico for m, r in rates.items() if not m.startswith("tool.")
+        )
 
     def charges(self, usage: Mapping[str, Any]) -> Bill:
         """What a response with this usage is charged. Raises :class:`UsageError` for impossible usage."""
         tokens = {name: amount for name in TOKEN_FIELDS if (amount := quantity(name, usage.get(name))) is not None}
+        media = {name: amount for name in MEDIA_FIELDS if (amount := quantity(name, usage.get(name))) is not None}
         bill = Bill([], [], False)
         assumed = self._tokens(tokens, bill) if self._sold_by_token else False
         if not tokens.get("completion_tokens") or not self._sold_by_token:
-            self._media(usage, bill)
+            self._media(media, usage, bill)
         self._tools(usage, bill)
         if "request" in self.rates and bill.charges:
             bill.charges.append(Charge("request", Fraction(1), self.rates["request"]))
@@ -119,102 +116,97 @@ class Plan:
 
     def _tokens(self, tokens: Mapping[str, Fraction], bill: Bill) -> bool:
         """Charge all tokens; true if how cached tokens spread over modalities had to be assumed."""
-        get = tokens.get
-        zero = Fraction(0)
-        prompt, completion = get("prompt_tokens"), get("completion_tokens")
-        length = int(prompt or 0)
-        assumed = False
-
-        def charge(meter: str, amount: Fraction, *rates: str) -> None:
-            """Charge at the first of ``rates`` there is; the last of them before a `?` is only a floor."""
-            for name in rates:
-                if (rate := self.rates.get(name.removesuffix("?"))) is not None:
-                    if amount:
-                        bill.charges.append(Charge(meter, amount, rate.at(length)))
-                        if name.endswith("?"):
-                            bill.missing.append(meter)
-                    return
-            if amount:
-                bill.missing.append(meter)
-
-        cached, written, written_1h = (
-            get(f, zero) for f in ("cached_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-        )
-        audio, image = get("audio_prompt_tokens", zero), get("image_prompt_tokens", zero)
-        if cached + written > (prompt or 0) or written_1h > written or audio + image > (prompt or 0):
-            raise UsageError("parts of prompt_tokens are larger than it")
-        if prompt is not None:
-            text = prompt - audio - image
-            text_written = min(written, text)
-            text_cached = min(cached, text - text_written)
-            rest = cached - text_cached
-            audio_cached = min(rest, audio)
-            image_cached = min(rest - audio_cached, image)
-            plain = prompt - written - text_cached - audio_cached - image_cached
-            audio_plain = min(audio - audio_cached, plain)
-            image_plain = min(image - image_cached, plain - audio_plain)
-            assumed = bool(cached and (audio or image)) and any(
-                m in self.rates for m in ("audio_input", "image_input", "audio_cache_read", "image_cache_read")
-            )
-            bill.charges.extend(
-                [Charge("input", zero, self.rates["input"])] if "input" in self.rates and not prompt else []
-            )
-            charge("input", plain - audio_plain - image_plain, "input")
-            charge("cache_read", text_cached, "cache_read", "input")
-            charge("cache_write", written - written_1h, "cache_write", "input")
-            charge("cache_write_1h", written_1h, "cache_write_1h", "cache_write?", "input")
-            charge("audio_input", audio_plain, "audio_input", "input")
-            charge("audio_cache_read", audio_cached, "audio_cache_read", "cache_read", "audio_input", "input")
-            charge("image_input", image_plain, "image_input", "input")
-            charge("image_cache_read", image_cached, "image_cache_read", "cache_read", "image_input", "input")
-        reasoning = get("reasoning_tokens", zero)
-        audio_out, image_out = get("audio_completion_tokens", zero), get("image_completion_tokens", zero)
-        if max(reasoning, audio_out + image_out) > (completion or 0):
-            raise UsageError("parts of completion_tokens are larger than it")
-        if completion is not None:
-            apart = min(reasoning, completion - audio_out - image_out) if "reasoning" in self.rates else zero
-            if not completion and "output" in self.rates:
-                bill.charges.append(Charge("output", zero, self.rates["output"]))
-            charge("output", completion - audio_out - image_out - apart, "output")
-            charge("reasoning", apart, "reasoning")
-            charge("audio_output", audio_out, "audio_output", "output?")
-            charge("image_output", image_out, "image_output", "output?")
-        elif prompt is not None and self.model_type == "text" and "output" in self.rates:
-            bill.missing.append("output")
-        if prompt is None and completion and self.model_type == "text" and "input" in self.rates:
+        prompt, completion = tokens.get("prompt_tokens"), tokens.get("completion_tokens")
+        assumed = self._prompt(prompt, tokens, bill)
+        self._completion(completion, int(prompt or 0), tokens, bill)
+        if self.model_type == "text" and prompt is not None and completion is None and "output" in self.rates:
+            bill.missing.append("output")  # not known, which is not 0
+        if self.model_type == "text" and prompt is None and completion and "input" in self.rates:
             bill.missing.append("input")
         return assumed
 
-    def _media(self, usage: Mapping[str, Any], bill: Bill) -> None:
+    def _prompt(self, prompt: Fraction | None, tokens: Mapping[str, Fraction], bill: Bill) -> bool:
+        cached, written, written_1h, audio, image = (
+            tokens.get(name, Fraction(0))
+            for name in (
+                "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_prompt_tokens", "image_prompt_tokens",
+            )
+        )  # fmt: skip
+        if cached + written > (prompt or 0) or written_1h > written or audio + image > (prompt or 0):
+            raise UsageError("parts of prompt_tokens are larger than it")
+        if prompt is None:
+            return False
+        # The usage does not say which of the cached tokens were audio or image: text first, as prompts begin with it.
+        text = prompt - audio - image
+        text_cached = min(cached, max(text - written, Fraction(0)))
+        audio_cached = min(cached - text_cached, audio)
+        image_cached = min(cached - text_cached - audio_cached, image)
+        plain = prompt - written - text_cached - audio_cached - image_cached
+        audio_plain = min(audio - audio_cached, plain)
+        image_plain = min(image - image_cached, plain - audio_plain)
+        length = int(prompt)
+        self._charge(bill, length, plain - audio_plain - image_plain, "input", always=not prompt)
+        self._charge(bill, length, text_cached, "cache_read", "input")
+        self._charge(bill, length, written - written_1h, "cache_write", "input")
+        self._charge(bill, length, written_1h, "cache_write_1h", "cache_write?", "input")
+        self._charge(bill, length, audio_plain, "audio_input", "input")
+        self._charge(bill, length, audio_cached, "audio_cache_read", "cache_read", "audio_input", "input")
+        self._charge(bill, length, image_plain, "image_input", "input")
+        self._charge(bill, length, image_cached, "image_cache_read", "cache_read", "image_input", "input")
+        apart = {"audio_input", "image_input", "audio_cache_read", "image_cache_read"} & self.rates.keys()
+        return bool(cached and (audio or image) and apart)
+
+    def _completion(self, completion: Fraction | None, length: int, tokens: Mapping[str, Fraction], bill: Bill) -> None:
+        reasoning, audio, image = (
+            tokens.get(name, Fraction(0))
+            for name in ("reasoning_tokens", "audio_completion_tokens", "image_completion_tokens")
+        )
+        if max(reasoning, audio + image) > (completion or 0):
+            raise UsageError("parts of completion_tokens are larger than it")
+        if completion is None:
+            return
+        text = completion - audio - image
+        apart = min(reasoning, text) if "reasoning" in self.rates else Fraction(0)
+        self._charge(bill, length, text - apart, "output", always=not completion and "output" in self.rates)
+        self._charge(bill, length, apart, "reasoning")
+        self._charge(bill, length, audio, "audio_output", "output?")
+        self._charge(bill, length, image, "image_output", "output?")
+
+    def _charge(self, bill: Bill, length: int, amount: Fraction, *meters: str, always: bool = False) -> None:
+        """Charge at the first of ``meters`` that has a rate; one with a `?` is only a floor. None has one: it is missing."""
+        if not amount and not always:
+            return
+        for meter in meters:
+            rate = self.rates.get(meter.removesuffix("?"))
+            if rate is not None:
+                bill.charges.append(Charge(meters[0], amount, rate.at(length)))
+                if meter.endswith("?"):
+                    bill.missing.append(meters[0])
+                return
+        bill.missing.append(meters[0])
+
+    def _media(self, amounts: Mapping[str, Fraction], usage: Mapping[str, Any], bill: Bill) -> None:
         wanted = MEDIA_METERS.get(self.model_type, ())
-        for meter in dict.fromkeys((*wanted, *_ANY_MEDIA)):
-            amount = self._media_amount(meter, usage)
+        for meter in dict.fromkeys((*wanted, *_FIELD_OF_METER)):
+            amount = self._media_amount(meter, amounts, usage)
             if amount is None:
                 continue
             rate = self._variant(meter, usage)
             if rate is not None:
                 bill.charges.append(Charge(meter, amount, rate))
                 return
-        for name in MEDIA_FIELDS:  # nothing of it has a price: say so if that is what the model answers with
-            amount = quantity(name, usage.get(name))
-            if amount and (not bill.charges or self.model_type in _ANSWERS_IN_MEDIA):
-                bill.missing.append(name)
+        # Nothing of it has a price: say so, if that is what the model answers with.
+        if not bill.charges or self.model_type in _ANSWERS_IN_MEDIA:
+            bill.missing.extend(name for name, amount in amounts.items() if amount)
 
-    def _media_amount(self, meter: str, usage: Mapping[str, Any]) -> Fraction | None:
-        if meter == "megapixel":
-            count, size = (
-                quantity("image_count", usage.get("image_count")),
-                _SIZE.match(str(usage.get("image_size") or "")),
-            )
-            return count * -(-int(size[1]) * int(size[2]) // MEGAPIXEL) if count is not None and size else None
-        if meter in ("video_second", "audio_second") and not self._has(meter):
+    def _media_amount(self, meter: str, amounts: Mapping[str, Fraction], usage: Mapping[str, Any]) -> Fraction | None:
+        amount = amounts.get(_FIELD_OF_METER[meter])
+        if amount is None or (meter in ("video_second", "audio_second") and not self._has(meter)):
             return None
-        name = {
-            "image": "image_count", "video": "video_count", "video_second": "duration_seconds",
-            "audio_second": "duration_seconds", "character": "input_characters", "search": "search_units", "page": "pages",
-            "compute_second": "compute_seconds",
-        }[meter]  # fmt: skip
-        return quantity(name, usage.get(name))
+        if meter == "megapixel":
+            size = _SIZE.match(str(usage.get("image_size") or ""))
+            return amount * -(-int(size[1]) * int(size[2]) // MEGAPIXEL) if size else None
+        return amount
 
     def _has(self, meter: str) -> bool:
         return any(name.partition(" ")[0] == meter for name in self.rates)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates, ladder, plain, rate_text
+from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates, ladder, rate_text
 from spectra_otel.pricing.pricefile import WrittenOffer
 
 PROVIDERS = {
@@ -40,6 +40,35 @@ TOKENS = {
     "output_cost_per_image_token": "image_output",
     "cache_read_input_image_token_cost": "image_cache_read",
     "output_cost_per_reasoning_token": "reasoning",
+}
+# Mode → their key, our meter, and how many of our units the published price is for; the first key that has a price counts.
+_IMAGE = (
+    ("output_cost_per_image", "image", 1),
+    ("input_cost_per_image", "image", 1),
+    *((f"output_cost_per_image_{size}", f"image {size.lower()}", 1) for size in ("0.5K", "1K", "2K", "4K")),
+)
+_AUDIO = (
+    ("original_pricing_per_hour", "audio_second", HOUR),
+    ("original_pricing_per_minute", "audio_second", 60),
+    ("input_cost_per_second", "audio_second", HOUR),
+    ("output_cost_per_second", "audio_second", HOUR),
+    ("input_cost_per_character", "character", 1),
+)
+MEDIA: dict[str, tuple[tuple[str, str, int], ...]] = {
+    "image_generation": _IMAGE,
+    "image_edit": _IMAGE,
+    "video_generation": (
+        ("output_cost_per_second", "video_second", 1),
+        ("output_cost_per_video_per_second", "video_second", 1),
+        *(
+            (f"output_cost_per_second_{r}", f"video_second {r}", 1)
+            for r in ("480p", "720p", "768p", "1080p", "2k", "4k")
+        ),
+    ),
+    "audio_transcription": _AUDIO,
+    "audio_speech": _AUDIO,
+    "rerank": (("input_cost_per_query", "search", 1000),),
+    "ocr": (("ocr_cost_per_page", "page", 1000),),
 }
 _KEY = re.compile(
     rf"(?P<base>{'|'.join(sorted(TOKENS, key=len, reverse=True))})(?:_above_(?P<above>\d+)k_tokens)?"
@@ -132,40 +161,16 @@ def _token_rates(meters: dict[str, dict[int, Decimal]]) -> Rates:
 
 def _media_rates(row: dict[str, Any]) -> Rates:
     rates: Rates = {}
-    mode = row["mode"]
-
-    def add(meter: str, key: str, per: int = 1) -> None:
-        usd = row.get(key)
-        if isinstance(usd, Decimal) and usd and meter not in rates:
-            usd = usd * per
-            if per == HOUR:
-                usd = round(usd, 3 - usd.adjusted())  # a price for the hour or minute that they divided and cut
-            rates[meter] = rate_text(meter.partition(" ")[0], usd, per)
-
-    if mode in ("image_generation", "image_edit"):
-        add("image", "output_cost_per_image")
-        add("image", "input_cost_per_image")
-        for size in ("0.5K", "1K", "2K", "4K"):
-            add(f"image {size.lower()}", f"output_cost_per_image_{size}")
-    elif mode == "video_generation":
-        add("video_second", "output_cost_per_second")
-        add("video_second", "output_cost_per_video_per_second")
-        for resolution in ("480p", "720p", "768p", "1080p", "2k", "4k"):
-            add(f"video_second {resolution}", f"output_cost_per_second_{resolution}")
-    elif mode in ("audio_transcription", "audio_speech"):
-        metadata = row.get("metadata") or {}
-        for key, per in (("original_pricing_per_hour", HOUR), ("original_pricing_per_minute", 60)):
-            if (
-                isinstance(usd := metadata.get(key), Decimal) and usd
-            ):  # the published price; theirs is it divided and cut
-                rates["audio_second"] = f"{plain(usd)}/{per}"
-        add("audio_second", "input_cost_per_second", HOUR)
-        add("audio_second", "output_cost_per_second", HOUR)
-        add("character", "input_cost_per_character")
-    elif mode == "rerank":
-        add("search", "input_cost_per_query", 1000)
-    elif mode == "ocr":
-        add("page", "ocr_cost_per_page", 1000)
+    metadata = row.get("metadata") or {}
+    for key, meter, per in MEDIA.get(row["mode"], ()):
+        usd = metadata.get(key) if key.startswith("original_") else row.get(key)
+        if not isinstance(usd, Decimal) or not usd or meter in rates:
+            continue
+        if key.endswith("_per_second") and per == HOUR:
+            usd = round(usd * per, 3 - (usd * per).adjusted())  # a price for the hour that they divided and cut
+        elif not key.startswith("original_"):
+            usd *= per
+        rates[meter] = rate_text(meter.partition(" ")[0], usd, per)
     return rates
 
 

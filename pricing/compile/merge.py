@@ -38,7 +38,7 @@ class Disagreement:
 def merge(
     first: Drafts, second: Drafts, hand: Iterable[PriceFile], on: str
 ) -> tuple[dict[tuple[str, str], Json], list[Disagreement]]:
-    """Lines of the catalog by (provider, names joined by a space), and all disagreements, as of the ISO day ``on``."""
+    """Lines of the catalog by (provider, names joined by a space), and the disagreements left on the ISO day ``on``."""
     by_name: dict[tuple[str, str], tuple[Draft, Json]] = {}
     disagreements: list[Disagreement] = []
     for key in sorted(first.keys() | second.keys()):
@@ -50,7 +50,12 @@ def merge(
         by_name[key] = drafts[0], value
     for file in hand:
         _apply(by_name, file)
+    disagreements = [d for d in disagreements if _undecided(by_name[d.provider, d.model.lower()][1], d.meter)]
     return _group(by_name), disagreements
+
+
+def _undecided(value: Json, meter: str) -> bool:
+    return any(meter in offer.get("disputed", ()) for offer in value["offers"])
 
 
 def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:

@@ -1,0 +1,167 @@
+"""What a response cost, to the last digit and in microseconds.
+
+Amounts are whole numbers of 1e-8 cents all the way: each part (prompt, completion, media, tool) is an exact rational, rounded
+once, half to even; the total is the sum of the rounded parts. No float takes part.
+
+:meth:`Priced.by_definition` sums the charges of a :class:`~spectra_otel.pricing.plan.Plan`. Most responses are text alone, and
+for them :meth:`Priced.cost` gets to the same amounts with a handful of whole-number multiplications; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal
+from fractions import Fraction
+from math import lcm
+from typing import Any, NamedTuple
+
+from spectra_otel.pricing.plan import LARGEST, OTHER_FIELDS, Charge, Plan, UsageError
+from spectra_otel.pricing.units import Rate
+
+LARGEST_UNITS = 10**18
+"""Amounts from here on (10 billion cents) are an error; DECIMAL(18,8) holds no more."""
+
+_scaleb = Context(prec=60).scaleb
+_PLACES = Decimal(-8)
+_SLOW_METERS = frozenset({"reasoning", "request"})
+_PARTS = ("prompt", "completion", "media", "tool")
+
+
+class Cost(NamedTuple):
+    """What a response cost, in cents. ``None`` is not known, or not part of this call; the names are those of the record."""
+
+    total_cost_in_cents: Decimal | None = None
+    prompt_cost_in_cents: Decimal | None = None
+    completion_cost_in_cents: Decimal | None = None
+    media_cost_in_cents: Decimal | None = None
+    tool_cost_in_cents: Decimal | None = None
+    cost_status: str = "unpriced"
+    cost_source: str | None = None
+    price_id: str | None = None
+    price_version: str | None = None
+    price_disputed: bool | None = None
+    currency: str = "USD"
+
+
+class PriceLabel(NamedTuple):
+    """Which price it was; the last fields of a :class:`Cost`."""
+
+    cost_source: str
+    price_id: str
+    price_version: str
+    price_disputed: bool
+    currency: str = "USD"
+
+
+class Priced:
+    """A price table with a label, ready to use.
+
+    ``tier_known`` is false where the tier that was asked for has no price and the standard one stands in. ``borrowed`` are
+    media meters of the standard tier that the tier itself does not list.
+    """
+
+    __slots__ = ("_borrowed", "_has_output", "_knows_1h", "_label", "_quick", "_starts", "_status", "plan")
+
+    def __init__(
+        self, plan: Plan, label: PriceLabel, *, tier_known: bool = True, borrowed: frozenset[str] = frozenset()
+    ) -> None:
+        self.plan = plan
+        self._label = label
+        self._borrowed = borrowed
+        self._status = "estimated" if not tier_known else "free" if plan.is_free else "priced"
+        self._has_output = "output" in plan.rates
+        self._knows_1h = "cache_write_1h" in plan.rates or "cache_write" not in plan.rates
+        self._starts = tuple(sorted({start for rate in plan.rates.values() for start, _ in rate.steps}))
+        self._quick: tuple[_Weights, ...] = ()
+        if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS:
+            self._quick = tuple(_Weights(plan.rates, length) for length in (0, *(start + 1 for start in self._starts)))
+
+    @property
+    def unknown(self) -> Cost:
+        """The cost of a response whose usage cannot be priced."""
+        return Cost(price_version=self._label.price_version)
+
+    def cost(self, usage: Mapping[str, Any]) -> Cost:
+        """What a response with this usage costs; impossible usage is ``unpriced``, never an error."""
+        get = usage.get
+        if not self._quick or any(map(get, OTHER_FIELDS)):
+            return self.by_definition(usage)
+        prompt, completion = get("prompt_tokens"), get("completion_tokens")
+        cached, written = get("cached_tokens") or 0, get("cache_write_tokens") or 0
+        written_1h, reasoning = get("cache_write_1h_tokens") or 0, get("reasoning_tokens") or 0
+        if not (
+            type(prompt) is int and type(completion) is int and type(cached) is int and type(written) is int
+            and type(written_1h) is int and type(reasoning) is int and cached >= 0 and 0 <= written_1h <= written
+            and cached + written <= prompt <= LARGEST and 0 <= reasoning <= completion <= LARGEST
+            and (self._has_output or not completion) and (self._knows_1h or not written_1h)
+        ):  # fmt: skip
+            return self.by_definition(usage)  # which says what is unusual about it
+        weights = self._quick[sum(prompt > start for start in self._starts) if self._starts else 0]
+        prompt_units = weights.prompt(prompt - cached - written, cached, written - written_1h, written_1h)
+        completion_units = completion * weights.output
+        if weights.completion_per != 1:
+            completion_units = round(Fraction(completion_units, weights.completion_per))
+        total = prompt_units + completion_units
+        if total >= LARGEST_UNITS:
+            return self.unknown
+        return Cost(
+            _scaleb(total, _PLACES),
+            _scaleb(prompt_units, _PLACES),
+            _scaleb(completion_units, _PLACES) if self._has_output else None,
+            None,
+            None,
+            self._status,
+            *self._label,
+        )
+
+    def by_definition(self, usage: Mapping[str, Any]) -> Cost:
+        """The same, as the sum of all charges."""
+        try:
+            bill = self.plan.charges(usage)
+        except UsageError:
+            return self.unknown
+        if not bill.charges and (bill.missing or not self.plan.is_free):
+            return self.unknown
+        units = _rounded_parts(bill.charges) or {"prompt": 0}
+        if sum(units.values()) >= LARGEST_UNITS:
+            return self.unknown
+        status = self._status
+        if bill.missing:
+            status = "partial"
+        elif status == "free" and any(units.values()):
+            status = "priced"  # a tool was paid for
+        elif status != "free" and (bill.assumed or any(charge.meter in self._borrowed for charge in bill.charges)):
+            status = "estimated"
+        parts = (_scaleb(units[part], _PLACES) if part in units else None for part in _PARTS)
+        prompt, completion, media, tool = parts
+        return Cost(_scaleb(sum(units.values()), _PLACES), prompt, completion, media, tool, status, *self._label)
+
+
+class _Weights:
+    """Whole-number prices of the common token meters, in 1e-8 cents, for one length of context."""
+
+    __slots__ = ("_cached", "_input", "_per", "_written", "_written_1h", "completion_per", "output")
+
+    def __init__(self, rates: Mapping[str, Rate], prompt_tokens: int) -> None:
+        meters = ("input", "cache_read", "cache_write", "cache_write_1h")
+        units = [rates.get(meter, rates["input"]).at(prompt_tokens).units(1) for meter in meters]
+        self._per = lcm(*(unit.denominator for unit in units))
+        weights = [unit.numerator * (self._per // unit.denominator) for unit in units]
+        self._input, self._cached, self._written, self._written_1h = weights
+        output = rates["output"].at(prompt_tokens).units(1) if "output" in rates else Fraction(0)
+        self.output, self.completion_per = output.numerator, output.denominator
+
+    def prompt(self, plain: int, cached: int, written: int, written_1h: int) -> int:
+        """The prompt part, rounded."""
+        units = plain * self._input + cached * self._cached
+        if written or written_1h:
+            units += written * self._written + written_1h * self._written_1h
+        return units if self._per == 1 else round(Fraction(units, self._per))
+
+
+def _rounded_parts(charges: Iterable[Charge]) -> dict[str, int]:
+    """Amounts by part, each part summed exactly and then rounded once, half to even."""
+    parts: dict[str, Fraction] = {}
+    for charge in charges:
+        parts[charge.part] = parts.get(charge.part, Fraction(0)) + charge.units
+    return {part: round(units) for part, units in parts.items()}

@@ -1,0 +1,232 @@
+"""What of the usage is charged at which rate, and what the status says."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from spectra_otel.pricing import Cost, calculate, estimate
+from spectra_otel.pricing.cost import Priced, PriceLabel
+from spectra_otel.pricing.plan import Plan
+from spectra_otel.pricing.units import parse_rate
+
+
+def priced(model_type: str, rates: dict[str, str], **usage: Any) -> Cost:
+    plan = Plan(model_type, {meter: parse_rate(meter.partition(" ")[0], text) for meter, text in rates.items()})
+    return Priced(plan, PriceLabel("catalog", "p/m", "v", False)).cost(usage)
+
+
+def cents(cost: Cost) -> str:
+    return f"{cost.total_cost_in_cents.normalize():f}" if cost.total_cost_in_cents is not None else "unknown"
+
+
+TEXT = {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6"}
+AUDIO = {"input": "2.5", "output": "10", "cache_read": "1.25", "audio_input": "40", "audio_output": "80"}
+
+
+def test_cached_and_written_tokens_are_parts_of_the_prompt() -> None:
+    """10k of prompt: 3k plain, 4k read, 2k written for five minutes and 1k for an hour."""
+    cost = priced(
+        "text", TEXT, prompt_tokens=10_000, completion_tokens=0, cached_tokens=4000, cache_write_tokens=3000,
+        cache_write_1h_tokens=1000,
+    )  # fmt: skip
+    assert cents(cost) == "2.37"  # 0.9 + 0.12 + 0.75 + 0.6
+
+
+def test_a_part_without_a_rate_costs_what_plain_input_costs() -> None:
+    """Where a provider lists one input price, cached tokens, images and audio in are that price."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0, "cached_tokens": 500, "image_prompt_tokens": 300}
+    cost = priced("text", {"input": "2", "output": "8"}, **usage)
+    assert (cents(cost), cost.cost_status) == ("0.2", "priced")
+
+
+def test_an_hour_written_at_the_price_of_five_minutes_is_a_floor() -> None:
+    """The dearer one-hour write is not known: the sum is partial."""
+    rates = {"input": "3", "output": "15", "cache_write": "3.75"}
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0, "cache_write_tokens": 1000, "cache_write_1h_tokens": 1000}
+    assert priced("text", rates, **usage).cost_status == "partial"
+
+
+def test_audio_and_text_have_their_own_rates() -> None:
+    """2000 of 2600 tokens in and 1500 of 1900 out are audio."""
+    cost = priced(
+        "text", AUDIO, prompt_tokens=2600, completion_tokens=1900, audio_prompt_tokens=2000, audio_completion_tokens=1500
+    )  # fmt: skip
+    assert cents(cost) == "20.55"  # 0.15 + 8 + 0.4 + 12
+
+
+def test_cached_tokens_beside_audio_are_an_estimate() -> None:
+    """The usage does not say whether the cached tokens were audio, so the price says that it assumed text."""
+    cost = priced("text", AUDIO, prompt_tokens=1000, completion_tokens=0, cached_tokens=400, audio_prompt_tokens=500)
+    assert (cents(cost), cost.cost_status) == ("2.075", "estimated")
+
+
+def test_audio_out_without_a_rate_is_a_floor() -> None:
+    """Audio costs more than text wherever it is listed, so the text price is no more than a floor."""
+    cost = priced(
+        "text", {"input": "1", "output": "2"}, prompt_tokens=0, completion_tokens=100, audio_completion_tokens=50
+    )
+    assert (cents(cost), cost.cost_status) == ("0.02", "partial")
+
+
+def test_reasoning_is_output_unless_priced_apart() -> None:
+    """The same usage at one price and at two."""
+    usage = {"prompt_tokens": 0, "completion_tokens": 1000, "reasoning_tokens": 400}
+    assert cents(priced("text", {"input": "1", "output": "2"}, **usage)) == "0.2"
+    assert cents(priced("text", {"input": "1", "output": "2", "reasoning": "3"}, **usage)) == "0.24"
+
+
+@pytest.mark.parametrize(("prompt", "total"), [(200_000, "25"), (200_001, "50.00025")])
+def test_a_long_prompt_puts_the_whole_request_on_the_next_step(prompt: int, total: str) -> None:
+    """Exactly at the threshold is still the low rate; one token more and all tokens are dearer."""
+    rates = {"input": "1.25 above 200K: 2.5", "output": "10 above 200K: 15"}
+    assert cents(priced("text", rates, prompt_tokens=prompt, completion_tokens=0)) == total
+
+
+def test_a_tool_without_a_price_makes_the_sum_a_floor() -> None:
+    """Priced tools are charged; an unknown one is not 0."""
+    rates = {"input": "1", "output": "1", "tool.web_search": "10/1K"}
+    usage = {"prompt_tokens": 0, "completion_tokens": 0}
+    known = priced("text", rates, **usage, tool_call_counts={"web_search": 3})
+    assert (known.tool_cost_in_cents, known.cost_status) == (Decimal(3), "priced")
+    partial = priced("text", rates, **usage, tool_call_counts={"web_search": 3, "teleport": 1})
+    assert (cents(partial), partial.cost_status) == ("3", "partial")
+
+
+def test_an_answer_of_unknown_length_is_a_floor() -> None:
+    """Unknown is not 0: a text call with a prompt alone is partial, an embedding is not."""
+    assert priced("text", {"input": "1", "output": "2"}, prompt_tokens=100).cost_status == "partial"
+    assert priced("embedding", {"input": "1"}, prompt_tokens=100).cost_status == "priced"
+
+
+def test_images_by_size_and_quality() -> None:
+    """The most particular price counts, and a size without a price is unpriced, not the price of another."""
+    rates = {"image 1024x1024 high": "0.167", "image 1024x1024 low": "0.011", "image 512x512": "0.005"}
+    high = priced("image", rates, image_count=2, image_size="1024x1024", image_quality="high")
+    assert (cents(high), high.media_cost_in_cents) == ("33.4", Decimal("33.4"))
+    assert cents(priced("image", rates, image_count=1, image_size="512x512", image_quality="low")) == "0.5"
+    assert priced("image", rates, image_count=1, image_size="2048x2048").cost_status == "unpriced"
+
+
+def test_an_image_answered_in_tokens_is_billed_in_tokens() -> None:
+    """Where the answer has tokens, the price of an image is not charged a second time."""
+    rates = {"input": "0.3", "output": "2.5", "image_output": "30", "image": "0.039"}
+    usage = {"prompt_tokens": 40, "completion_tokens": 1290, "image_completion_tokens": 1290, "image_count": 1}
+    assert cents(priced("image", rates, **usage)) == "3.8712"
+
+
+def test_an_image_by_the_megapixel_is_rounded_up() -> None:
+    """1024x1024 is one megapixel, a little more is two."""
+    rates = {"megapixel": "0.025", "image": "0.03"}
+    assert cents(priced("image", rates, image_count=2, image_size="1024x1024")) == "5"
+    assert cents(priced("image", rates, image_count=1, image_size="1280x1024")) == "5"
+    assert cents(priced("image", rates, image_count=1)) == "3"
+
+
+@pytest.mark.parametrize(
+    ("resolution", "total"), [("1280x720", "240"), ("720p", "240"), ("720x1280", "240"), ("1792x1024", "400"), ("4k", "unknown")]
+)  # fmt: skip
+def test_video_by_the_second_and_resolution(resolution: str, total: str) -> None:
+    """Eight seconds; both orientations are the same resolution, and an unlisted one is unpriced."""
+    rates = {"video_second 720p": "0.30", "video_second 1024p": "0.50"}
+    assert cents(priced("video", rates, video_count=1, duration_seconds=8, video_resolution=resolution)) == total
+
+
+def test_speech_by_the_second_by_the_character_and_with_a_minimum() -> None:
+    """Seconds are exact (no float), characters are by the million, short audio is billed the minimum."""
+    assert cents(priced("stt", {"audio_second": "0.006/60"}, duration_seconds=95.3)) == "0.953"
+    assert cents(priced("tts", {"character": "15"}, input_characters=1000)) == "1.5"
+    rates = {"audio_second": "0.04/3600 min 10"}
+    assert priced("stt", rates, duration_seconds=1) == priced("stt", rates, duration_seconds=10)
+
+
+def test_pages_searches_requests_and_hardware() -> None:
+    """The other units."""
+    assert cents(priced("ocr", {"page": "2/1K"}, pages=250)) == "50"
+    assert cents(priced("rerank", {"search": "2/1K"}, search_units=3)) == "0.6"
+    assert (
+        cents(priced("text", {"compute_second gpu-t4": "0.000225"}, compute_seconds=10, hardware="gpu-t4")) == "0.225"
+    )
+    assert (
+        cents(priced("text", {"input": "1", "output": "1", "request": "5/1K"}, prompt_tokens=1, completion_tokens=0))
+        == "0.5001"
+    )
+
+
+def test_a_price_of_zero_is_free_and_not_unpriced() -> None:
+    """Local models cost nothing, which is known; their paid cloud variants are not priced by it."""
+    assert estimate("ollama", "llama3.2", prompt_tokens=1000, completion_tokens=500).cost_status == "free"
+    assert estimate("ollama", "llama3.2", prompt_tokens=1000).total_cost_in_cents == 0
+    assert estimate("ollama", "gpt-oss:120b-cloud", prompt_tokens=1000).cost_status == "unpriced"
+    assert estimate("openai", "omni-moderation-latest", prompt_tokens=10).cost_status == "free"
+
+
+def test_an_unknown_tier_is_estimated_at_the_standard_rate() -> None:
+    """Never silently standard."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    standard, strange = (calculate("openai", "gpt-4o", usage, pricing_tier=t) for t in ("standard", "warp"))
+    assert strange.total_cost_in_cents == standard.total_cost_in_cents
+    assert (standard.cost_status, strange.cost_status) == ("priced", "estimated")
+    for same in ("default", "auto", "on_demand", "", None, "Standard"):
+        assert calculate("openai", "gpt-4o", usage, pricing_tier=same) == standard
+
+
+def test_a_tier_that_lists_no_media_price_is_an_estimate() -> None:
+    """The standard price of a second of video stands in for batch, and the status says so."""
+    standard, batch = (
+        estimate("openai", "whisper-1", duration_seconds=60, pricing_tier=t) for t in ("standard", "batch")
+    )
+    assert (standard.cost_status, batch.cost_status) == ("priced", "estimated")
+
+
+def test_a_price_is_that_of_the_day() -> None:
+    """The same call before and after a price change; a date means 00:00 UTC, a naive datetime is UTC."""
+    usage = {"prompt_tokens": 10_000, "completion_tokens": 3000}
+    before = estimate("mistral", "mistral-large-latest", **usage, at=date(2025, 12, 1))
+    after = estimate("mistral", "mistral-large-latest", **usage, at=date(2025, 12, 2))
+    assert (cents(before), cents(after)) == ("3.8", "0.95")
+    assert estimate("mistral", "mistral-large-latest", **usage, at=datetime(2025, 12, 1, 23, 59, 59)) == before
+    assert estimate("mistral", "mistral-large-latest", **usage, at=datetime(2025, 12, 2, tzinfo=UTC)) == after
+
+
+@pytest.mark.parametrize(
+    ("at", "total"),
+    [
+        ("2026-11-20T00:59:59", "15"),  # Friday, before the peak
+        ("2026-11-20T01:00:00", "30"),
+        ("2026-11-20T04:00:00", "15"),
+        ("2026-11-20T09:59:59", "30"),
+        ("2026-11-21T02:00:00", "15"),  # Saturday
+    ],
+)
+def test_a_price_is_that_of_the_hour_and_weekday(at: str, total: str) -> None:
+    """DeepSeek doubles its price in peak hours of working days; asked in any order."""
+    cost = estimate(
+        "deepseek", "deepseek-flash", prompt_tokens=1_000_000, at=datetime.fromisoformat(at).replace(tzinfo=UTC)
+    )
+    assert cents(cost) == total
+
+
+def test_estimate_names_what_is_wrong() -> None:
+    """A person who asks gets one line: the field, its value, what is valid."""
+    with pytest.raises(
+        ValueError, match="unknown usage field 'promt_tokens' \\(valid: prompt_tokens, .*tool_call_counts\\)"
+    ):
+        estimate("openai", "gpt-4o", promt_tokens=1)
+    for bad in (-1, float("nan"), 10**18, "3"):
+        with pytest.raises(ValueError, match="prompt_tokens is "):
+            estimate("openai", "gpt-4o", prompt_tokens=bad)
+
+
+def test_the_cost_says_where_the_price_is_from() -> None:
+    """Entry, tier and start of the price, and the version of the catalog."""
+    cost = estimate("mistral", "mistral-large-latest", prompt_tokens=1, at=date(2026, 1, 1))
+    assert cost.price_id == "mistral/mistral-large-latest@2025-12-02"
+    assert cost.cost_source == "catalog"
+    assert cost.price_version is not None
+    assert cost.price_version.startswith("2026-11-21.")
+    assert cost.currency == "USD"
+    assert calculate("openai", "gpt-4ox", {"prompt_tokens": 1}).price_version == cost.price_version
