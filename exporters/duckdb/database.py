@@ -23,11 +23,7 @@ PATIENCE_SECONDS = 10.0
 
 _RETRY_SECONDS = 0.02
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-}
-_WRITER = {**_CONFIG, "memory_limit": "512MB", "threads": 2, "preserve_insertion_order": "true"}
+_WRITER = {"memory_limit": "512MB", "threads": 2, "autoinstall_known_extensions": "false"}
 
 
 @contextmanager
@@ -37,8 +33,13 @@ def writer(path: Path, patience: float = 0.0) -> Iterator[DuckDBPyConnection]:
     Raises :class:`StoreBusyError` if another process keeps it open for ``patience`` seconds, :class:`StoreVersionError`
     if a newer program wrote it.
     """
-    if not path.exists():
-        schema.create_file(path)
+    import duckdb
+
+    try:
+        if not path.exists():
+            schema.create_file(path)
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{path}: cannot be made: {first_line(error)}") from error
     connection = _open(path, patience, read_only=False, config=_WRITER)
     try:
         schema.ensure(connection, path)
@@ -57,9 +58,9 @@ def reader(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[DuckDBPyC
     import duckdb
 
     if path.exists():
-        connection = _open(path, patience, read_only=True, config=_CONFIG)
+        connection = _open(path, patience, read_only=True, config={})
     else:
-        connection = duckdb.connect(config=_CONFIG)
+        connection = duckdb.connect()
         schema.create(connection)
     try:
         schema.refuse_newer(schema.version_of(connection), path)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectra_otel.errors import StoreError
-from spectra_otel.exporters.duckdb import line, rollups
+from spectra_otel.exporters.duckdb import election, line, rollups
 from spectra_otel.exporters.duckdb.database import first_line
-from spectra_otel.exporters.duckdb.spool import Segment, Spool, check, lines_of
+from spectra_otel.exporters.duckdb.spool import Segment, Spool, check, lines_of, rows_of
 from spectra_otel.exporters.duckdb.sql import one_row, quoted
 from spectra_otel.model.fields import FIELDS
 from spectra_otel.model.store import MergeResult
@@ -146,21 +146,36 @@ class Intake:
             return MergeResult()
         run("DELETE FROM incoming WHERE rowid NOT IN (SELECT arg_max(rowid, rev) FROM incoming GROUP BY id)")
         run("DELETE FROM incoming WHERE started_at < (SELECT max(before) FROM spectra_prunes)")
+        # `known`: rows that must go, because a higher revision of theirs comes in or because they lose an election.
         run(f"CREATE OR REPLACE TEMP TABLE known AS {self._known()}")
         run("DELETE FROM incoming USING known WHERE incoming.id = known.id AND incoming.rev <= known.rev")
         run("DELETE FROM known WHERE id NOT IN (SELECT id FROM incoming)")
-        revised, kept = self._count("known"), self._count("incoming")
-        if revised:
-            self._revise()
-        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming ORDER BY started_at")
-        if revised:
-            rollups.add(self._connection, "(FROM incoming WHERE id NOT IN (SELECT id FROM known))")
-            rollups.recompute(
-                self._connection, "(FROM superseded UNION ALL BY NAME FROM incoming SEMI JOIN known USING (id))"
+        kept, revised = self._count("incoming"), self._count("known")
+        elected = election.hold(self._connection)
+        if elected:
+            run("INSERT INTO known SELECT row, id, NULL FROM lost WHERE row IS NOT NULL")
+            run("DELETE FROM incoming WHERE id IN (SELECT id FROM lost)")
+        left_out = kept - self._count("incoming") if elected else 0
+        self._store()
+        return MergeResult(new=kept - revised - left_out, revised=revised, duplicates=rows - kept, elected=elected)
+
+    def _store(self) -> None:
+        """Put ``incoming`` in the place of ``known``, and the rollups right."""
+        run = self._connection.execute
+        replaces = self._count("known") > 0
+        if replaces:
+            run(
+                "CREATE OR REPLACE TEMP TABLE superseded AS FROM spectra_requests WHERE rowid IN (SELECT row FROM known)"
             )
-        else:
+            run("DELETE FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
+        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming ORDER BY started_at")
+        if not replaces:
             rollups.add(self._connection, "incoming")
-        return MergeResult(new=kept - revised, revised=revised, duplicates=rows - kept)
+            return
+        rollups.add(self._connection, "(FROM incoming ANTI JOIN known USING (id))")
+        rollups.recompute(
+            self._connection, "(FROM superseded UNION ALL BY NAME FROM incoming SEMI JOIN known USING (id))"
+        )
 
     def _known(self) -> str:
         """SQL for the records of ``incoming`` that are already there, bounded by time: 20 ms on ten million rows, not 900.
@@ -179,17 +194,11 @@ class Intake:
             for bound in bounds or ["false"]
         )
 
-    def _revise(self) -> None:
-        """Take out the rows that a higher revision replaces, and remember them for the rollups."""
-        run = self._connection.execute
-        run("CREATE OR REPLACE TEMP TABLE superseded AS FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
-        run("DELETE FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
-
     def _note(self, names: Iterable[str]) -> None:
         names = list(names)
         if not names:
             return
-        rows = [int(name.removesuffix(".ndjson").rpartition(".")[2] or 0) if "." in name else 0 for name in names]
+        rows = [rows_of(name) for name in names]
         self._connection.execute("INSERT INTO spectra_segments SELECT unnest(?), unnest(?), now()", [names, rows])
         self._connection.execute(
             f"DELETE FROM spectra_segments WHERE merged_at < now() - INTERVAL {_LEDGER_DAYS * 24} HOUR"

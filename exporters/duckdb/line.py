@@ -109,7 +109,7 @@ def _mended(values: Mapping[str, Any], rev: int) -> bytes:
             continue
         try:
             line[name] = _converted(name, value)
-        except (ValueError, TypeError, InvalidOperation, OverflowError):
+        except (ValueError, TypeError, AttributeError, InvalidOperation, OverflowError):
             misfits[name] = _text(value)[:1000]
     line = {name: value for name, value in line.items() if value is not None}
     if not line.get("id"):

@@ -31,6 +31,9 @@ SMALL_BACKLOG = 8_000
 SMALL_BATCH, LARGE_BATCH = 4_096, 100_000
 """Rows of one transaction."""
 
+BATCH_BYTES = 128 << 20
+"""Bytes of one transaction, for records that carry content."""
+
 _LONGEST_PAUSE = 5.0
 
 MOST_SEGMENTS = 2_000
@@ -85,11 +88,15 @@ class Merger:
 
         Raises :class:`StoreBusyError` or another :class:`StoreError` where the database cannot be opened.
         """
+        self._spool.adopt_orphans()
         result = MergeResult()
+        there = self._spool.sealed()
+        if not there:
+            return result
         try:
             with merge_lock(self._spool, patience):
-                self._spool.adopt_orphans()
-                while segments := self._spool.sealed():
+                # What comes in meanwhile is left for the next merge: a busy collector would keep us here for ever.
+                while segments := [s for s in self._spool.sealed() if s.name <= there[-1].name]:
                     result += self._merge_batch(segments, LARGE_BATCH, patience)
                     if progress:
                         progress(result.new, result.new + result.pending)
@@ -127,8 +134,11 @@ class Merger:
         batch, total = _take(segments, rows)
         with database.writer(self._path, patience) as connection:
             result = Intake(connection, self._spool).take(batch)
-        for segment in batch:
-            segment.path.unlink(missing_ok=True)
+        try:
+            for segment in batch:
+                segment.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self._spool.folder}: {error.strerror}") from error
         result.segments = len(batch)
         result.pending = max(0, sum(segment.rows for segment in segments) - total)
         return result
@@ -158,10 +168,11 @@ class _Pace:
 def _take(segments: Sequence[Segment], rows: int) -> tuple[list[Segment], int]:
     """The oldest segments that hold about ``rows`` rows, at least one; and their rows."""
     batch: list[Segment] = []
-    total = 0
+    total = size = 0
     for segment in segments[:MOST_SEGMENTS]:
-        if batch and total + segment.rows > rows:
+        if batch and (total + segment.rows > rows or size + segment.size > BATCH_BYTES):
             break
         batch.append(segment)
         total += segment.rows
+        size += segment.size
     return batch, total

@@ -49,7 +49,7 @@ class Selection:
 
     def page(self, after: tuple[datetime, str] | None) -> tuple[str, list[Any]]:
         """SQL and parameters of the next page in order of time."""
-        clauses = [f"cost_status NOT IN {_NOT_OURS}", "error_type IS DISTINCT FROM 'usage_inconsistent'"]
+        clauses = [f"coalesce(cost_status, '') NOT IN {_NOT_OURS}", "error_type IS DISTINCT FROM 'usage_inconsistent'"]
         params: list[Any] = []
         if self.since is not None:
             clauses.append("started_at >= make_timestamptz(?)")

@@ -75,7 +75,7 @@ class Header:
             if values["spectra_segment"] != FORMAT:
                 raise ValueError(f"segment format {values['spectra_segment']!r} is not {FORMAT}")
             return cls(*(int(values[key]) for key in ("rows", "size", "crc32", "longest")))
-        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (KeyError, TypeError, OverflowError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError("no segment header") from error
 
 
@@ -135,7 +135,7 @@ class Spool:
                     stat = entry.stat()
                 except FileNotFoundError:  # merged in this moment
                     continue
-                found.append(Segment(Path(entry.path), _rows_of(entry.name), stat.st_size, stat.st_mtime))
+                found.append(Segment(Path(entry.path), rows_of(entry.name), stat.st_size, stat.st_mtime))
         return sorted(found, key=lambda segment: segment.name)
 
     def adopt_orphans(self, now: float | None = None) -> int:
@@ -250,6 +250,7 @@ def _header(lines: Sequence[bytes]) -> Header:
     return Header(len(lines), size, crc, longest)
 
 
-def _rows_of(name: str) -> int:
+def rows_of(name: str) -> int:
+    """The rows that the name of a segment promises; 0 for a name that is not ours."""
     digits = name.removesuffix(SEALED).removesuffix("-orphan").rpartition(".")[2]
     return int(digits) if digits.isascii() and digits.isdigit() else 0

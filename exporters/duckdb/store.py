@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectra_otel.errors import StoreError
+from spectra_otel.errors import StoreError, StoreVersionError
 from spectra_otel.exporters.duckdb import database, export, health, importing, line, prune, queries, reprice, snapshot
 from spectra_otel.exporters.duckdb.merge import Merger
 from spectra_otel.exporters.duckdb.spool import Spool
@@ -17,6 +18,8 @@ from spectra_otel.model.store import MergeResult, PriceFunction, Progress, Repri
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+_log = logging.getLogger(__name__)
 
 SEGMENT_ROWS, SEGMENT_BYTES = 32_768, 32 << 20
 """Where :meth:`DuckDBStore.append` begins a new segment."""
@@ -48,15 +51,23 @@ class DuckDBStore:
 
     def merge_pending(self, progress: Progress | None = None) -> MergeResult:
         """Bring what is in the spool into the database. Raises :class:`StoreBusyError` where another process holds it."""
-        if not self.spool.sealed() and (self.path.exists() or not self.spool.folder.exists()):
-            return MergeResult()
         return self._merger.merge_all(progress)
 
     @contextmanager
     def connect(self) -> Iterator[DuckDBPyConnection]:
-        """A read-only connection to merged and pending rows."""
-        self.merge_pending()
-        with database.reader(self.path) as connection:
+        """A read-only connection to merged and pending rows; to the merged ones alone, with a warning, where the merge fails.
+
+        Raises :class:`StoreBusyError` if another process writes for ten seconds.
+        """
+        patience = database.PATIENCE_SECONDS
+        try:
+            self.merge_pending()
+        except StoreVersionError:
+            raise
+        except StoreError as error:
+            patience = 1.0
+            _log.warning("%s; rows that wait in the spool are not included", error)
+        with database.reader(self.path, patience) as connection:
             yield connection
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -1,0 +1,162 @@
+"""Segments become rows exactly once, whatever state they are in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from spectra_otel.exporters.duckdb import line
+from spectra_otel.exporters.duckdb.spool import OPEN, Spool, SpoolFullError
+from spectra_otel.exporters.duckdb.store import DuckDBStore
+from tests.exporters.duckdb.records import ids, record, revised, rollup_differences
+
+
+def segment(store: DuckDBStore, *numbers: int) -> Path:
+    return store.spool.append([line.encode(record(number)) for number in numbers])
+
+
+def test_records_are_there_once(store: DuckDBStore) -> None:
+    """Appending the same records again adds nothing."""
+    for _ in range(3):
+        store.append([record(number) for number in range(10)])
+    result = store.merge_pending()
+    assert (result.new, result.duplicates) == (10, 20)
+    store.append([record(number) for number in range(12)])
+    assert store.merge_pending().new == 2
+    assert len(set(ids(store))) == len(ids(store)) == 12
+
+
+def test_a_segment_that_comes_back_after_its_merge_is_not_merged_again(store: DuckDBStore, tmp_path: Path) -> None:
+    """A program that was killed between commit and delete leaves the segment; the ledger knows it."""
+    path = segment(store, 1, 2)
+    shutil.copy(path, tmp_path / "copy")
+    store.merge_pending()
+    shutil.copy(tmp_path / "copy", path)
+    result = store.merge_pending()
+    assert (result.new, result.duplicates) == (0, 0)
+    assert not path.exists()
+    assert len(ids(store)) == 2
+
+
+def test_the_highest_revision_wins_in_any_order(store: DuckDBStore) -> None:
+    """Revision 2 replaces 0 and 1; a late revision 1 is ignored."""
+    store.append([record(0, prompt_tokens=None)])
+    store.merge_pending()
+    store.append([revised(0, 2, prompt_tokens=7)])
+    assert store.merge_pending().revised == 1
+    store.append([revised(0, 1, prompt_tokens=5)])
+    assert store.merge_pending().duplicates == 1
+    (row,) = store.requests()
+    assert row["prompt_tokens"] == 7
+    assert rollup_differences(store) == []
+
+
+def test_revisions_of_one_batch_are_one_row(store: DuckDBStore) -> None:
+    """A record and its revision in one merge count once, as the revision."""
+    store.append([record(0), revised(0, 1, model="gpt-4o-mini")])
+    store.merge_pending()
+    assert [row["model"] for row in store.requests()] == ["gpt-4o-mini"]
+    assert rollup_differences(store) == []
+
+
+def test_a_torn_segment_gives_its_whole_lines(store: DuckDBStore) -> None:
+    """Lines before the tear are merged; the torn one is put aside with the reason."""
+    path = segment(store, 0, 1, 2)
+    path.write_bytes(path.read_bytes()[:-40])
+    segment(store, 3)
+    result = store.merge_pending()
+    assert (result.new, result.quarantined) == (3, 1)
+    (aside,) = store.spool.quarantine.glob("*.ndjson")
+    assert b'"id"' in aside.read_bytes()
+    assert "torn" in aside.with_name(aside.name + ".reason").read_text()
+
+
+def test_a_flipped_bit_is_noticed(store: DuckDBStore) -> None:
+    """A checksum that does not match sends the segment line by line; what reads is kept."""
+    path = segment(store, 0, 1)
+    path.write_bytes(path.read_bytes().replace(b'"gpt-4o"', b'"gpt\xff4o"', 1))
+    result = store.merge_pending()
+    assert (result.new, result.quarantined) == (1, 1)
+
+
+ALIEN = {
+    "empty": b"",
+    "zeros": b"\0" * 5000,
+    "text": b"hello\nworld\n",
+    "array": b"[1, 2]\n",
+    "other-json": b'{"a": 1}\n',
+    "no-time": b'{"id": "x"}\n',
+    "newer-format": b'{"spectra_segment": 99}\n{"id": "x"}\n',
+    "deep": b"[" * 100_000 + b"\n",
+    "bad-map": b'{"id": "x", "started_at": "2026-11-20T12:00:00Z", "tool_call_counts": [1], "tags": {"a": 1}}\n',
+}
+
+
+@pytest.mark.parametrize("content", ALIEN.values(), ids=ALIEN.keys())
+def test_an_alien_file_hurts_nobody(store: DuckDBStore, content: bytes) -> None:
+    """A file that is not a segment is never fatal; the segments beside it are merged."""
+    segment(store, 0)
+    (store.spool.folder / "0000-alien.ndjson").write_bytes(content)
+    store.merge_pending()
+    assert record(0)["id"] in ids(store)
+    assert store.spool.sealed() == []
+
+
+def test_a_whole_segment_with_a_line_duckdb_refuses_loses_that_line_alone(store: DuckDBStore) -> None:
+    """A foreign writer may seal what the ranges of our columns do not hold."""
+    bad = (
+        b'{"rev":0,"id":"bad","started_at":"2026-11-20T12:00:00Z","prompt_tokens":1e300,"total_cost_in_cents":"1e40"}\n'
+    )
+    store.spool.append([line.encode(record(0)), bad, line.encode(record(1))])
+    result = store.merge_pending()
+    assert (result.new, result.quarantined) == (3, 0)
+    row = store.query("SELECT prompt_tokens, cost_status FROM spectra_requests WHERE id = 'bad'")[1]
+    assert row == [(None, "unpriced")]
+
+
+def test_what_a_dead_writer_left_open_is_merged(store: DuckDBStore) -> None:
+    """A file nobody sealed for a minute belongs to a dead process; its whole lines count."""
+    segment(store, 0)
+    lines = [line.encode(record(number)) for number in (1, 2)]
+    left = store.spool.folder / f"1-2-3.2{OPEN}"
+    left.write_bytes(lines[0] + lines[1][:50])
+    store.merge_pending()
+    assert len(ids(store)) == 1
+    long_ago = time.time() - 3600
+    os.utime(left, (long_ago, long_ago))
+    assert store.merge_pending().new == 1
+    assert len(ids(store)) == 2
+
+
+def test_a_late_record_does_not_widen_the_search(store: DuckDBStore) -> None:
+    """A record of last year among today's is found again too."""
+    from datetime import timedelta
+
+    old = record(5, started_at=record(5)["started_at"] - timedelta(days=400))
+    store.append([old, *(record(number) for number in range(5))])
+    store.merge_pending()
+    store.append([old, record(0)])
+    assert store.merge_pending().duplicates == 2
+
+
+def test_the_spool_refuses_when_full(tmp_path: Path) -> None:
+    """Beyond max_spool_bytes nothing is written, and the message names the setting."""
+    spool = Spool(tmp_path / "x.duckdb", max_bytes=1000)
+    spool.append([b"x" * 600 + b"\n"])
+    with pytest.raises(SpoolFullError, match="max_spool_bytes 1000"):
+        spool.append([b"x" * 600 + b"\n"])
+    assert len(spool.sealed()) == 1
+
+
+def test_the_spool_can_drop_the_oldest(tmp_path: Path) -> None:
+    """With drop_oldest the newest records stay and the loss is counted."""
+    spool = Spool(tmp_path / "x.duckdb", max_bytes=1000, drop_oldest=True)
+    for letter in (b"a", b"b", b"c"):
+        spool.append([letter * 600 + b"\n"])
+    (kept,) = spool.sealed()
+    assert b"ccc" in kept.path.read_bytes()
+    assert spool.dropped_rows == 2
