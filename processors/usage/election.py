@@ -131,7 +131,8 @@ class Election:
         same = [call for call in alike if _same_id(call, new)]
         if new.has_wire:  # what the wire said of this very span is a response of its own
             alike = []
-        return (same or alike or [None])[-1]
+        found = same or alike
+        return found[-1] if found else None
 
     def _same_response(self, new: Call) -> Call | None:
         for call in _recent(self._by_response.get(new.fields.get("response_id") or "", ())):
@@ -144,7 +145,9 @@ class Election:
             return None
         has_id = "response_id" in new.fields
         usage = _usage_key(new)
-        for key in (usage, _NO_USAGE) if usage[0] is not None else (usage,):  # one of them may have lost a stream's usage
+        for key in (
+            (usage, _NO_USAGE) if usage[0] is not None else (usage,)
+        ):  # one of them may have lost a stream's usage
             for call in _recent(self._by_usage.get(key, ())):
                 if has_id and "response_id" in call.fields:
                     continue
@@ -195,7 +198,14 @@ def _same_model(a: Call, b: Call) -> bool:
     """No name of the one contradicts the names of the other: a snapshot begins with its model's name."""
     if not _same_kind(a, b):
         return False
-    names = [[call.fields[name] for name in ("model", "snapshot") if name in call.fields] for call in (a, b)]
-    if not names[0] or not names[1]:
-        return True
-    return any(x.startswith(y) or y.startswith(x) or x.endswith("/" + y) or y.endswith("/" + x) for x in names[0] for y in names[1])
+    mine, theirs = _names(a), _names(b)
+    return not mine or not theirs or any(_is_name_of(x, y) or _is_name_of(y, x) for x in mine for y in theirs)
+
+
+def _names(call: Call) -> list[str]:
+    return [call.fields[name] for name in ("model", "snapshot") if name in call.fields]
+
+
+def _is_name_of(short: str, long: str) -> bool:
+    """`gpt-4o` of `gpt-4o-2024-08-06` and of `openai/gpt-4o`."""
+    return long.startswith(short) or long.endswith("/" + short)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Lock
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 
+from spectra_otel import faults
 from spectra_otel.dialects._base import Draft, Role
 from spectra_otel.dialects._reader import Readers
 from spectra_otel.model.attributes import ROLLUP, usage_attributes
@@ -21,7 +22,7 @@ from spectra_otel.processors.usage.config import Config
 from spectra_otel.processors.usage.election import Call, Election
 
 _log = logging.getLogger("spectra_otel.usage")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COST_FIELDS = (
     "total_cost_in_cents", "prompt_cost_in_cents", "completion_cost_in_cents", "media_cost_in_cents", "tool_cost_in_cents",
     "estimated_cost_in_cents", "current_cost_in_cents", "current_cost_status", "cost_status", "cost_source", "price_id",
@@ -66,15 +67,11 @@ class UsageProcessor:
         for span in spans:
             try:
                 batch.spans.append(self._process(span, batch))
-            except Exception:
-                self._report_failure(span)
+            except Exception as error:
+                self.failures += 1
+                faults.report("processor usage, a span is passed on as it is", error)
                 batch.spans.append(span)
         return batch.spans
-
-    def _report_failure(self, span: ReadableSpan) -> None:
-        self.failures += 1
-        if self.failures == 1:
-            _log.exception("usage: the span %r cannot be read and is passed on as it is", span.name)
 
     def _process(self, span: ReadableSpan, batch: _Batch) -> ReadableSpan:
         wire = self._handoff.take(span.context)
@@ -84,7 +81,7 @@ class UsageProcessor:
             return span
         role, draft = reader.read(span) if reader is not None else (Role.CALL, Draft(span, span.attributes or {}))
         if wire is not None:
-            draft.fields.update({key: value for key, value in wire.items() if value is not None})
+            _take_wire(draft, wire)
             role = Role.CALL
         if role is Role.CALL:
             return self._call(span, draft, wire, batch)
@@ -166,7 +163,9 @@ class UsageProcessor:
         _take_cost_from_upstream(fields, draft)
         if draft.doubt is not None:
             fields.setdefault("cost_status", draft.doubt.value)
-        call = Call(fields, scope, (context.trace_id, context.span_id), span.parent.span_id if span.parent else 0, start, end)
+        call = Call(
+            fields, scope, (context.trace_id, context.span_id), span.parent.span_id if span.parent else 0, start, end
+        )
         call.is_exact = draft.doubt is None and "prompt_tokens" in fields
         return call
 
@@ -191,7 +190,10 @@ class UsageProcessor:
     def _report_inconsistent(self, draft: Draft) -> None:
         self.inconsistent += 1
         if self.inconsistent == 1:
-            _log.warning("usage: a record is not priced, its usage contradicts itself: %s", draft.fields.get("usage_raw"))
+            raw = str(draft.fields.get("usage_raw"))[:200]
+            _log.warning(
+                "Spectra: usage that contradicts itself is not priced (said once): span %r: %s", draft.span.name, raw
+            )
 
 
 class _Batch:
@@ -209,6 +211,14 @@ _OWN_FIELDS = (
     "id", "trace_id", "span_id", "parent_span_id", "started_at", "completed_at", "latency_ms", "instrumentation",
     "service_name", "environment", "host_id", "process_id",
 )  # fmt: skip
+
+
+def _take_wire(draft: Draft, wire: dict[str, Any]) -> None:
+    """What the wire said wins; where it says what was used, the dialect's own numbers and doubts are void."""
+    if any(wire.get(name) is not None for name in _USAGE_FIELDS):
+        draft.drop(*_USAGE_FIELDS, "cost_status")
+        draft.doubt = None
+    draft.fields.update({name: value for name, value in wire.items() if value is not None})
 
 
 def _rollup(span: ReadableSpan) -> TrackedSpan:

@@ -156,7 +156,10 @@ class Dialect:
     """Beginnings of attribute names by which it claims a span of a scope that nobody claims."""
     fields: Mapping[str, tuple[str | From, ...]] = field(default_factory=dict)
     texts: tuple[Text, ...] = ()
+    names: tuple[Rule, ...] = ()
+    """Rules about who was called, as what; they run before the provider is settled."""
     rules: tuple[Rule, ...] = ()
+    """Rules about what the numbers mean; they may depend on the provider."""
 
 
 def is_under(scope: str, name: str) -> bool:

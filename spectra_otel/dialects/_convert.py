@@ -143,7 +143,9 @@ def python_literal(value: Any) -> Any:
     if not isinstance(value, str) or len(value) > MAX_JSON or value[:1] not in "{[":
         return None
     try:
-        return orjson.loads(value.replace("'", '"').replace("None", "null").replace("False", "false").replace("True", "true"))
+        return orjson.loads(
+            value.replace("'", '"').replace("None", "null").replace("False", "false").replace("True", "true")
+        )
     except orjson.JSONDecodeError:
         pass
     try:

@@ -17,6 +17,13 @@ _USAGE = (
     "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens", "image_completion_tokens",
 )  # fmt: skip
 USAGE_INCONSISTENT = "usage_inconsistent"
+_STANDARD_TIERS = frozenset({"default", "auto", "on_demand", "standard_only", "on-demand"})
+
+
+def settle_tier(draft: Draft) -> None:
+    """Each provider has its own word for the standard tier."""
+    if draft.fields.get("pricing_tier", "").lower() in _STANDARD_TIERS:
+        draft.fields["pricing_tier"] = "standard"
 
 
 def settle_provider(draft: Draft) -> None:
@@ -26,7 +33,11 @@ def settle_provider(draft: Draft) -> None:
     provider = providers.from_host(convert.host(fields.pop("host", None))) or name
     if provider is None:
         provider = providers.from_model(fields.get("model") or fields.get("snapshot"))
-    if provider == "openai" and str(fields.get("response_id", "")).startswith("gen-") and "/" in fields.get("model", ""):
+    if (
+        provider == "openai"
+        and str(fields.get("response_id", "")).startswith("gen-")
+        and "/" in fields.get("model", "")
+    ):
         provider = "openrouter"  # its ids and its vendor/model names, where the instrumentation knows no host
     if provider is None:
         fields.pop("provider", None)

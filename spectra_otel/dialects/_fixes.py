@@ -76,7 +76,8 @@ def no_cache_writes(draft: Draft) -> None:
 def usage_is_unusable(draft: Draft) -> None:
     """Tokens are counted wrongly and nothing tells when: they stay in `usage_raw` alone."""
     if "prompt_tokens" in draft.fields or "completion_tokens" in draft.fields:
-        keep_raw(draft)
+        as_reported = {f"reported_{name}": value for name, value in draft.fields.items() if name.endswith("_tokens")}
+        draft.give("usage_raw", as_reported)
         draft.drop(*_INPUT, "completion_tokens", "reasoning_tokens", "total_tokens")
         draft.settle_for(Doubt.PARTIAL)
 
@@ -88,7 +89,7 @@ def streamed_output_is_inexact(draft: Draft) -> None:
 
 
 def streamed_usage_may_be_guessed(draft: Draft) -> None:
-    """Where a stream brings no usage, the client's own count stands in its place. Counts of cached tokens come from usage alone."""
+    """Where a stream brings no usage, the client's own count stands in its place; it knows no cached tokens."""
     if draft.fields.get("is_streaming") and "cached_tokens" not in draft.fields:
         draft.settle_for(Doubt.ESTIMATED)
 

@@ -60,7 +60,18 @@ FAMILIES: tuple[tuple[str, str], ...] = (
 """Beginning of a model name → who sells that model under that name. Only where nothing else is known."""
 
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "global.", "us-gov.", "jp.", "au.", "ca.")
-_BEDROCK_MAKERS = ("anthropic.", "amazon.", "meta.", "mistral.", "cohere.", "ai21.", "deepseek.", "openai.", "qwen.", "writer.")
+_BEDROCK_MAKERS = (
+    "anthropic.",
+    "amazon.",
+    "meta.",
+    "mistral.",
+    "cohere.",
+    "ai21.",
+    "deepseek.",
+    "openai.",
+    "qwen.",
+    "writer.",
+)
 
 
 def from_name(name: str | None) -> str | None:

@@ -45,12 +45,13 @@ OURS = "spectra.usage."
 class Reader:
     """Reads the spans of one scope and version by one dialect."""
 
-    __slots__ = ("_fixes", "_role", "_table", "_texts", "dialect")
+    __slots__ = ("_fixes", "_names", "_role", "_table", "_texts", "dialect")
 
     def __init__(self, dialect: Dialect, scope: str, version: str | None) -> None:
         self.dialect = dialect
         self._role = dialect.role
         self._texts = dialect.texts
+        self._names = tuple(fix for rule in dialect.names if rule.holds(scope, version) for fix in rule.fixes)
         self._fixes = tuple(
             (fix, rule.providers) for rule in dialect.rules if rule.holds(scope, version) for fix in rule.fixes
         )
@@ -66,7 +67,8 @@ class Reader:
         """What the span stands for; for a call, its record fields too (usage, names, outcome; no ids, no times)."""
         attributes = span.attributes or {}
         draft = Draft(span, attributes)
-        fields, table, ranks = draft.fields, self._table, {}
+        fields, table = draft.fields, self._table
+        ranks: dict[str, int] = {}
         ours: dict[str, Any] | None = None
         for key, value in attributes.items():
             row = table.get(key)
@@ -101,6 +103,8 @@ class Reader:
                 found = text.parse(value)
                 if found is not None:
                     text.read(draft, found)
+        for fix in self._names:
+            fix(draft)
         finish.settle_provider(draft)
         provider = draft.fields.get("provider")
         finish.settle_failure(draft)
@@ -112,6 +116,7 @@ class Reader:
             for fix, providers in self._fixes:
                 if not providers or provider in providers:
                     fix(draft)
+        finish.settle_tier(draft)
         finish.settle_usage(draft)
 
 

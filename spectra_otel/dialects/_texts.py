@@ -38,8 +38,10 @@ def response_body(draft: Draft, body: Any) -> None:
     """A provider's response: OpenAI (chat, responses, embeddings), Anthropic, Gemini, Bedrock."""
     if not isinstance(body, Mapping):
         return
-    if body.get("id") != "__fake_id__":  # openai-agents builds a response of its own around a streamed chat completion
-        draft.give("response_id", _text(body, "id") or _text(body, "response_id") or _text(body, "responseId"))
+    if body.get("id") == _AGENTS_FAKE_ID:
+        draft.give("response_id", _wrapped_id(body))
+        return
+    draft.give("response_id", _text(body, "id") or _text(body, "response_id") or _text(body, "responseId"))
     served = _text(body, "model") or _text(body, "model_version") or _text(body, "modelVersion")
     if served:
         draft.put("snapshot", served)
@@ -47,6 +49,17 @@ def response_body(draft: Draft, body: Any) -> None:
         take_usage(draft, body.get("usage_metadata") or body.get("usageMetadata"))
     draft.give("pricing_tier", _text(body, "service_tier"))
     draft.give("finish_reason", _finish_reason(body))
+
+
+_AGENTS_FAKE_ID = "__fake_id__"
+"""openai-agents builds a response of its own around a streamed chat completion."""
+
+
+def _wrapped_id(body: Mapping[str, Any]) -> str | None:
+    for item in body.get("output") or ():
+        if isinstance(item, Mapping) and isinstance(item.get("provider_data"), Mapping):
+            return _text(item["provider_data"], "response_id")
+    return None
 
 
 def _finish_reason(body: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,7 @@
-"""Amazon Bedrock by opentelemetry-instrumentation-botocore: input counts no cached tokens, and only Converse says how many there were."""
+"""Amazon Bedrock by opentelemetry-instrumentation-botocore.
+
+Input counts no cached tokens, and only Converse says how many there were.
+"""
 
 from __future__ import annotations
 
@@ -20,5 +23,9 @@ def read_rpc(draft: Draft) -> None:
 
 SCOPE = "opentelemetry.instrumentation.botocore"
 DIALECT = Dialect(
-    name="bedrock", scopes=(f"{SCOPE}.bedrock",), role=semconv.role, fields=semconv.FIELDS, rules=(Rule(SCOPE, (read_rpc,)),)
+    name="bedrock",
+    scopes=(f"{SCOPE}.bedrock",),
+    role=semconv.role,
+    fields=semconv.FIELDS,
+    rules=(Rule(SCOPE, (read_rpc,)),),
 )

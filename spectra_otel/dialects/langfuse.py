@@ -44,7 +44,7 @@ def usage_details(draft: Draft, found: Any) -> None:
     if not isinstance(found, Mapping) or ("input" not in found and take_usage(draft, found)):
         return
     counts = {key: value for key, value in found.items() if isinstance(value, int) and not isinstance(value, bool)}
-    inputs = [v for k, v in counts.items() if k.startswith("input") or k.startswith("cache_")]
+    inputs = [value for key, value in counts.items() if key.startswith(("input", "cache_"))]
     outputs = [value for key, value in counts.items() if key.startswith("output")]
     draft.put("prompt_tokens", sum(inputs) if inputs else None)
     draft.put("completion_tokens", sum(outputs) if outputs else None)
@@ -82,5 +82,5 @@ DIALECT = Dialect(
         Text("langfuse.observation.usage_details", usage_details),
         Text("langfuse.observation.model.parameters", request_body),
     ),
-    rules=(Rule("", (model_names,)),),
+    names=(Rule("", (model_names,)),),
 )

@@ -43,9 +43,8 @@ def own_ids(draft: Draft) -> None:
     given = draft.fields.get("response_id")
     if not given:
         return
-    if given == draft.attributes.get("litellm.call_id") or draft.fields.get("model_type") == "embedding":
-        draft.drop("response_id")
-    elif given.startswith("chatcmpl-") and len(given) == len(_UUID) and given.count("-") == _UUID.count("-"):
+    is_own_uuid = given.startswith("chatcmpl-") and len(given) == len(_UUID) and given.count("-") == _UUID.count("-")
+    if is_own_uuid or given == draft.attributes.get("litellm.call_id") or draft.fields.get("model_type") == "embedding":
         draft.drop("response_id")
     elif given.startswith("resp_"):
         draft.put("response_id", _unwrapped(given))
@@ -91,5 +90,6 @@ DIALECT = Dialect(
         Text("metadata.usage_object", usage_object, python_literal),
         Text("hidden_params", request_body),
     ),
-    rules=(Rule("litellm", (own_ids, served_model, older_counts, no_cache_counts)),),
+    names=(Rule("", (own_ids, served_model)),),
+    rules=(Rule("", (older_counts, no_cache_counts)),),
 )

@@ -1,4 +1,7 @@
-"""The spans that the `mistralai` SDK emits by itself. They count no cached tokens, and a refused call leaves no sign but its emptiness."""
+"""The spans that the `mistralai` SDK emits by itself.
+
+They count no cached tokens, and a refused call leaves no sign but its emptiness.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,11 @@ FORMATS = {"openai": "openai", "anthropic": "anthropic", "gemini": "google", "be
 """`mlflow.message.format` → the provider whose format it is, where none is named."""
 
 
+def provider_of_format(value: Any) -> str | None:
+    """The provider whose message format it is."""
+    return FORMATS.get(json_text(value) or "")
+
+
 def role(draft: Draft) -> Role:
     """By span type."""
     found, model_type = TYPES.get(json_text(draft.attributes.get("mlflow.spanType")) or "", (Role.OTHER, ""))
@@ -68,7 +73,7 @@ def names(draft: Draft) -> None:
 
 def _last_chunk(draft: Draft, chunk: str) -> None:
     """LangChain's closing chunk names the served model."""
-    before, key, rest = chunk.partition('"model_name": "')
+    _, key, rest = chunk.partition('"model_name": "')
     if key:
         draft.give("snapshot", rest.partition('"')[0])
 
@@ -85,7 +90,7 @@ DIALECT = Dialect(
     keys=("mlflow.spanType", "mlflow.llm."),
     role=role,
     fields={
-        "provider": (From("mlflow.llm.provider", json_text), From("mlflow.message.format", lambda v: FORMATS.get(json_text(v) or ""))),
+        "provider": (From("mlflow.llm.provider", json_text), From("mlflow.message.format", provider_of_format)),
         "model": (From("model", json_text),),
         "is_streaming": ("stream",),
         "user_id": (From("mlflow.trace.user", json_text), "user.id"),
@@ -98,5 +103,6 @@ DIALECT = Dialect(
         Text("mlflow.spanOutputs", outputs),
         Text("mlflow.chat.tokenUsage", token_usage),
     ),
-    rules=(Rule("", (names,)), Rule("", (thoughts,), providers=frozenset({"google", "vertex"}))),
+    names=(Rule("", (names,)),),
+    rules=(Rule("", (thoughts,), providers=frozenset({"google", "vertex"})),),
 )  # fmt: skip

@@ -46,6 +46,8 @@ def parameters(draft: Draft, found: Any) -> None:
 
 def output(draft: Draft, found: Any) -> None:
     """The response: a provider's own, or LangChain's result."""
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
     if isinstance(found, Mapping) and "generations" in found:
         langchain_result(draft, found)
     else:
@@ -125,9 +127,8 @@ DIALECT = Dialect(
         Text("input.value", request_body),
         Text("output.value", output),
     ),
+    names=(Rule("", (names,)), Rule(f"{SCOPE}.litellm", (litellm_names,))),
     rules=(
-        Rule(SCOPE, (names,)),
-        Rule(f"{SCOPE}.litellm", (litellm_names,)),
         Rule(f"{SCOPE}.anthropic", (anthropic_of_2025,), below="1"),
         Rule(f"{SCOPE}.langchain", (langchain_of_2025,), below="0.1.50"),
         Rule(f"{SCOPE}.openai_agents", (chat_of_openai_agents,)),

@@ -29,7 +29,9 @@ def role(draft: Draft) -> Role:
 
 
 EXCLUSIVE, GOOGLE = frozenset({"anthropic", "bedrock"}), frozenset({"google", "vertex"})
-OTHERS = frozenset({"openai", "azure", "groq", "mistral", "deepseek", "openrouter", "xai", "together", "google", "vertex"})
+OTHERS = frozenset(
+    {"openai", "azure", "groq", "mistral", "deepseek", "openrouter", "xai", "together", "google", "vertex"}
+)
 OLD, NEW = "openlit.otel.tracing", "openlit.instrumentation"
 DIALECT = Dialect(
     name="openlit",

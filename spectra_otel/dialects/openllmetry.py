@@ -12,6 +12,7 @@ from spectra_otel.dialects._fixes import (
     output_excludes_reasoning,
     streamed_output_is_inexact,
 )
+from spectra_otel.dialects._providers import from_model
 
 REQUEST_TYPES = {"chat": "text", "completion": "text", "embedding": "embedding", "rerank": "rerank"}
 """`llm.request.type` of releases before the operation name."""
@@ -39,6 +40,16 @@ def langchain_model(draft: Draft) -> None:
         draft.drop("snapshot")
 
 
+def openrouter_model(draft: Draft) -> None:
+    """The vendor before an OpenRouter model was cut off: `anthropic/claude-sonnet-4.5` is `claude-sonnet-4.5` here."""
+    if draft.fields.get("provider") == "openrouter":
+        for field in ("model", "snapshot"):
+            name = draft.fields.get(field)
+            vendor = from_model(name) if name and "/" not in name else None
+            if vendor:
+                draft.fields[field] = f"{vendor}/{name}"
+
+
 ANTHROPIC, OPENAI = frozenset({"anthropic"}), frozenset({"openai", "azure"})
 SCOPE = "opentelemetry.instrumentation"
 FAMILIES = (
@@ -60,14 +71,15 @@ DIALECT = Dialect(
         ),
         "host": ("server.address", "gen_ai.openai.api_base", "llm.openai.api_base"),
     },
+    names=(Rule(f"{SCOPE}.langchain", (langchain_model,)),),
     rules=(
         Rule(f"{SCOPE}.bedrock", (input_excludes_cache,)),
         Rule(f"{SCOPE}.google_generativeai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.vertexai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.anthropic", (streamed_output_is_inexact,), since="0.41"),
-        Rule(f"{SCOPE}.langchain", (langchain_model,)),
         Rule(f"{SCOPE}.langchain", (no_cache_writes,), providers=ANTHROPIC),
         Rule(f"{SCOPE}.openai_agents", (no_cache_counts,)),
+        Rule(f"{SCOPE}.openai", (openrouter_model,)),
         Rule(f"{SCOPE}.openai", (no_cache_counts,), providers=OPENAI),
     ),
 )

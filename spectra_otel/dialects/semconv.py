@@ -53,7 +53,9 @@ def role_without_operation(draft: Draft) -> Role:
     has_usage = "prompt_tokens" in fields or "completion_tokens" in fields
     if any(key in draft.attributes for key in _WRAPPER_KEYS):
         return Role.WRAPPER if has_usage else Role.OTHER
-    if ("model" in fields or "snapshot" in fields) and (has_usage or "response_id" in fields or "finish_reason" in fields):
+    if ("model" in fields or "snapshot" in fields) and (
+        has_usage or "response_id" in fields or "finish_reason" in fields
+    ):
         return Role.CALL
     return Role.WRAPPER if has_usage else Role.OTHER
 

@@ -1,8 +1,10 @@
-"""Spans of our own instrumentors, and those a Spectra pipeline upstream has worked on: the semantic conventions and `spectra.*`."""
+"""Spans of our own instrumentors: the semantic conventions and `spectra.*`."""
 
 from __future__ import annotations
 
 from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import Dialect
 
-DIALECT = Dialect(name="spectra", scopes=("spectra_otel",), keys=("spectra.usage.",), role=semconv.role, fields=semconv.FIELDS)
+DIALECT = Dialect(
+    name="spectra", scopes=("spectra_otel",), keys=("spectra.usage.",), role=semconv.role, fields=semconv.FIELDS
+)

@@ -42,7 +42,9 @@ def provider_metadata(draft: Draft, found: Any) -> None:
         if isinstance(metadata, Mapping):
             usage = read_usage(metadata.get("usage"))
             draft.give("cached_tokens", usage.get("cached_tokens"))
-            draft.give("cache_write_tokens", usage.get("cache_write_tokens") or metadata.get("cacheCreationInputTokens"))
+            draft.give(
+                "cache_write_tokens", usage.get("cache_write_tokens") or metadata.get("cacheCreationInputTokens")
+            )
             draft.give("cache_write_1h_tokens", usage.get("cache_write_1h_tokens"))
             draft.give("reasoning_tokens", usage.get("reasoning_tokens"))
 

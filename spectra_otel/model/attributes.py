@@ -5,7 +5,7 @@ Attributes that the app's instrumentation wrote are never overwritten: what we k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -43,15 +43,22 @@ USAGE: tuple[str, ...] = (
 )  # fmt: skip
 """Usage that the conventions lack: `spectra.usage.<field>`."""
 
-OWN: Mapping[str, str] = {
+_OWN: Mapping[str, str] = {
     "model_type": "spectra.model_type",
     "pricing_tier": "spectra.pricing_tier",
     "trackable_type": "spectra.trackable.type",
     "trackable_id": "spectra.trackable.id",
+    **{field: f"spectra.usage.{field}" for field in USAGE},
 }
-
+_CONVERTED: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("finish_reason", "gen_ai.response.finish_reasons", lambda reason: (reason,)),
+    ("time_to_first_token_ms", "gen_ai.response.time_to_first_chunk", lambda milliseconds: milliseconds / 1000),
+    ("tags", "spectra.tags", tuple),
+)
 _TOKENS = frozenset(field for field in SEMCONV if field.endswith("_tokens"))
-_CACHE_WRITE_OTHER_NAME = "gen_ai.usage.cache_write.input_tokens"
+_CACHE_WRITE = SEMCONV["cache_write_tokens"]
+_CACHE_WRITE_NEWER = "gen_ai.usage.cache_write.input_tokens"
+"""The same count under the name of a later draft of the conventions."""
 
 
 def record_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,35 +75,30 @@ def usage_attributes(record: Mapping[str, Any], existing: Mapping[str, Any]) -> 
             continue
         there = existing.get(key)
         if there is None:
-            if field == "cache_write_tokens" and existing.get(_CACHE_WRITE_OTHER_NAME) == value:
-                continue
             found[key] = value
         elif there != value and field in _TOKENS:
             found[f"spectra.usage.{field}"] = value
-    for field, key in OWN.items():
+    for field, key in _OWN.items():
         value = record.get(field)
         if value is not None and key not in existing:
             found[key] = value
-    for field in USAGE:
+    for field, key, convert in _CONVERTED:
         value = record.get(field)
-        if value is not None:
-            found[f"spectra.usage.{field}"] = value
-    reason = record.get("finish_reason")
-    if reason is not None and "gen_ai.response.finish_reasons" not in existing:
-        found["gen_ai.response.finish_reasons"] = (reason,)
-    first_token = record.get("time_to_first_token_ms")
-    if first_token is not None and "gen_ai.response.time_to_first_chunk" not in existing:
-        found["gen_ai.response.time_to_first_chunk"] = first_token / 1000
-    tags = record.get("tags")
-    if tags and "spectra.tags" not in existing:
-        found["spectra.tags"] = tuple(tags)
+        if value is not None and key not in existing:
+            found[key] = convert(value)
     metadata = record.get("metadata")
     if metadata:
-        for name, value in metadata.items():
-            key = f"spectra.metadata.{name}"
-            if key not in existing and isinstance(value, (str, bool, int, float)):
-                found[key] = value
+        _add_metadata(found, metadata, existing)
+    if found.get(_CACHE_WRITE) is not None and existing.get(_CACHE_WRITE_NEWER) == found[_CACHE_WRITE]:
+        del found[_CACHE_WRITE]
     return found
+
+
+def _add_metadata(found: dict[str, Any], metadata: Mapping[str, Any], existing: Mapping[str, Any]) -> None:
+    for name, value in metadata.items():
+        key = f"spectra.metadata.{name}"
+        if key not in existing and isinstance(value, (str, bool, int, float)):
+            found[key] = value
 
 
 def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:

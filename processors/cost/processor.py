@@ -1,0 +1,140 @@
+"""The `cost` processor: what each record cost, on the record and on the span that bears it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spectra_otel import faults
+from spectra_otel.errors import ConfigError
+from spectra_otel.model.attributes import cost_attributes
+from spectra_otel.model.record import TrackedRequest
+from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.pricing import Cost, PriceFileError, Pricer, pricer
+from spectra_otel.processors.cost.config import Config
+from spectra_otel.providers.base import billing_of_status
+
+_ZERO = Decimal("0E-8")
+_REFUSALS = (
+    "RateLimit", "rate_limit", "Throttling", "TooManyRequests", "Authentication", "PermissionDenied", "AccessDenied",
+    "BadRequest", "NotFound", "Validation", "UnprocessableEntity", "invalid_request",
+)  # fmt: skip
+"""Words of error types that mean a status of 4xx, where the status itself is not known."""
+_SETTLED = frozenset({"not_billed", "cache_hit", "free"})
+
+
+class CostProcessor:
+    """Prices records and writes the cost where it belongs: on the record, and as attributes on the cost-bearing span.
+
+    The served model and tier are what is priced. A record that has a cost already (from the provider, or from a pipeline
+    upstream) keeps it. Never raises: a record that cannot be priced stays without a cost.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self._config = config or Config()
+        if self._config.prices:
+            try:
+                self._pricer = pricer(self._config.prices)
+            except PriceFileError as error:
+                raise ConfigError(f"processors::cost::prices: {error}") from error
+
+    @cached_property
+    def _pricer(self) -> Pricer:
+        # The catalog is read at the first record, not at the start of an app that may never make one.
+        return pricer()
+
+    def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        """The same spans; records on them are amended."""
+        for span in spans:
+            if isinstance(span, TrackedSpan) and span.record is not None:
+                try:
+                    self._price(span, span.record)
+                except Exception as error:
+                    faults.report("processor cost", error)
+        return spans
+
+    def _price(self, span: TrackedSpan, record: TrackedRequest) -> None:
+        record.amend(self._cost_of(record))
+        if span.bears_cost:
+            span.set_attributes(cost_attributes(record))
+
+    def _cost_of(self, record: TrackedRequest) -> dict[str, Any]:
+        status = record["cost_status"]
+        known = record["total_cost_in_cents"]
+        if status in _SETTLED:
+            return self._settled(record, status)
+        if known is not None:
+            ours = self._calculate(record).total_cost_in_cents if status == "provider" else None
+            return _with_current(
+                status, known, {"estimated_cost_in_cents": ours, "currency": record["currency"] or "USD"}
+            )
+        if status in ("unpriced", "billed_unknown"):
+            return self._unknown(status)
+        if record["is_failed"] and record["prompt_tokens"] is None and record["completion_tokens"] is None:
+            status = _billing_of_failure(record)
+            return self._settled(record, status) if status == "not_billed" else self._unknown(status)
+        cost = self._calculate(record)
+        return _with_current(
+            _at_best(cost.cost_status, status, record["is_aborted"]), cost.total_cost_in_cents, cost._asdict()
+        )
+
+    def _settled(self, record: TrackedRequest, status: str) -> dict[str, Any]:
+        total = _ZERO if record["total_cost_in_cents"] is None else record["total_cost_in_cents"]
+        return _with_current(status, total, {"currency": self._config.currency})
+
+    def _unknown(self, status: str) -> dict[str, Any]:
+        return _with_current(status, None, {"currency": self._config.currency})
+
+    def _calculate(self, record: TrackedRequest) -> Cost:
+        usage: Mapping[str, Any] = record if record["cost_status"] != "partial" else _floor(record)
+        provider, tier, at = record["provider"] or "", record["pricing_tier"], record["started_at"]
+        served, requested = record["snapshot"], record["model"]
+        cost = self._pricer.calculate(provider, served or requested or "", usage, pricing_tier=tier, at=at)
+        if cost.total_cost_in_cents is None and served and requested and served != requested:
+            other = self._pricer.calculate(provider, requested, usage, pricing_tier=tier, at=at)
+            if other.total_cost_in_cents is not None:
+                return other._replace(cost_status=_at_best(other.cost_status, "estimated", None))
+        return cost
+
+
+def _floor(record: TrackedRequest) -> Mapping[str, Any]:
+    """The usage of a record of which a part is not known, with the raw numbers that are part of what is missing."""
+    raw = record["usage_raw"]
+    usage = record.known()
+    if isinstance(raw, Mapping):
+        for field, name in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
+            if field not in usage and isinstance(raw.get(name), int):
+                usage[field] = raw[name]
+    return usage
+
+
+def _at_best(status: str, allowed: str | None, is_aborted: bool | None) -> str:
+    """The status of a calculated cost, no better than the usage allows."""
+    if status in ("unpriced", "partial"):
+        return status
+    if allowed == "partial":
+        return "partial"
+    return "estimated" if (allowed == "estimated" or is_aborted) and status != "free" else status
+
+
+def _billing_of_failure(record: TrackedRequest) -> str:
+    """Whether a failed call without usage was billed, by its HTTP status or the name of its error."""
+    if record["status_code"] is not None:
+        return billing_of_status(record["status_code"]) if record["status_code"] >= 400 else "billed_unknown"
+    named = f"{record['error_type'] or ''} {record['error_message'] or ''}"[:400]
+    return "not_billed" if any(word in named for word in _REFUSALS) else "billed_unknown"
+
+
+def _with_current(status: str, total: Decimal | None, values: dict[str, Any]) -> dict[str, Any]:
+    """The current cost is the recorded one until somebody reprices."""
+    return {
+        **values,
+        "cost_status": status,
+        "total_cost_in_cents": total,
+        "current_cost_status": status,
+        "current_cost_in_cents": total,
+    }
