@@ -26,23 +26,27 @@ def make_exporter(config: OtlpHttpConfig) -> OTLPSpanExporter:
         headers=headers,
         timeout=float(config.timeout),
         compression=Compression(config.compression),
-        session=_OwnHeadersSession(headers),
+        session=_OwnSession(headers, config.tls.ca_file),
     )
 
 
-class _OwnHeadersSession(requests.Session):
-    """Sends without the headers of ``OTEL_EXPORTER_OTLP_HEADERS``.
+class _OwnSession(requests.Session):
+    """Sends as our settings say, whatever the environment says of other destinations.
 
-    The official exporter adds them to whatever it sends. They hold the credentials of the application's own backend, which no
-    other destination must see.
+    The official exporter adds the headers of ``OTEL_EXPORTER_OTLP_HEADERS`` to whatever it sends; they hold the credentials of
+    the application's own backend, which no other destination must see. And requests prefers ``REQUESTS_CA_BUNDLE`` to the
+    authority that a session was given.
     """
 
-    def __init__(self, own: Iterable[str]) -> None:
+    def __init__(self, own: Iterable[str], ca_file: str) -> None:
         super().__init__()
+        self._ca_file = ca_file
         text = os.environ.get(OTEL_EXPORTER_OTLP_TRACES_HEADERS) or os.environ.get(OTEL_EXPORTER_OTLP_HEADERS, "")
         self._foreign = set(parse_env_headers(text, liberal=True)) - {name.lower() for name in own}
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         for name in self._foreign:
             request.headers.pop(name, None)
+        if self._ca_file:
+            kwargs["verify"] = self._ca_file
         return super().send(request, **kwargs)

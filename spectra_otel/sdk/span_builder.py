@@ -12,6 +12,7 @@ from typing import Any
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanKind, Status
 
+from spectra_otel.model.attributes import cost_attributes, usage_attributes
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.sdk.loading import load_instance
 
@@ -55,9 +56,8 @@ class DefaultSpanBuilder(SpanBuilder):
 
     def attributes(self, data: TrackedRequest) -> dict[str, Any]:
         """The full set that will be exported: what the instrumentation wrote, and what the record adds to it."""
-        from spectra_otel.model.attributes import record_attributes
-
-        return {**record_attributes(data), **(_span_of(data).attributes or {})}
+        written = _span_of(data).attributes or {}
+        return {**written, **usage_attributes(data, written), **cost_attributes(data)}
 
     def kind(self, data: TrackedRequest) -> SpanKind:
         """Kind of the span."""
