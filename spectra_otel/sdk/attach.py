@@ -50,14 +50,14 @@ class Attachment:
 
     def __init__(self, provider: TracerProvider, host: Host) -> None:
         self._provider = weakref.ref(provider)
-        self._composite = provider._active_span_processor
+        self.composite = provider._active_span_processor
         self._tap = _Tap(host)
-        forward = self._composite.on_end
+        forward = self.composite.on_end
 
         def on_end(span: ReadableSpan) -> None:
             forward(host.enrich(span))
 
-        vars(self._composite)["on_end"] = on_end
+        vars(self.composite)["on_end"] = on_end
         provider.add_span_processor(self._tap)
 
     @property
@@ -68,11 +68,11 @@ class Attachment:
     @property
     def has_exporters(self) -> bool:
         """The provider has a processor that is not ours: somebody looks at its spans."""
-        return any(not isinstance(processor, _Tap) for processor in self._composite._span_processors)
+        return any(not isinstance(processor, _Tap) for processor in self.composite._span_processors)
 
     def detach(self) -> None:
         """Take the shadow away; the tap stays in the composite, which cannot be asked to remove it, and does nothing."""
-        vars(self._composite).pop("on_end", None)
+        vars(self.composite).pop("on_end", None)
         self._tap.host = None
 
 
@@ -112,11 +112,16 @@ class Attachments:
         setattr(TracerProvider, "__init__", init)  # noqa: B010  (a checker refuses to assign to a method)
 
     def provider(self) -> TracerProvider | None:
-        """Where spans of our own are made: the global provider, unless nobody exports its spans and somebody those of another.
+        """Where spans of our own are made.
 
-        That other one is an app's own provider that came second: the API kept the first one as the global.
+        The provider of the current span, so that a trace stays in one place. Without one the global provider, unless nobody
+        exports its spans and somebody those of another: an app's own that came second, after the API had its global one.
         """
         live = [(a, p) for a in self._all if (p := a.provider) is not None]
+        parent = getattr(trace.get_current_span(), "_span_processor", None)
+        for attachment, provider in live:
+            if parent is attachment.composite:
+                return provider
         current = _sdk_provider(trace.get_tracer_provider())
         for attachment, provider in live:
             if provider is current and (attachment.has_exporters or len(live) == 1):

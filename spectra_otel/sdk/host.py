@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -75,6 +76,7 @@ class Host:
             for e in p.exporters
             if not e.records
         }
+        self._tracers = WeakKeyDictionary[trace.TracerProvider, Tracer]()
         self._flush_calls: list[Callable[[], object]] = []
         self._reset()
         forget_at_fork(self._reset)
@@ -87,7 +89,11 @@ class Host:
 
     def tracer(self) -> Tracer:
         """The tracer for spans of our own; of the API's no-op kind where the app has no provider of the SDK."""
-        return (self._provider() or trace.get_tracer_provider()).get_tracer(TRACER_NAME)
+        provider = self._provider() or trace.get_tracer_provider()
+        tracer = self._tracers.get(provider)
+        if tracer is None:  # asking the SDK again for each call costs ten times as much
+            tracer = self._tracers[provider] = provider.get_tracer(TRACER_NAME)
+        return tracer
 
     @property
     def resource(self) -> Resource:

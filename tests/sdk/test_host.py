@@ -294,3 +294,17 @@ def test_the_span_context_survives_enrichment(attachments: Attachments) -> None:
     assert dict(exported.attributes or {}) == {**GENAI, "mine": "1", COST: 0.01}
     assert span.attributes is not None  # type: ignore[attr-defined]
     assert COST not in span.attributes  # type: ignore[attr-defined]
+
+
+def test_our_span_is_made_where_its_parent_was(attachments: Attachments) -> None:
+    """Beneath a current span ours is made by the same provider, whatever the global one is; tracers are asked for once."""
+    host = Host([pipeline(Remembering())], provider=attachments.provider)
+    providers = [TracerProvider(shutdown_on_exit=False) for _ in range(2)]
+    for provider in providers:
+        provider.add_span_processor(SimpleSpanProcessor(Remembering()))
+        attached(host, attachments, provider)
+    for provider in providers:
+        with provider.get_tracer("app").start_as_current_span("parent"):
+            assert attachments.provider() is provider
+            assert host.tracer() is host.tracer()
+            assert host.tracer() is provider.get_tracer("spectra_otel")

@@ -35,7 +35,8 @@ def forked() -> None:
 
 def in_processes(method: str) -> None:
     """A child of multiprocessing, whose end skips atexit where it was forked."""
-    child = multiprocessing.get_context(method).Process(target=call, args=("child",))
+    multiprocessing.set_start_method(method)
+    child = multiprocessing.Process(target=call, args=("child",))
     child.start()
     child.join()
 
