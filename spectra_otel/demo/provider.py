@@ -15,7 +15,7 @@ gets a tool call until a tool's result is in the conversation; usage of a stream
 
 Headers of a request that steer the answer: ``x-demo-usage`` (JSON of usage under the record's names), ``x-demo-error``
 (a status to fail with), ``x-demo-fail-times`` (fail so many times first, by ``x-demo-key``), ``x-demo-chunks`` (words of a
-stream), ``x-demo-delay`` (seconds before each event), ``x-demo-cut`` (drop the connection after so many events).
+stream), ``x-demo-wait`` (seconds before the answer), ``x-demo-delay`` (before each event), ``x-demo-cut`` (drop the connection after so many events).
 ``python -m spectra_otel.demo.provider`` serves until interrupted.
 """
 
@@ -153,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         path = self.path.partition("?")[0]
+        time.sleep(float(self.headers.get("x-demo-wait") or 0))
         try:
             body = cast(Json, json.loads(raw or b"{}"))
         except ValueError:
@@ -200,6 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _embeddings(self, path: str, body: Json) -> None:
         answer = self._answer("", body, embeds=True)
+        answer.id = ""  # an embedding has none
         if not self._failed(path, body, answer, OpenAIChat.error):
             texts = body.get("input")
             count = len(texts) if isinstance(texts, list) else 1

@@ -51,6 +51,8 @@ _UNSENT = frozenset(
 """Errors of a client that say the request never reached the provider: nothing is billed."""
 
 
+_SAID_TIER = "spectra.said_tier"
+"""The tier that the app's code names, which wins over the answer's: a batch result does not know that it is one."""
 Content = Callable[[], bytes | Json | None]
 """Gives the request's body when it is asked for: bytes, the fields of a form, or None where it cannot be had."""
 
@@ -271,7 +273,7 @@ class Exchange:
         values.setdefault("is_failed", False)
         if not values["is_failed"]:
             values.setdefault("has_tool_calls", False)
-        tier = values.get("pricing_tier")
+        tier = values.get(_SAID_TIER) or values.get("pricing_tier")
         if tier:
             values["pricing_tier"] = self._sent.provider.tier(tier)
         distrust_absurd_usage(values, TOKEN_FIELDS)
@@ -365,7 +367,7 @@ def _attribute(values: Values, headers: Mapping[str, str]) -> None:
         tier = known.pop("pricing_tier", None)
         values.update(known)
         if tier:
-            values["requested_tier"] = values["pricing_tier"] = tier
+            values["requested_tier"] = values[_SAID_TIER] = tier
     retries = headers.get("x-stainless-retry-count")
     if retries is not None and retries.isdigit():
         values["attempt"] = int(retries) + 1

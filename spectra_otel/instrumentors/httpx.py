@@ -73,7 +73,8 @@ class _Kit:
 
     def __init__(self, module: ModuleType) -> None:
         self._module = module
-        self._sync_stream, self._async_stream = _tapped_streams(module)
+        self._sync_stream, self._async_stream = _sync_stream(module), _async_stream(module)
+        self._identity = module._decoders.IdentityDecoder
 
     def send(self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """In place of ``Client.send``."""
@@ -170,7 +171,7 @@ class _Kit:
             decompress = self._decompressor(response)
             if hider is not None and decompress is not None:
                 # The app's body loses a chunk, so it is handed on decompressed; its headers stay as they came.
-                response._decoder = _Identity()
+                response._decoder = self._identity()
             tap = exchange.tap(content_type, decompress, hider)
             tapped_stream = (
                 self._sync_stream if isinstance(response.stream, self._module.SyncByteStream) else self._async_stream
@@ -194,16 +195,6 @@ class _Kit:
 
 def _joined(decoded: Any) -> bytes:
     return decoded if isinstance(decoded, bytes) else b"".join(decoded)
-
-
-class _Identity:
-    """A content decoder, as httpx and httpx2 use them, that changes nothing."""
-
-    def decode(self, data: bytes) -> Any:
-        return data
-
-    def flush(self) -> Any:
-        return b""
 
 
 def _enter(exchange: Exchange) -> Any:
@@ -232,19 +223,18 @@ def _content_of(request: Any) -> Callable[[], bytes | Json | None]:
     return content
 
 
-def _tapped_streams(module: ModuleType) -> tuple[type, type]:
-    """A sync and an async stream class of ``module`` that hand each piece to a tap.
+# A stream with a tap in it is a class with __next__ and __anext__, not a generator: one that is never iterated, or let go in
+# the middle, is noticed all the same, by weakref.finalize.
 
-    Classes with ``__next__`` and ``__anext__``, not generators: one that is never iterated, or let go in the middle, still is
-    noticed, by ``weakref.finalize``.
-    """
+
+def _sync_stream(module: ModuleType) -> type:
+    """A response stream of ``module`` that hands each piece to a tap."""
 
     class Stream(module.SyncByteStream):  # type: ignore[name-defined,misc]
         def __init__(self, source: Any, tap: Tap) -> None:
             self._source = source
             self._pieces: Iterator[bytes] | None = None
             self._tap = tap
-            self._over = False
             weakref.finalize(self, tap.abandon).atexit = False
 
         def __iter__(self) -> Any:
@@ -252,12 +242,12 @@ def _tapped_streams(module: ModuleType) -> tuple[type, type]:
             return self
 
         def __next__(self) -> bytes:
-            if self._over or self._pieces is None:
+            if self._pieces is None:
                 raise StopIteration
             try:
                 piece = next(self._pieces)
             except StopIteration:
-                self._over = True
+                self._pieces = None
                 rest = self._tap.end()
                 if rest:
                     return rest
@@ -273,12 +263,17 @@ def _tapped_streams(module: ModuleType) -> tuple[type, type]:
             finally:
                 self._tap.close()
 
+    return Stream
+
+
+def _async_stream(module: ModuleType) -> type:
+    """The same for async clients."""
+
     class AsyncStream(module.AsyncByteStream):  # type: ignore[name-defined,misc]
         def __init__(self, source: Any, tap: Tap) -> None:
             self._source = source
             self._pieces: AsyncIterator[bytes] | None = None
             self._tap = tap
-            self._over = False
             weakref.finalize(self, tap.abandon).atexit = False
 
         def __aiter__(self) -> Any:
@@ -286,12 +281,12 @@ def _tapped_streams(module: ModuleType) -> tuple[type, type]:
             return self
 
         async def __anext__(self) -> bytes:
-            if self._over or self._pieces is None:
+            if self._pieces is None:
                 raise StopAsyncIteration
             try:
                 piece = await anext(self._pieces)
             except StopAsyncIteration:
-                self._over = True
+                self._pieces = None
                 rest = self._tap.end()
                 if rest:
                     return rest
@@ -307,4 +302,4 @@ def _tapped_streams(module: ModuleType) -> tuple[type, type]:
             finally:
                 self._tap.close()
 
-    return Stream, AsyncStream
+    return AsyncStream

@@ -79,9 +79,14 @@ class EventDecoder:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
             event = self._other(data)
+        if event is None:
+            return
+        self._partial = b""
         if type(event) is dict:
-            self._reader.event(event)
-        self._partial = b"" if event is not None else self._partial
+            try:
+                self._reader.event(event)
+            except Exception as error:  # the events after this one still count
+                faults.report("event of a stream", error)
 
     def _other(self, data: bytes) -> Any:
         if data.strip() == _DONE:
@@ -115,12 +120,10 @@ class UsageHider:
         if b"\n" not in piece and self._size < EVENT_LIMIT:
             return b""
         data = b"".join(self._rest)
-        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-        if end < 2 + 2 * (data.rfind(b"\r\n\r\n") >= 0) and self._size < EVENT_LIMIT:
+        end = len(data) if self._size >= EVENT_LIMIT else _end_of_events(data)
+        if not end:
             self._rest = [data]
             return b""
-        if self._size >= EVENT_LIMIT:
-            end = len(data)
         self._rest = [data[end:]] if end < len(data) else []
         self._size = len(data) - end
         whole = data[:end]
@@ -137,6 +140,12 @@ class UsageHider:
         return separator.join(event for event in whole.split(separator) if not _is_usage_only(event))
 
 
+def _end_of_events(data: bytes) -> int:
+    """Where the last whole event ends; 0 if there is none."""
+    ends = [data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n") if blank in data]
+    return max(ends, default=0)
+
+
 def _is_usage_only(event: bytes) -> bool:
     if b"_tokens" not in event or not event.lstrip().startswith(b"data:"):
         return False
@@ -148,7 +157,7 @@ def _is_usage_only(event: bytes) -> bool:
 
 
 class Tap:
-    """What one response stream calls: :meth:`feed` for each piece, then :meth:`end`, :meth:`broke` or :meth:`close`, in any number.
+    """What one response stream calls: :meth:`feed` for each piece, then :meth:`end`, :meth:`broke` or :meth:`close`.
 
     ``read`` gets each piece, decompressed, and says whether the record can be settled now; ``settle(aborted, error)`` makes
     it. ``hider`` filters what the app sees. None of it raises: a fault is said once, and from then on the tap only passes on.

@@ -1,6 +1,6 @@
 """Azure OpenAI and Azure AI Foundry. The deployment's name is no model's name: the answer has the true one.
 
-Streams are not asked for usage here: older API versions refuse to be asked.
+Grok reports more cached tokens than it read here. Streams are not asked for usage here: older API versions refuse to be asked.
 """
 
 from spectra_otel.providers.base import Endpoint, Provider
@@ -9,7 +9,7 @@ from spectra_otel.providers.wire.media import Images, Speech, Transcription
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
 
-chat, embeddings, responses = Chat(), Embeddings(), Responses()
+chat, embeddings, responses = Chat(cached_doubtful=True), Embeddings(), Responses()
 
 PROVIDER = Provider(
     name="azure",

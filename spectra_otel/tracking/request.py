@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -25,9 +25,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from spectra_otel.model.spans import handoff
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Values = dict[str, Any]
 SCOPE = "spectra_otel"
@@ -132,8 +129,7 @@ class Request:
     def _write_on(self, span: SdkSpan) -> None:
         """Add what the wire says to the span that another instrumentation made for this call."""
         values = known_values(self.values)
-        present = span.attributes or {}
-        span.set_attributes({key: value for key, value in _attributes(values).items() if key not in present})
+        span.set_attributes(_attributes(values, span.attributes))
         handoff.leave(span.get_span_context(), values)
 
     def _add_pace(self, elapsed: int) -> None:
@@ -229,16 +225,16 @@ def known_values(values: Values) -> Values:
     return {name: value for name, value in values.items() if value is not None and "." not in name}
 
 
-_record_attributes: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+def _attributes(values: Values, existing: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the record adds to a span that has ``existing``."""
+    from spectra_otel.model.attributes import usage_attributes
 
-
-def _attributes(values: Values) -> dict[str, Any]:
-    global _record_attributes
-    if _record_attributes is None:
-        from spectra_otel.model.attributes import record_attributes
-
-        _record_attributes = record_attributes
-    return _record_attributes(values)
+    attributes = usage_attributes(values, existing or {})
+    for key in ("gen_ai.request.model", "gen_ai.response.model"):
+        name = attributes.get(key)
+        if name is not None and len(name) > NAME_LIMIT:
+            attributes[key] = name[:NAME_LIMIT]
+    return attributes
 
 
 def _parent_context(context: Context) -> trace.SpanContext | None:

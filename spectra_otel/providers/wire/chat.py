@@ -1,7 +1,8 @@
 """OpenAI's chat completions (and the older completions), which most providers speak with an accent.
 
-Accents, each an argument of :class:`Chat`: where usage hides, whether reasoning is counted beside the output, and whether the
-provider names the cost itself.
+Accents, each an argument of :class:`Chat`: streams that tell their usage only when asked (``asks_for_usage``), reasoning counted
+beside the output (``reasoning_beside``) or only in the total (``thoughts_hidden``), cached tokens on a scale of their own
+(``cached_doubtful``: more cached than read is left out), and what one provider adds (``extra``).
 """
 
 from __future__ import annotations
@@ -82,11 +83,13 @@ class Chat(Format):
         asks_for_usage: bool = False,
         reasoning_beside: bool = False,
         thoughts_hidden: bool = False,
+        cached_doubtful: bool = False,
         extra: Callable[[Json, Values], None] | None = None,
     ) -> None:
         self.asks_for_usage = asks_for_usage
         self.reasoning_beside = reasoning_beside
         self.thoughts_hidden = thoughts_hidden
+        self.cached_doubtful = cached_doubtful
         self.extra = extra
 
     def read_request(self, sent: Sent) -> Values:
@@ -122,7 +125,10 @@ class Chat(Format):
         """The usage object, with this provider's accent."""
         values["usage_raw"] = usage
         read_usage(usage, values)
+        put_text(values, "pricing_tier", usage.get("service_tier"))
         put_provider_cost(values, cents(usage.get("cost")))
+        if self.cached_doubtful and values.get("cached_tokens", 0) > values.get("prompt_tokens", 0):
+            values.pop("cached_tokens", None)
         output, reasoning = values.get("completion_tokens"), values.get("reasoning_tokens")
         if self.reasoning_beside and reasoning and output is not None:
             values["completion_tokens"] = output + reasoning
@@ -159,19 +165,11 @@ class ChatStream(StreamReader):
         if "snapshot" not in values or "response_id" not in values:
             put_text(values, "response_id", data.get("id"))
             put_text(values, "snapshot", data.get("model"))
-        for choice in data.get("choices") or ():
-            delta = choice.get("delta")
-            if delta:
-                text = delta.get("content") or delta.get("reasoning_content")
-                if text and type(text) is str:
-                    self.characters += len(text)
-                elif "tool_calls" in delta or "function_call" in delta:
-                    self._read_tools(delta)
-            elif choice.get("text"):
-                self.characters += len(choice["text"])
-            if choice.get("finish_reason"):
-                put_text(values, "finish_reason", choice["finish_reason"])
-                self.complete = True
+        choices = data.get("choices")
+        if type(choices) is list:
+            for choice in choices:
+                if type(choice) is dict:
+                    self._read_choice(choice)
         if data.get("usage"):
             self._usage = data["usage"]
         if data.get("service_tier"):
@@ -179,13 +177,25 @@ class ChatStream(StreamReader):
         if "error" in data or self._format.extra is not None:
             self._read_rest(data)
 
+    def _read_choice(self, choice: Json) -> None:
+        delta = choice.get("delta")
+        if type(delta) is dict:
+            text = delta.get("content") or delta.get("reasoning_content")
+            if text and type(text) is str:
+                self.characters += len(text)
+            elif "tool_calls" in delta or "function_call" in delta:
+                self._read_tools(delta)
+        elif type(choice.get("text")) is str:
+            self.characters += len(choice["text"])
+        if choice.get("finish_reason"):
+            put_text(self.values, "finish_reason", choice["finish_reason"])
+            self.complete = True
+
     def _read_tools(self, delta: Json) -> None:
         if delta.get("tool_calls") or delta.get("function_call"):
             self._tools = True
-            self.characters += sum(
-                len(str(as_dict(as_dict(call).get("function")).get("arguments") or ""))
-                for call in as_list(delta.get("tool_calls"))
-            )
+            for call in as_list(delta.get("tool_calls")):
+                self.characters += len(str(as_dict(as_dict(call).get("function")).get("arguments") or ""))
 
     def _read_rest(self, data: Json) -> None:
         if data.get("error"):
