@@ -60,7 +60,8 @@ def test_a_full_file_is_put_aside_and_old_ones_go(tmp_path: Path, monkeypatch: p
     backups = sorted(tmp_path.glob("traces-*.jsonl"))
     assert len(backups) == 2
     assert all(backup.stat().st_size <= 2500 for backup in backups)
-    os.utime(backups[0], (time.time() - 3 * 86400,) * 2)
+    long_ago = time.time() - 3 * 86400
+    os.utime(backups[0], (long_ago, long_ago))
     write(path, 3, rotation=Rotation(max_megabytes=1, max_days=2, max_backups=0))
     assert backups[0] not in tmp_path.iterdir()
     assert backups[1] in tmp_path.iterdir()
