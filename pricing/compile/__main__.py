@@ -57,6 +57,8 @@ def build(table: Path) -> tuple[bytes, list[Disagreement]]:
 
 
 def _check(provider: str, names: str, value: dict[str, Any]) -> None:
+    if not any(offer.get("tier", "standard") == "standard" for offer in value["offers"]):
+        raise ValueError(f"{provider}/{names.partition(' ')[0]}: has no standard price; is the name right?")
     for offer in value["offers"]:
         for meter, rate in offer["rates"].items():
             try:

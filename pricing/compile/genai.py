@@ -111,7 +111,7 @@ def _offers(model: Any) -> Iterator[WrittenOffer]:
         newest = max(newest, start)
         # Their hours have no start of their own: they hold from the newest dated price on, as the list reads.
         yield WrittenOffer(_rates(price.prices), since=newest if hours else start, hours=hours)
-    for variant in model.price_variants or ():
+    for variant in sorted(model.price_variants or (), key=lambda variant: _when(variant.constraint)[0]):
         rates = _rates(variant.prices)
         tier = _tier(variant.when)
         if rates and tier:

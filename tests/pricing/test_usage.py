@@ -184,7 +184,7 @@ def test_a_tier_that_lists_no_media_price_is_an_estimate() -> None:
 
 def test_a_price_is_that_of_the_day() -> None:
     """The same call before and after a price change; a date means 00:00 UTC, a naive datetime is UTC."""
-    usage = {"prompt_tokens": 10_000, "completion_tokens": 3000}
+    usage: dict[str, Any] = {"prompt_tokens": 10_000, "completion_tokens": 3000}
     before = estimate("mistral", "mistral-large-latest", **usage, at=date(2025, 12, 1))
     after = estimate("mistral", "mistral-large-latest", **usage, at=date(2025, 12, 2))
     assert (cents(before), cents(after)) == ("3.8", "0.95")
@@ -213,7 +213,7 @@ def test_a_price_is_that_of_the_hour_and_weekday(at: str, total: str) -> None:
 def test_estimate_names_what_is_wrong() -> None:
     """A person who asks gets one line: the field, its value, what is valid."""
     with pytest.raises(
-        ValueError, match="unknown usage field 'promt_tokens' \\(valid: prompt_tokens, .*tool_call_counts\\)"
+        ValueError, match=r"unknown usage field 'promt_tokens' \(valid: prompt_tokens, .*tool_call_counts\)"
     ):
         estimate("openai", "gpt-4o", promt_tokens=1)
     for bad in (-1, float("nan"), 10**18, "3"):
