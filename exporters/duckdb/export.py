@@ -58,7 +58,7 @@ FOCUS: tuple[tuple[str, str], ...] = (
     ("SkuId", "price_id"),
     ("SkuMeter", "model_type"),
     ("SubAccountId", "provider_account"),
-    ("Tags", "to_json(map_from_entries([row(t, true) FOR t IN coalesce(tags, [])]))"),
+    ("Tags", "to_json(map_from_entries([row(t, true) FOR t IN list_distinct(coalesce(tags, []))]))"),
     ("x_CostStatus", "current_cost_status"),
     ("x_ServiceName", "service_name"),
     ("x_Environment", "environment"),

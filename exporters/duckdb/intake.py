@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from spectra_otel.errors import StoreError
 from spectra_otel.exporters.duckdb import election, line, rollups
 from spectra_otel.exporters.duckdb.database import first_line
-from spectra_otel.exporters.duckdb.spool import Segment, Spool, check, lines_of, rows_of
+from spectra_otel.exporters.duckdb.spool import Header, Segment, Spool, check, lines_of, rows_of
 from spectra_otel.exporters.duckdb.sql import one_row, quoted
 from spectra_otel.model.fields import FIELDS
 from spectra_otel.model.store import MergeResult
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 _LEDGER_DAYS = 7
 _MOST_DAYS = 40
 _SMALLEST_BUFFER = 1 << 20
+_SMALL_BYTES = 4 << 20
+_ALIEN = (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException)
+"""DuckDB's errors about content; the others are about the disk, the memory or the lock."""
+
 _SET_BY_MERGE = ("current_cost_in_cents", "current_cost_status")
 
 _log = logging.getLogger(__name__)
@@ -47,28 +54,20 @@ class Intake:
 
         Raises :class:`StoreError` where the database cannot take them now (disk full, say); then nothing has changed.
         """
-        import duckdb
-
         fresh = self._not_merged(segments)
-        whole: list[_File] = []
-        damaged: list[tuple[Segment, str]] = []
-        for segment in fresh:
-            try:
-                whole.append(_File(segment.path, check(segment).longest))
-            except FileNotFoundError:  # dropped by a full spool's policy meanwhile
-                continue
-            except ValueError as error:
-                damaged.append((segment, str(error)))
         names = [segment.name for segment in fresh]
+        gathered = self._spool.folder / f"{os.getpid()}.gathered"
         try:
-            result = self._transaction(whole, [] if damaged else names)
-        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            # Alien content in a file that is whole: find out which, line by line.
-            bad = {file.path for file in whole}
-            damaged += [(segment, first_line(error)) for segment in fresh if segment.path in bad]
+            whole, damaged = _sift(fresh, gathered)
+            result = self._transaction(_files(whole, gathered), [] if damaged else names)
+        except _ALIEN as error:
+            # Content that is not ours in a segment that is whole: find out which, line by line.
+            damaged += [(segment, first_line(error)) for segment, _ in whole]
             result = MergeResult()
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             raise StoreError(f"merge: {first_line(error)}") from error
+        finally:
+            gathered.unlink(missing_ok=True)
         for segment, reason in damaged:
             result += self._salvage(segment, reason)
         if damaged:
@@ -103,15 +102,13 @@ class Intake:
 
     def _bisect(self, segment: Segment, good: list[bytes], bad: list[tuple[bytes, str]]) -> MergeResult:
         """Merge ``good``; what DuckDB will not take after all moves to ``bad``."""
-        import duckdb
-
         if not good:
             return MergeResult()
         file = _File(segment.path.with_suffix(".mended"), max(map(len, good)))
         try:
             file.path.write_bytes(b"".join(good))
             return self._transaction([file], [])
-        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        except _ALIEN as error:
             if len(good) == 1:
                 bad.append((good.pop(), first_line(error)))
                 return MergeResult()
@@ -121,7 +118,7 @@ class Intake:
                 result += self._bisect(segment, half, bad)
             good[:] = halves[0] + halves[1]
             return result
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             raise StoreError(f"merge: {first_line(error)}") from error
         finally:
             file.path.unlink(missing_ok=True)
@@ -207,6 +204,33 @@ class Intake:
     def _count(self, table: str) -> int:
         (rows,) = one_row(self._connection, f"SELECT count(*) FROM {table}")
         return int(rows)
+
+
+def _sift(
+    segments: Iterable[Segment], gathered: Path
+) -> tuple[list[tuple[Segment, Header]], list[tuple[Segment, str]]]:
+    """Segments that are whole, with their headers; damaged ones, with the reason. Small whole ones are copied to ``gathered``.
+
+    DuckDB takes megabytes of memory for each file it reads, and there may be thousands of small ones.
+    """
+    whole: list[tuple[Segment, Header]] = []
+    damaged: list[tuple[Segment, str]] = []
+    with gathered.open("wb") as file:
+        for segment in segments:
+            try:
+                whole.append((segment, check(segment, file if segment.size <= _SMALL_BYTES else None)))
+            except FileNotFoundError:  # dropped meanwhile, by the policy of a full spool
+                continue
+            except ValueError as error:
+                damaged.append((segment, str(error)))
+    return whole, damaged
+
+
+def _files(whole: Iterable[tuple[Segment, Header]], gathered: Path) -> list[_File]:
+    """What DuckDB has to read to get the rows of ``whole``."""
+    small = [header.longest for segment, header in whole if segment.size <= _SMALL_BYTES]
+    large = [_File(segment.path, header.longest) for segment, header in whole if segment.size > _SMALL_BYTES]
+    return large + ([_File(gathered, max(small))] if small else [])
 
 
 def _read(files: Sequence[_File]) -> str:

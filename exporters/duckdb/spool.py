@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 from spectra_otel.errors import StoreError
 
@@ -202,19 +203,28 @@ class Spool:
             self.dropped_rows += segment.rows
 
 
-def check(segment: Segment) -> Header:
-    """Header of a segment that is whole. Raises :class:`ValueError` with the reason why it is not."""
+def check(segment: Segment, copy: BinaryIO | None = None) -> Header:
+    """Header of a segment that is whole; its lines are written to ``copy``. Raises :class:`ValueError` with the reason if not.
+
+    ``copy`` is left as it was where the segment is not whole.
+    """
+    start = copy.tell() if copy else 0
     with segment.path.open("rb") as file:
         header = Header.parse(file.readline(_CHUNK))
         size = crc = 0
         while chunk := file.read(_CHUNK):
             size += len(chunk)
             crc = zlib.crc32(chunk, crc)
+            if copy:
+                copy.write(chunk)
+    if (size, crc) == (header.size, header.crc32):
+        return header
+    if copy:
+        copy.seek(start)
+        copy.truncate()
     if size != header.size:
         raise ValueError(f"{size} bytes where the header says {header.size}: torn")
-    if crc != header.crc32:
-        raise ValueError("checksum does not match: damaged")
-    return header
+    raise ValueError("checksum does not match: damaged")
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

@@ -40,7 +40,8 @@ def test_every_table_and_view_answers_a_plain_client(store: DuckDBStore, name: s
     store.append(some_records(50))
     store.prune(24 * 365 * 100)
     store.merge_pending()
-    code = f"import duckdb; print(len(duckdb.connect({str(store.path)!r}, read_only=True).execute('SELECT COLUMNS(*)::VARCHAR FROM {name}').fetchall()))"
+    sql = f"SELECT COLUMNS(*)::VARCHAR FROM {name}"
+    code = f"import duckdb; print(len(duckdb.connect({str(store.path)!r}, read_only=True).execute({sql!r}).fetchall()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     if name not in ("spectra_costs", "spectra_prunes", "spectra_metadata"):
         assert int(done.stdout) > 0
@@ -175,8 +176,10 @@ def test_statements_that_are_no_select_answer_too(store: DuckDBStore, sql: str) 
 
 def test_values_are_pythons(store: DuckDBStore) -> None:
     """Times are aware, NULL is None, nested values are nested, two columns may have one name."""
-    sql = "SELECT TIMESTAMPTZ '2026-11-20 12:00:00+02' AS t, NULL::TIMESTAMPTZ AS t, [now()] AS l, MAP {'a': 1} AS m, '[1]'::JSON AS j"
-    columns, ((first, second, times, counts, nested),) = store.query(sql)
+    columns, ((first, second, times, counts, nested),) = store.query(
+        "SELECT TIMESTAMPTZ '2026-11-20 12:00:00+02' AS t, NULL::TIMESTAMPTZ AS t, "
+        "[now()] AS l, MAP {'a': 1} AS m, '[1]'::JSON AS j"
+    )
     assert columns == ["t", "t", "l", "m", "j"]
     assert first.isoformat() == "2026-11-20T10:00:00+00:00"
     assert (second, counts, nested) == (None, {"a": 1}, [1])

@@ -1,0 +1,173 @@
+"""Many processes on one store: nothing lost, nothing doubled, and everybody gets at the file.
+
+``SPECTRA_TEST_SECONDS`` makes the test of politeness as long as one likes (default 8; 60 is the real thing).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from spectra_otel.errors import StoreError
+from spectra_otel.exporters.duckdb import background
+from spectra_otel.exporters.duckdb.config import DuckDBConfig
+from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
+from spectra_otel.exporters.duckdb.store import DuckDBStore
+from tests.exporters.duckdb.processes import Acknowledgements, acknowledged, child, kill, until, wait
+from tests.exporters.duckdb.records import ids, record, rollup_differences, spans
+
+SECONDS = float(os.environ.get("SPECTRA_TEST_SECONDS", "8"))
+KILLS = 200
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Background merges begin at once."""
+    monkeypatch.setattr(background, "FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(background, "_EVERY_SECONDS", 0.02)
+
+
+def client(store: DuckDBStore, logs: Path, number: int, pause: float = 0.0) -> None:
+    """Export batches, with a merging thread beside, until killed; log each record that was acknowledged."""
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    log = Acknowledgements(logs / f"{number}.log")
+    chance = random.Random(number)
+    call = number * 1_000_000
+    while True:
+        batch = [record(call + n) for n in range(chance.randint(1, 5))]
+        call += len(batch)
+        if exporter.export(spans(*batch)) is SpanExportResult.SUCCESS:
+            log.note(*(values["id"] for values in batch))
+        time.sleep(pause)
+
+
+def test_eight_processes_at_once(store: DuckDBStore) -> None:
+    """Eight writers that all merge too: each record once, the rollups right."""
+
+    def work(number: int) -> None:
+        exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+        for batch in range(25):
+            first = number * 1000 + batch * 10
+            assert exporter.export(spans(*(record(first + n) for n in range(10)))) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+
+    children = [child(lambda: work(number)) for number in range(8)]  # noqa: B023 - runs in the fork, at once
+    assert [wait(pid) for pid in children] == [0] * 8
+    assert ids(store) == sorted({record(number * 1000 + n)["id"] for number in range(8) for n in range(250)})
+    assert rollup_differences(store) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_kill_9_loses_and_doubles_nothing_acknowledged(store: DuckDBStore, tmp_path: Path) -> None:
+    """Two hundred clients killed at random moments, while writing or merging: what was acknowledged is stored once."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    chance = random.Random(os.environ.get("SPECTRA_TEST_SEED", time.time_ns()))
+    running: list[tuple[float, int]] = []
+    started = 0
+    while started < KILLS or running:
+        while started < KILLS and len(running) < 4:
+            number = started
+            running.append((time.monotonic() + chance.uniform(0.02, 0.6), child(lambda: client(store, logs, number))))  # noqa: B023
+            started += 1
+        running.sort()
+        when, pid = running.pop(0)
+        time.sleep(max(0.0, when - time.monotonic()))
+        kill(pid)
+    store.merge_pending()
+    stored = ids(store)
+    told = acknowledged(logs)
+    assert len(told) > KILLS
+    assert len(stored) == len(set(stored))
+    assert told - set(stored) == set()
+    assert rollup_differences(store) == []
+    assert store.doctor().pending_segments == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_readers_and_merges_share_the_file_politely(
+    store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight writers; a client that opens every 50 ms gets in within a second; one that holds the file loses nobody's rows."""
+    monkeypatch.setattr(background, "_EVERY_SECONDS", 0.2)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    store.append([record(0)])
+    store.merge_pending()
+    writers = [child(lambda: client(store, logs, number, 0.02)) for number in range(1, 9)]  # noqa: B023
+    try:
+        waits, seen = _open_every_50_ms(store.path, SECONDS)
+        assert max(waits) < 1.0, f"waited {max(waits):.2f} s"
+        assert seen[-1] > seen[0], "no merge came through"
+        _hold_the_file(store, SECONDS / 2)
+    finally:
+        for pid in writers:
+            kill(pid)
+    store.merge_pending()
+    stored = ids(store)
+    assert len(stored) == len(set(stored))
+    assert acknowledged(logs) <= set(stored)
+    assert rollup_differences(store) == []
+
+
+def _open_every_50_ms(path: Path, seconds: float) -> tuple[list[float], list[int]]:
+    """How long each opening of a plain read-only client took, and how many rows it saw."""
+    waits, seen = [], []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        rows = _count(path)
+        while rows is None:
+            time.sleep(0.005)
+            rows = _count(path)
+        waits.append(time.monotonic() - began)
+        seen.append(rows)
+        time.sleep(0.05)
+    return waits, seen
+
+
+def _count(path: Path) -> int | None:
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            ((rows,),) = connection.execute("SELECT count(*) FROM spectra_requests").fetchall()
+            return int(rows)
+    except duckdb.IOException:
+        return None
+
+
+def _hold_the_file(store: DuckDBStore, seconds: float) -> None:
+    """Another program keeps the database open; it only delays the merges, and `doctor` names it."""
+    code = f"import duckdb, sys; c = duckdb.connect({str(store.path)!r}); print('open', flush=True); sys.stdin.read()"
+    holder = None
+
+    def try_to_open() -> bool:
+        nonlocal holder
+        holder = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=subprocess.DEVNULL, text=True
+        )
+        assert holder.stdout is not None
+        return holder.stdout.readline() == "open\n" or holder.communicate("") is None
+
+    assert until(try_to_open, 10)
+    assert holder is not None
+    with holder:
+        before = store.doctor()
+        assert before.holder_pid == holder.pid
+        time.sleep(seconds)
+        after = store.doctor()
+        assert after.pending_rows > before.pending_rows
+        assert after.oldest_pending_seconds is not None
+        assert after.oldest_pending_seconds > seconds * 0.9
+        with pytest.raises(StoreError, match=f"in use by process {holder.pid}"):
+            store._merger.merge_all(patience=0.1)
+        holder.communicate("")
