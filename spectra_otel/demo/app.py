@@ -86,7 +86,7 @@ def claude_cached(claude: anthropic.Anthropic) -> None:
     """A cached system prompt: the first call writes the cache, which costs more; the second reads it, which costs less."""
     for question in ("Which ticket?", "When is the next train?"):
         claude.messages.create(
-            model="claude-sonnet-4-5",
+            model="claude-sonnet-5-5",
             max_tokens=200,
             system=[{"type": "text", "text": HANDBOOK, "cache_control": {"type": "ephemeral"}}],
             messages=[{"role": "user", "content": question}],
@@ -96,7 +96,7 @@ def claude_cached(claude: anthropic.Anthropic) -> None:
 def claude_streamed(claude: anthropic.Anthropic) -> None:
     """A streamed answer through the SDK's own helper."""
     with claude.messages.stream(
-        model="claude-haiku-4-5", max_tokens=200, messages=[{"role": "user", "content": "Tell me of Porto."}]
+        model="claude-haiku-5-5", max_tokens=200, messages=[{"role": "user", "content": "Tell me of Porto."}]
     ) as stream:
         stream.get_final_text()
 

@@ -22,7 +22,9 @@ def test_export_takes_the_format_from_the_suffix(spectra: Spectra, recorded: lis
         assert spectra("export", tmp_path / f"all.{suffix}").exit_code == 0
     files = (f"'{tmp_path}/all.parquet'", f"'{tmp_path}/all.csv'", f"'{tmp_path}/all.json'")
     for file in files:
-        found = duckdb.sql(f"select count(*), sum(total_cost_in_cents)::DECIMAL(18,8) from {file}").fetchall()
+        found = (
+            duckdb.connect().execute(f"select count(*), sum(total_cost_in_cents)::DECIMAL(18,8) from {file}").fetchall()
+        )
         assert found == [(60, total(recorded))]
 
 

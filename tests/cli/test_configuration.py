@@ -1,0 +1,147 @@
+"""`validate`, `print-config`, `components`, `init` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.support import Record, Spectra, rows_of, store_at
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+receivers: {otlp: {protocols: {http: {}}}}
+processors: {usage: , cost: {}}
+exporters: {duckdb: , otlp_http: {endpoint: "http://localhost:4318", headers: {authorization: "Bearer secret-token"}}}
+service: {pipelines: {traces: {receivers: [otlp], processors: [usage, cost], exporters: [duckdb, otlp_http]}}}
+"""
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_good_file_is_valid(spectra: Spectra, good: Path) -> None:
+    """Status 0, and nothing on stdout."""
+    result = spectra("validate", "--config", good)
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_each_thing_that_is_wrong_is_one_line(spectra: Spectra, tmp_path: Path) -> None:
+    """In the collector's words."""
+    path = tmp_path / "bad.yaml"
+    path.write_text(GOOD.replace("http: {}", "htttp: {}").replace("cost: {}", "csot: {}"))
+    result = spectra("validate", "--config", path)
+    assert result.exit_code == 1
+    assert "'protocols' has invalid keys: htttp" in result.stderr
+    assert 'unknown type: "csot" for id: "csot"' in result.stderr
+
+
+def test_set_is_checked_too(spectra: Spectra, good: Path) -> None:
+    """The highest precedence of all."""
+    assert spectra("validate", "--config", good, "--set", "processors.cost.prices=nowhere").exit_code in (0, 1)
+    assert spectra("validate", "--config", good, "--set", "processors.cost.prize=1").exit_code == 1
+
+
+def test_validate_takes_the_variable(spectra: Spectra, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --config; with neither it is a usage error."""
+    assert spectra("validate").exit_code == 2
+    monkeypatch.setenv("SPECTRA_CONFIG", str(good))
+    assert spectra("validate").exit_code == 0
+
+
+def test_the_configuration_in_effect_shows_no_secret(spectra: Spectra, good: Path) -> None:
+    """As YAML that can be read back, or JSON."""
+    result = spectra("print-config", "--config", good)
+    assert "secret-token" not in result.stdout
+    tree = yaml.safe_load(result.stdout)
+    assert tree["exporters"]["otlp_http"]["headers"] == {"authorization": "[REDACTED]"}
+    assert tree == json.loads(spectra("print-config", "--config", good, "--format", "json").stdout)
+
+
+def test_without_a_file_the_built_in_configuration_is_in_effect(
+    spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what the variables say filled in."""
+    monkeypatch.setenv("SPECTRA_OTEL_ENABLED", "true")
+    tree = yaml.safe_load(spectra("print-config").stdout)
+    assert tree["service"]["pipelines"]["traces"]["processors"] == ["usage", "cost"]
+    assert tree["service"]["pipelines"]["traces"]["exporters"] == ["duckdb", "otlp_http/spectra_otel"]
+
+
+def test_components_have_a_stability(spectra: Spectra) -> None:
+    """Each that is installed."""
+    rows = rows_of(spectra("components", "--format", "json"))
+    found = {(row["kind"], row["type"]) for row in rows}
+    assert {("processors", "usage"), ("processors", "cost"), ("exporters", "duckdb"), ("receivers", "otlp")} <= found
+    assert {row["stability"] for row in rows} <= {"development", "alpha", "beta", "stable"}
+    assert "otlphttp" in {row["deprecated_alias"] for row in rows}
+
+
+def test_init_writes_the_file_of_the_repository(spectra: Spectra, tmp_path: Path) -> None:
+    """With its comments; it is valid as it stands."""
+    path = tmp_path / "collector-config.yaml"
+    assert spectra("init", path).exit_code == 0
+    assert path.read_text() == (ROOT / "collector-config.yaml").read_text()
+    assert spectra("validate", "--config", path).exit_code == 0
+
+
+def test_init_replaces_nothing_unless_told_to(spectra: Spectra, tmp_path: Path) -> None:
+    """A file that is there may be somebody's work."""
+    path = tmp_path / "collector-config.yaml"
+    path.write_text("mine")
+    result = spectra("init", path)
+    assert (result.exit_code, path.read_text()) == (1, "mine")
+    assert "--force" in result.stderr
+    assert spectra("init", path, "--force").exit_code == 0
+    assert spectra("init", tmp_path / "nowhere" / "a.yaml").exit_code == 1
+
+
+def findings(spectra: Spectra) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for row in json.loads(spectra("doctor", "--format", "json").stdout):
+        found.setdefault(row["subject"], []).append(row)
+    return found
+
+
+def test_doctor_on_a_fresh_machine_finds_nothing_wrong(spectra: Spectra) -> None:
+    """Versions, launch, configuration, catalog, and a store in which nothing is yet."""
+    result = spectra("doctor")
+    assert result.exit_code == 0, result.output
+    found = findings(spectra)
+    assert found["opentelemetry_distro"][0]["state"] == "ok"
+    assert "usage → cost" in found["configuration"][0]["detail"]
+    assert found["database"][0]["state"] == "note"
+    assert "days old" in found["price catalog"][0]["detail"]
+
+
+def test_doctor_names_models_without_a_price(spectra: Spectra, recorded: list[Record]) -> None:
+    """With names that are near, so that an alias can be written."""
+    (unpriced,) = findings(spectra)["no price"]
+    assert unpriced["state"] == "attention"
+    assert 'model "gpt-4ox"' in unpriced["detail"]
+    assert "near: gpt-4o" in unpriced["detail"]
+
+
+def test_doctor_counts_what_waits_in_the_spool(spectra: Spectra, recorded: list[Record], tmp_path: Path) -> None:
+    """And leaves it there: to look is not to change."""
+    store_at(tmp_path / "home" / "spectra.duckdb").append(recorded[:7])
+    assert "7 records in 1 segments" in findings(spectra)["spool"][0]["detail"]
+
+
+def test_doctor_fails_where_something_does_not_work(
+    spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken configuration, a file that is no database: status 1, and the other findings all the same."""
+    broken = tmp_path / "broken.duckdb"
+    broken.write_text("no database\n" * 1000)
+    assert spectra("doctor", "--db", broken).exit_code == 1
+    monkeypatch.setenv("SPECTRA_CONFIG", str(tmp_path / "none.yaml"))
+    result = spectra("doctor")
+    assert result.exit_code == 1
+    assert "price catalog" in result.stdout
