@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -24,6 +24,8 @@ _REFUSALS = (
     "BadRequest", "NotFound", "Validation", "UnprocessableEntity", "invalid_request",
 )  # fmt: skip
 """Words of error types that mean a status of 4xx, where the status itself is not known."""
+_COST_FIELDS = Cost._fields
+Fields: TypeAlias = Mapping[str, Any]
 _SETTLED = frozenset({"not_billed", "cache_hit", "free"})
 
 
@@ -58,41 +60,41 @@ class CostProcessor:
         return spans
 
     def _price(self, span: TrackedSpan, record: TrackedRequest) -> None:
-        record.amend(self._cost_of(record))
+        record.amend(self._cost_of(record.values_by_field))
         if span.bears_cost:
-            span.set_attributes(cost_attributes(record))
+            span.set_attributes(cost_attributes(record.values_by_field))
 
-    def _cost_of(self, record: TrackedRequest) -> dict[str, Any]:
-        status = record["cost_status"]
-        known = record["total_cost_in_cents"]
+    def _cost_of(self, record: Fields) -> dict[str, Any]:
+        status: str | None = record.get("cost_status")
+        known = record.get("total_cost_in_cents")
         if status in _SETTLED:
             return self._settled(record, status)
-        if known is not None:
+        if known is not None and status is not None:
             ours = self._calculate(record).total_cost_in_cents if status == "provider" else None
             return _with_current(
-                status, known, {"estimated_cost_in_cents": ours, "currency": record["currency"] or "USD"}
+                status, known, {"estimated_cost_in_cents": ours, "currency": record.get("currency") or "USD"}
             )
         if status in ("unpriced", "billed_unknown"):
             return self._unknown(status)
-        if record["is_failed"] and record["prompt_tokens"] is None and record["completion_tokens"] is None:
+        if record.get("is_failed") and record.get("prompt_tokens") is None and record.get("completion_tokens") is None:
             status = _billing_of_failure(record)
             return self._settled(record, status) if status == "not_billed" else self._unknown(status)
         cost = self._calculate(record)
-        return _with_current(
-            _at_best(cost.cost_status, status, record["is_aborted"]), cost.total_cost_in_cents, cost._asdict()
-        )
+        best = _at_best(cost.cost_status, status, record.get("is_aborted"))
+        return _with_current(best, cost.total_cost_in_cents, dict(zip(_COST_FIELDS, cost, strict=True)))
 
-    def _settled(self, record: TrackedRequest, status: str) -> dict[str, Any]:
-        total = _ZERO if record["total_cost_in_cents"] is None else record["total_cost_in_cents"]
+    def _settled(self, record: Fields, status: str) -> dict[str, Any]:
+        total = record.get("total_cost_in_cents")
+        total = _ZERO if total is None else total
         return _with_current(status, total, {"currency": self._config.currency})
 
     def _unknown(self, status: str) -> dict[str, Any]:
         return _with_current(status, None, {"currency": self._config.currency})
 
-    def _calculate(self, record: TrackedRequest) -> Cost:
-        usage: Mapping[str, Any] = record if record["cost_status"] != "partial" else _floor(record)
-        provider, tier, at = record["provider"] or "", record["pricing_tier"], record["started_at"]
-        served, requested = record["snapshot"], record["model"]
+    def _calculate(self, record: Fields) -> Cost:
+        usage = record if record.get("cost_status") != "partial" else _floor(record)
+        provider, tier, at = record.get("provider") or "", record.get("pricing_tier"), record.get("started_at")
+        served, requested = record.get("snapshot"), record.get("model")
         cost = self._pricer.calculate(provider, served or requested or "", usage, pricing_tier=tier, at=at)
         if cost.total_cost_in_cents is None and served and requested and served != requested:
             other = self._pricer.calculate(provider, requested, usage, pricing_tier=tier, at=at)
@@ -101,13 +103,13 @@ class CostProcessor:
         return cost
 
 
-def _floor(record: TrackedRequest) -> Mapping[str, Any]:
+def _floor(record: Fields) -> Fields:
     """The usage of a record of which a part is not known, with the raw numbers that are part of what is missing."""
-    raw = record["usage_raw"]
-    usage = record.known()
+    raw = record.get("usage_raw")
+    usage = dict(record)
     if isinstance(raw, Mapping):
         for field, name in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
-            if field not in usage and isinstance(raw.get(name), int):
+            if usage.get(field) is None and isinstance(raw.get(name), int):
                 usage[field] = raw[name]
     return usage
 
@@ -121,20 +123,17 @@ def _at_best(status: str, allowed: str | None, is_aborted: bool | None) -> str:
     return "estimated" if (allowed == "estimated" or is_aborted) and status != "free" else status
 
 
-def _billing_of_failure(record: TrackedRequest) -> str:
+def _billing_of_failure(record: Fields) -> str:
     """Whether a failed call without usage was billed, by its HTTP status or the name of its error."""
-    if record["status_code"] is not None:
-        return billing_of_status(record["status_code"]) if record["status_code"] >= 400 else "billed_unknown"
-    named = f"{record['error_type'] or ''} {record['error_message'] or ''}"[:400]
+    status_code = record.get("status_code")
+    if status_code is not None:
+        return billing_of_status(status_code) if status_code >= 400 else "billed_unknown"
+    named = f"{record.get('error_type') or ''} {record.get('error_message') or ''}"[:400]
     return "not_billed" if any(word in named for word in _REFUSALS) else "billed_unknown"
 
 
 def _with_current(status: str, total: Decimal | None, values: dict[str, Any]) -> dict[str, Any]:
-    """The current cost is the recorded one until somebody reprices."""
-    return {
-        **values,
-        "cost_status": status,
-        "total_cost_in_cents": total,
-        "current_cost_status": status,
-        "current_cost_in_cents": total,
-    }
+    """``values`` with the cost; the current cost is the recorded one until somebody reprices."""
+    values["cost_status"] = values["current_cost_status"] = status
+    values["total_cost_in_cents"] = values["current_cost_in_cents"] = total
+    return values

@@ -14,7 +14,8 @@ What is remembered is bounded in number and in time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -27,16 +28,21 @@ SpanKey: TypeAlias = tuple[int, int]
 """(trace id, span id)"""
 
 
+@lru_cache(maxsize=1024)
+def _only(scope: str) -> frozenset[str]:
+    return frozenset((scope,))
+
+
 class Call:
     """A span that is a call to a model; once elected, the response it stands for."""
 
     __slots__ = (
-        "_places", "end", "fields", "has_wire", "is_exact", "key", "parent", "rev", "scopes", "start",
+        "_places", "end", "fields", "has_wire", "is_exact", "key", "parent", "rev", "scopes", "spans", "start",
     )  # fmt: skip
 
     def __init__(self, fields: dict[str, Any], scope: str, key: SpanKey, parent: int, start: int, end: int) -> None:
         self.fields = fields
-        self.scopes = {scope}
+        self.scopes = _only(scope)
         self.key = key
         self.parent = parent
         """Span id of the parent; 0 for a root."""
@@ -45,6 +51,8 @@ class Call:
         self.is_exact = True
         self.has_wire = False
         """An instrumentor of ours saw the very exchange of this span."""
+        self.spans: list[SpanKey] = []
+        """Every span that stands for this response."""
         self._places: list[tuple[dict[Any, list[Call]], Any]] = []
 
     @property
@@ -53,20 +61,27 @@ class Call:
 
     def enter(self, index: dict[Any, list[Call]], key: Any) -> None:
         """Stand in an index until :meth:`leave`."""
-        calls = index.setdefault(key, [])
-        if not calls or calls[-1] is not self:
+        calls = index.get(key)
+        if calls is None:
+            index[key] = [self]
+        elif calls[-1] is not self:
             calls.append(self)
-            self._places.append((index, key))
+        else:
+            return
+        self._places.append((index, key))
 
     def leave(self) -> None:
         """Leave every index."""
         for index, key in self._places:
             calls = index.get(key)
-            if calls is not None:
-                if self in calls:
-                    calls.remove(self)
-                if not calls:
-                    del index[key]
+            if calls is None:
+                continue
+            if calls[0] is self:  # the oldest leaves first
+                del calls[0]
+            elif self in calls:
+                calls.remove(self)
+            if not calls:
+                del index[key]
         self._places.clear()
 
 
@@ -76,7 +91,7 @@ class Election:
     def __init__(self, limit: int, max_age_ns: int) -> None:
         self._limit, self._max_age = limit, max_age_ns
         self._calls: deque[Call] = deque()
-        self._by_span: dict[SpanKey, list[Call]] = {}
+        self._by_span: dict[SpanKey, Call] = {}
         self._below: dict[SpanKey, list[Call]] = {}
         self._by_response: dict[str, list[Call]] = {}
         self._by_usage: dict[tuple[Any, ...], list[Call]] = {}
@@ -87,7 +102,15 @@ class Election:
 
     def find(self, new: Call) -> Call | None:
         """The response that ``new`` is another span of."""
-        return self._family(new) or self._same_response(new) or self._same_time(new)
+        if new.key in self._below or (new.key[0], new.parent) in self._by_span:
+            found = self._family(new)
+            if found is not None:
+                return found
+        if new.fields.get("response_id") in self._by_response:
+            found = self._same_response(new)
+            if found is not None:
+                return found
+        return self._same_time(new) if len(self._scopes) > 1 or new.scopes.isdisjoint(self._scopes) else None
 
     def add(self, call: Call) -> None:
         """Remember a call that bears a record now."""
@@ -96,17 +119,21 @@ class Election:
         call.enter(self._by_usage, _usage_key(call))
         now = call.end
         while len(self._calls) > self._limit or self._calls[0].end < now - self._max_age:
-            self._calls.popleft().leave()
+            oldest = self._calls.popleft()
+            oldest.leave()
+            for key in oldest.spans:
+                self._by_span.pop(key, None)
 
     def join(self, call: Call, new: Call) -> None:
         """Remember that ``new`` is a span of ``call``: what is around ``new`` is around ``call`` too."""
-        call.scopes |= new.scopes
+        call.scopes = call.scopes | new.scopes
         call.start, call.end = min(call.start, new.start), max(call.end, new.end)
         self._enter(call, new)
 
     def _enter(self, call: Call, span: Call) -> None:
         self._scopes |= span.scopes
-        call.enter(self._by_span, span.key)
+        self._by_span[span.key] = call
+        call.spans.append(span.key)
         if span.parent:
             call.enter(self._below, (span.key[0], span.parent))
         response_id = call.fields.get("response_id")
@@ -125,9 +152,9 @@ class Election:
         return bool(self._below)
 
     def _family(self, new: Call) -> Call | None:
-        above = self._by_span.get((new.key[0], new.parent), ())
-        below = self._below.get(new.key, ())
-        alike = [call for call in (*above, *below) if call.is_failed == new.is_failed and _same_kind(call, new)]
+        above = self._by_span.get((new.key[0], new.parent))
+        family = [*([above] if above else []), *self._below.get(new.key, ())]
+        alike = [call for call in family if call.is_failed == new.is_failed and _same_kind(call, new)]
         same = [call for call in alike if _same_id(call, new)]
         if new.has_wire:  # what the wire said of this very span is a response of its own
             alike = []
@@ -135,20 +162,18 @@ class Election:
         return found[-1] if found else None
 
     def _same_response(self, new: Call) -> Call | None:
-        for call in _recent(self._by_response.get(new.fields.get("response_id") or "", ())):
+        for call in _recent(self._by_response.get(new.fields["response_id"])):
             if call.scopes.isdisjoint(new.scopes) and _overlap(call, new) and _agree(call, new):
                 return call
         return None
 
     def _same_time(self, new: Call) -> Call | None:
-        if len(self._scopes) < 2 and self._scopes.issuperset(new.scopes):
-            return None
         has_id = "response_id" in new.fields
         usage = _usage_key(new)
         for key in (
             (usage, _NO_USAGE) if usage[0] is not None else (usage,)
         ):  # one of them may have lost a stream's usage
-            for call in _recent(self._by_usage.get(key, ())):
+            for call in _recent(self._by_usage.get(key)):
                 if has_id and "response_id" in call.fields:
                     continue
                 if call.scopes.isdisjoint(new.scopes) and _within(call, new) and _same_model(call, new):
@@ -156,8 +181,9 @@ class Election:
         return None
 
 
-def _recent(calls: Iterable[Call]) -> Iterator[Call]:
-    return islice(reversed(calls), _LOOK_BACK) if isinstance(calls, list) else iter(())
+def _recent(calls: list[Call] | None) -> Iterator[Call]:
+    """The youngest of an index, youngest first."""
+    return islice(reversed(calls), _LOOK_BACK) if calls else iter(())
 
 
 def _usage_key(call: Call) -> tuple[Any, ...]:

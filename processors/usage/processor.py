@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Lock
 from typing import Any
@@ -15,14 +15,24 @@ from opentelemetry.sdk.trace import ReadableSpan
 from spectra_otel import faults
 from spectra_otel.dialects._base import Draft, Role
 from spectra_otel.dialects._reader import Readers
-from spectra_otel.model.attributes import ROLLUP, usage_attributes
+from spectra_otel.model.attributes import (
+    COST_AMOUNT,
+    COST_CURRENCY,
+    COST_SOURCE,
+    COST_STATUS,
+    ROLLUP,
+    usage_attributes,
+)
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import Handoff, TrackedSpan, handoff
 from spectra_otel.processors.usage.config import Config
 from spectra_otel.processors.usage.election import Call, Election
 
 _log = logging.getLogger("spectra_otel.usage")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STREAM_END = "#stream"
+"""Marks the scope of a record at the end of a stream: it is another span than the request's, of the same instrumentation."""
+_PLACES = Decimal("1e-8")
+_MAX_USD = 1e8
 _COST_FIELDS = (
     "total_cost_in_cents", "prompt_cost_in_cents", "completion_cost_in_cents", "media_cost_in_cents", "tool_cost_in_cents",
     "estimated_cost_in_cents", "current_cost_in_cents", "current_cost_status", "cost_status", "cost_source", "price_id",
@@ -106,7 +116,7 @@ class UsageProcessor:
             if known is None:
                 self._election.add(new)
                 tracked = TrackedSpan(span, TrackedRequest(new.fields), bears_cost=True)
-                tracked.set_attributes(usage_attributes(new.fields, span.attributes or {}))
+                tracked.set_attributes(usage_attributes(new.fields, draft.attributes))
                 batch.made[id(new)] = len(batch.spans)
                 return tracked
             had_id = "response_id" in known.fields
@@ -141,31 +151,28 @@ class UsageProcessor:
         return tracked
 
     def _new_call(self, span: ReadableSpan, draft: Draft) -> Call:
-        fields = draft.fields
-        context = span.context
+        context, parent = span.context, span.parent
         assert context is not None  # a finished span of the SDK has one
         start, end = span.start_time or 0, span.end_time or 0
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
         if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
-            start, scope = end - round(float(draft.attributes["duration"]) * 1e9), f"{scope}#stream"
+            start, scope = end - round(float(draft.attributes["duration"]) * 1e9), scope + _STREAM_END
         trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        fields["id"] = f"{trace_id}-{span_id}"
-        fields["trace_id"], fields["span_id"] = trace_id, span_id
-        if span.parent is not None:
-            fields["parent_span_id"] = f"{span.parent.span_id:016x}"
-        fields.setdefault("started_at", _EPOCH + timedelta(microseconds=start // 1000))
-        fields.setdefault("completed_at", _EPOCH + timedelta(microseconds=end // 1000))
-        fields.setdefault("latency_ms", max(0, (end - start) // 1_000_000))
-        fields["instrumentation"] = scope.removesuffix("#stream") or None
-        for name, value in self._resource_fields(span.resource).items():
-            fields.setdefault(name, value)
-        _take_provider_cost(fields)
-        _take_cost_from_upstream(fields, draft)
-        if draft.doubt is not None:
-            fields.setdefault("cost_status", draft.doubt.value)
-        call = Call(
-            fields, scope, (context.trace_id, context.span_id), span.parent.span_id if span.parent else 0, start, end
-        )
+        fields: dict[str, Any] = {
+            "id": f"{trace_id}-{span_id}",
+            "trace_id": trace_id,
+            "span_id": span_id,
+            "started_at": datetime.fromtimestamp(start // 1000 / 1e6, UTC),
+            "completed_at": datetime.fromtimestamp(end // 1000 / 1e6, UTC),
+            "latency_ms": max(0, (end - start) // 1_000_000),
+            "instrumentation": scope.removesuffix(_STREAM_END) or None,
+        }
+        if parent is not None:
+            fields["parent_span_id"] = f"{parent.span_id:016x}"
+        fields.update(self._resource_fields(span.resource))
+        fields.update(draft.fields)  # the wire knows the call's own times better than the span does
+        _take_cost(fields, draft)
+        call = Call(fields, scope, (context.trace_id, context.span_id), parent.span_id if parent else 0, start, end)
         call.is_exact = draft.doubt is None and "prompt_tokens" in fields
         return call
 
@@ -262,22 +269,27 @@ def _conflict(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
     return one is not None and other is not None and one != other
 
 
-def _take_provider_cost(fields: dict[str, Any]) -> None:
-    """The provider's own figure, in USD, as OpenRouter and others send it with the usage."""
-    amount = fields.pop("provider_cost_usd", None)
-    if amount is not None and amount >= 0:
-        fields["total_cost_in_cents"] = (Decimal(repr(amount)) * 100).quantize(Decimal("1e-8"))
-        fields["cost_status"], fields["cost_source"] = "provider", "provider"
-
-
-def _take_cost_from_upstream(fields: dict[str, Any], draft: Draft) -> None:
-    """A Spectra pipeline upstream has priced the span already."""
+def _take_cost(fields: dict[str, Any], draft: Draft) -> None:
+    """A cost that is known before we price: the provider's own, or that of a Spectra pipeline upstream."""
     attributes = draft.attributes
-    amount = attributes.get("gen_ai.usage.cost.amount")
-    if isinstance(amount, (int, float)) and not isinstance(amount, bool) and amount >= 0:
-        fields["total_cost_in_cents"] = (Decimal(repr(amount)) * 100).quantize(Decimal("1e-8"))
-        fields["currency"] = attributes.get("gen_ai.usage.cost.currency") or "USD"
-        is_provider = attributes.get("gen_ai.usage.cost.source") == "provider"
-        fields["cost_status"] = attributes.get("spectra.cost.status") or ("provider" if is_provider else "priced")
-        fields["cost_source"] = attributes.get("spectra.cost.source") or ("provider" if is_provider else None)
-        fields["price_version"] = attributes.get("spectra.price.version")
+    from_provider = fields.pop("provider_cost_usd", None)
+    if from_provider is not None:
+        if from_provider >= 0:
+            fields["total_cost_in_cents"] = _cents(from_provider)
+            fields["cost_status"] = fields["cost_source"] = "provider"
+    elif COST_AMOUNT in attributes:
+        amount = attributes[COST_AMOUNT]
+        if isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < _MAX_USD:
+            source = attributes.get("spectra.cost.source") or attributes.get(COST_SOURCE)
+            fields["total_cost_in_cents"] = _cents(amount)
+            fields["currency"] = attributes.get(COST_CURRENCY) or "USD"
+            fields["cost_status"] = attributes.get(COST_STATUS) or ("provider" if source == "provider" else "priced")
+            fields["cost_source"] = None if source == "local" else source
+            fields["price_version"] = attributes.get("spectra.price.version")
+    if draft.doubt is not None:
+        fields.setdefault("cost_status", draft.doubt.value)
+
+
+def _cents(usd: float) -> Decimal:
+    """An amount in USD as cents, to 1e-8: the float's own shortest digits, not its binary tail."""
+    return (Decimal(repr(usd)) * 100).quantize(_PLACES)

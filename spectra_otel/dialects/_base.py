@@ -144,7 +144,7 @@ class Rule:
         return (since is None or number >= since) and (below is None or number < below)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # hashable: readers are cached by dialect
 class Dialect:
     """One family of instrumentations."""
 

@@ -30,7 +30,7 @@ def settle_provider(draft: Draft) -> None:
     """Who served: the host, else the name, else whoever sells the model under its name."""
     fields = draft.fields
     name = providers.from_name(fields.get("provider"))
-    provider = providers.from_host(convert.host(fields.pop("host", None))) or name
+    provider = providers.from_host(fields.pop("host", None)) or name
     if provider is None:
         provider = providers.from_model(fields.get("model") or fields.get("snapshot"))
     if (

@@ -7,6 +7,9 @@ OpenAI SDK are all `openai` to it. So the host wins where there is one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+
+from spectra_otel.dialects import _convert as convert
 
 NAMES: Mapping[str, str] = {
     "openai": "openai", "anthropic": "anthropic", "groq": "groq", "deepseek": "deepseek", "openrouter": "openrouter",
@@ -74,6 +77,7 @@ _BEDROCK_MAKERS = (
 )
 
 
+@lru_cache(maxsize=1024)
 def from_name(name: str | None) -> str | None:
     """The provider behind a name; None for a framework's. A name that is not in the table stays as it is."""
     if not name:
@@ -88,8 +92,10 @@ def from_name(name: str | None) -> str | None:
     return (NAMES.get(head) or NAMES.get(lower.partition(".")[0]) if dot else None) or lower
 
 
-def from_host(host: str | None) -> str | None:
-    """The provider at a host; None for one that is not in the table."""
+@lru_cache(maxsize=1024)
+def from_host(address: str | None) -> str | None:
+    """The provider at a host (also in a URL or with a port); None for one that is not in the table."""
+    host = convert.host(address)
     if not host:
         return None
     rest = host
@@ -103,6 +109,7 @@ def from_host(host: str | None) -> str | None:
     return "vertex" if host.endswith("-aiplatform.googleapis.com") else None
 
 
+@lru_cache(maxsize=1024)
 def from_model(model: str | None) -> str | None:
     """Who sells a model under that name; None where it could be many."""
     if not model:

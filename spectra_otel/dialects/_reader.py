@@ -19,6 +19,7 @@ from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
 
 _MAX_SCOPES = 1000
+_SHORT = convert.MAX_TEXT
 _METADATA = ("spectra.metadata.", "langfuse.trace.metadata.", "traceloop.association.properties.")
 _FRAMEWORK = ("ls_", "lc_", "langgraph_", "checkpoint_")
 COMMON: Mapping[str, tuple[str | From, ...]] = {
@@ -67,7 +68,7 @@ class Reader:
         """What the span stands for; for a call, its record fields too (usage, names, outcome; no ids, no times)."""
         attributes = span.attributes or {}
         draft = Draft(span, attributes)
-        fields, table = draft.fields, self._table
+        fields, table, plain_text = draft.fields, self._table, convert.text
         ranks: dict[str, int] = {}
         ours: dict[str, Any] | None = None
         for key, value in attributes.items():
@@ -82,14 +83,18 @@ class Reader:
             name, rank, how = row
             if rank >= 0 and rank >= ranks.get(name, 99):
                 continue
-            try:
-                found = how(value)
-            except convert.Absurd:
-                draft.absurd[name] = value
-                continue
+            if how is plain_text and type(value) is str and 0 < len(value) < _SHORT:
+                found = value  # most values are this, and a call costs as much as all the rest of the row
+            else:
+                try:
+                    found = how(value)
+                except convert.Absurd:
+                    draft.absurd[name] = value
+                    continue
             if found is not None:
                 fields[name] = found
-                ranks[name] = rank
+                if rank >= 0:
+                    ranks[name] = rank
         role = self._role(draft)
         if role is Role.CALL:
             self._complete(draft, ours)

@@ -50,11 +50,12 @@ _OWN: Mapping[str, str] = {
     "trackable_id": "spectra.trackable.id",
     **{field: f"spectra.usage.{field}" for field in USAGE},
 }
-_CONVERTED: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-    ("finish_reason", "gen_ai.response.finish_reasons", lambda reason: (reason,)),
-    ("time_to_first_token_ms", "gen_ai.response.time_to_first_chunk", lambda milliseconds: milliseconds / 1000),
-    ("tags", "spectra.tags", tuple),
-)
+_ROWS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
+    **{field: (key, None) for field, key in (*SEMCONV.items(), *_OWN.items())},
+    "finish_reason": ("gen_ai.response.finish_reasons", lambda reason: (reason,)),
+    "time_to_first_token_ms": ("gen_ai.response.time_to_first_chunk", lambda milliseconds: milliseconds / 1000),
+    "tags": ("spectra.tags", tuple),
+}
 _TOKENS = frozenset(field for field in SEMCONV if field.endswith("_tokens"))
 _CACHE_WRITE = SEMCONV["cache_write_tokens"]
 _CACHE_WRITE_NEWER = "gen_ai.usage.cache_write.input_tokens"
@@ -69,23 +70,16 @@ def record_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
 def usage_attributes(record: Mapping[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
     """What a record adds to a span that has ``existing``: attributes it lacks, and our numbers where they differ from its own."""
     found: dict[str, Any] = {}
-    for field, key in SEMCONV.items():
-        value = record.get(field)
-        if value is None:
+    for field, value in record.items():
+        row = _ROWS.get(field)
+        if row is None or value is None:
             continue
+        key, convert = row
         there = existing.get(key)
         if there is None:
-            found[key] = value
+            found[key] = convert(value) if convert is not None else value
         elif there != value and field in _TOKENS:
             found[f"spectra.usage.{field}"] = value
-    for field, key in _OWN.items():
-        value = record.get(field)
-        if value is not None and key not in existing:
-            found[key] = value
-    for field, key, convert in _CONVERTED:
-        value = record.get(field)
-        if value is not None and key not in existing:
-            found[key] = convert(value)
     metadata = record.get("metadata")
     if metadata:
         _add_metadata(found, metadata, existing)

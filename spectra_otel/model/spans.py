@@ -31,7 +31,7 @@ class TrackedSpan(ReadableSpan):
         # Not ReadableSpan.__init__: a copy of the fields takes a third of the time, and this runs for every GenAI span.
         self.__dict__.update(source.__dict__)
         self._source = source
-        self._own = dict(source.attributes or {})
+        self._own = _copy_of(source.attributes)
         self._attributes = self._own
         self.record = record
         self.bears_cost = bears_cost
@@ -54,6 +54,15 @@ class TrackedSpan(ReadableSpan):
     @property
     def dropped_links(self) -> int:
         return self._source.dropped_links
+
+
+def _copy_of(attributes: Any) -> dict[str, Any]:
+    # A view's own copy() is ten times as quick as dict(view); what it views need not have one.
+    try:
+        copied = attributes.copy()
+    except AttributeError:
+        copied = attributes or {}
+    return copied if type(copied) is dict and copied is not attributes else dict(copied)
 
 
 def record_of(span: ReadableSpan) -> TrackedRequest | None:

@@ -1,0 +1,104 @@
+"""Normalise and price one finished span in the pipeline: goal 12 µs or less.
+
+    python bench/bench_span.py [--spans N]
+
+Three kinds of span: a call of opentelemetry-instrumentation-genai-openai, one of OpenInference (request and response as JSON
+text), and an HTTP span that is none of ours. The best of several rounds counts: the machine is shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+
+from spectra_otel.processors.cost.processor import CostProcessor
+from spectra_otel.processors.usage.processor import UsageProcessor
+
+ROUNDS = 7
+RESOURCE = Resource({"service.name": "bench", "deployment.environment.name": "test", "process.pid": 7})
+
+
+def semconv(i: int) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
+        "server.address": "api.openai.com", "server.port": 443, "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18", "gen_ai.response.id": f"chatcmpl-{i:012d}",
+        "gen_ai.usage.input_tokens": 1000 + i, "gen_ai.usage.output_tokens": 77, "gen_ai.usage.cache_read.input_tokens": 512,
+        "openai.response.service_tier": "default", "openai.response.system_fingerprint": "fp_x", "user.id": "u1",
+    }  # fmt: skip
+
+
+def openinference(i: int) -> dict[str, Any]:
+    usage = {"prompt_tokens": 1000 + i, "completion_tokens": 77, "total_tokens": 1077 + i}
+    message = {"content": "The weather in Paris is 18 degrees and sunny.", "role": "assistant"}
+    answer = {"id": f"chatcmpl-{i:012d}", "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion", "usage": usage,
+              "choices": [{"finish_reason": "stop", "index": 0, "message": message}]}  # fmt: skip
+    return {
+        "openinference.span.kind": "LLM", "llm.system": "openai", "llm.provider": "openai",
+        "llm.model_name": "gpt-4o-mini-2024-07-18", "llm.invocation_parameters": '{"model": "gpt-4o-mini"}',
+        "input.value": json.dumps({"messages": [message], "model": "gpt-4o-mini"}), "input.mime_type": "application/json",
+        "output.value": json.dumps(answer), "output.mime_type": "application/json", "llm.token_count.prompt": 1000 + i,
+        "llm.token_count.completion": 77, "llm.token_count.prompt_details.cache_read": 512, "llm.finish_reason": "stop",
+    }  # fmt: skip
+
+
+def http(i: int) -> dict[str, Any]:
+    return {"http.request.method": "GET", "url.full": f"https://example.org/{i}", "http.response.status_code": 200,
+            "server.address": "example.org", "server.port": 443, "network.protocol.version": "1.1"}  # fmt: skip
+
+
+def spans(scope: str, attributes: Callable[[int], dict[str, Any]], count: int) -> list[ReadableSpan]:
+    made, instrumentation = [], InstrumentationScope(scope, "1.3b0")
+    for i in range(count):
+        context = SpanContext(random.getrandbits(127) + 1, random.getrandbits(63) + 1, False, TraceFlags(1))
+        start = 1_790_000_000_000_000_000 + i * 1_000_000
+        made.append(
+            ReadableSpan(
+                "chat gpt-4o-mini",
+                context,
+                resource=RESOURCE,
+                attributes=attributes(i),
+                kind=SpanKind.CLIENT,
+                start_time=start,
+                end_time=start + 800_000_000,
+                instrumentation_scope=instrumentation,
+            )
+        )
+    return made
+
+
+def microseconds(batch: Sequence[ReadableSpan], *processors: Any) -> float:
+    start = time.perf_counter()
+    for processor in processors:
+        batch = processor.process(batch)
+    return (time.perf_counter() - start) / len(batch) * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--spans", type=int, default=5000)
+    count = parser.parse_args().spans
+    cost = CostProcessor()
+    for name, scope, attributes in (
+        ("semantic conventions", "opentelemetry.instrumentation.genai.openai", semconv),
+        ("OpenInference", "openinference.instrumentation.openai", openinference),
+        ("HTTP, none of ours", "opentelemetry.instrumentation.httpx", http),
+    ):
+        usage_only, both = [], []
+        for _ in range(ROUNDS):
+            usage_only.append(microseconds(spans(scope, attributes, count), UsageProcessor()))
+            both.append(microseconds(spans(scope, attributes, count), UsageProcessor(), cost))
+        print(f"{name:22} usage {min(usage_only):5.1f} µs   usage + cost {min(both):5.1f} µs a span")
+
+
+if __name__ == "__main__":
+    main()
