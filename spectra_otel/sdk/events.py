@@ -107,8 +107,7 @@ def dispatch(event: RequestTracked | BudgetThresholdReached | BudgetExceeded) ->
 def announcer(request_transformer: str | None) -> Callable[[TrackedRequest], None]:
     """What a host calls for each new record, once it is on disk.
 
-    ``request_transformer`` (``package.module:Class``) becomes the transformer of the process. Raises :class:`ConfigError` where
-    it cannot be loaded.
+    ``request_transformer`` (``package.module:Class``) becomes the transformer of the process.
     """
     use_transformer(request_transformer)
 

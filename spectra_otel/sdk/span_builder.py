@@ -14,7 +14,6 @@ from opentelemetry.trace import Link, SpanKind, Status
 
 from spectra_otel.model.attributes import cost_attributes, usage_attributes
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.sdk.loading import load_instance
 
 
 class SpanBuilder(ABC):
@@ -74,12 +73,6 @@ class DefaultSpanBuilder(SpanBuilder):
     def links(self, data: TrackedRequest) -> Sequence[Link]:
         """Links of the span."""
         return _span_of(data).links
-
-
-def load_span_builder(path: str, setting: str = "span_builder") -> SpanBuilder:
-    """The builder that ``package.module:Class`` names. Raises :class:`ConfigError` with one line where it cannot be loaded."""
-    builder: SpanBuilder = load_instance(path, SpanBuilder, setting)
-    return builder
 
 
 def exportable(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from spectra_otel.config.settings import is_class_path
 from spectra_otel.errors import ConfigError
 from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.sdk.aliases import cost_alias_attributes, validate_cost_aliases
-from spectra_otel.sdk.span_builder import SpanBuilder, exportable, load_span_builder
+from spectra_otel.sdk.loading import Deferred
+from spectra_otel.sdk.span_builder import SpanBuilder, exportable
 from spectra_otel.sdk.transformer import transformed
 
 
@@ -48,15 +49,13 @@ class SpanSettings:
 
 
 def wrap(exporter: SpanExporter, settings: SpanSettings) -> SpanExporter:
-    """``exporter`` behind what ``settings`` ask for; itself where they ask for nothing.
-
-    Raises:
-        ConfigError: The span builder cannot be loaded.
-    """
+    """``exporter`` behind what ``settings`` ask for; itself where they ask for nothing."""
     if settings.resource_attributes or settings.service_version:
         exporter = ResourceExporter(exporter, settings.resource_attributes, settings.service_version)
     if settings.span_builder or settings.cost_aliases:
-        builder = load_span_builder(settings.span_builder) if settings.span_builder else None
+        builder: Deferred[SpanBuilder] | None = None
+        if settings.span_builder:
+            builder = Deferred(settings.span_builder, SpanBuilder, "span_builder")
         exporter = BuilderExporter(exporter, builder, settings.cost_aliases)
     return exporter
 
@@ -127,7 +126,7 @@ class BuilderExporter(WrapperExporter):
     """
 
     def __init__(
-        self, exporter: SpanExporter, builder: SpanBuilder | None = None, cost_aliases: Sequence[str] = ()
+        self, exporter: SpanExporter, builder: Deferred[SpanBuilder] | None, cost_aliases: Sequence[str]
     ) -> None:
         super().__init__(exporter)
         self._builder = builder
@@ -138,17 +137,18 @@ class BuilderExporter(WrapperExporter):
         if not (isinstance(span, TrackedSpan) and span.bears_cost and span.record is not None):
             return span
         aliases = cost_alias_attributes(self._cost_aliases, span.record)
-        if self._builder is None:
+        builder = self._builder.get() if self._builder is not None else None
+        if builder is None:
             return _with_aliases(span, aliases)
         try:
-            built = self._builder.build(transformed(span.record))
+            built = builder.build(transformed(span.record))
             if built is None:
                 return None
             if built.context is None:
                 raise ValueError("build() returned a span without a context")
             return copy_span(built, attributes={**(built.attributes or {}), **aliases})
         except Exception as error:
-            faults.report(f"span builder {type(self._builder).__name__}", error)
+            faults.report(f"span builder {type(builder).__name__}", error)
             return _with_aliases(span, aliases)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from spectra_otel import faults
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.sdk.loading import load_instance
+from spectra_otel.sdk.loading import Deferred
 
 
 class RequestTransformer:
@@ -26,28 +26,23 @@ class RequestTransformer:
         return dict(request)
 
 
-_transformer = RequestTransformer()
+_deferred: Deferred[RequestTransformer] | None = None
 
 
 def use_transformer(path: str | None) -> None:
-    """Have this process use the transformer that ``package.module:Class`` names; None goes back to the default.
-
-    Raises:
-        ConfigError: It cannot be loaded.
-    """
-    global _transformer
-    _transformer = (
-        load_instance(path, RequestTransformer, "SPECTRA_REQUEST_TRANSFORMER") if path else RequestTransformer()
-    )
+    """Have this process use the transformer that ``package.module:Class`` names; None goes back to the default."""
+    global _deferred
+    _deferred = Deferred(path, RequestTransformer, "SPECTRA_REQUEST_TRANSFORMER") if path else None
 
 
 def transformed(record: TrackedRequest) -> TrackedRequest:
     """What the transformer of this process makes of ``record``, with the same ``.span``; the record itself where it raises."""
-    if type(_transformer) is RequestTransformer:
+    transformer = _deferred.get() if _deferred is not None else None
+    if transformer is None:
         return record
     try:
-        values = dict(_transformer.transform(record))
+        values = dict(transformer.transform(record))
     except Exception as error:
-        faults.report(f"request transformer {type(_transformer).__name__}", error)
+        faults.report(f"request transformer {type(transformer).__name__}", error)
         return record
     return TrackedRequest(values, record.span, rev=record.rev, exact_keys=True)
