@@ -19,6 +19,9 @@ env: $(VENV)/.ready  ## the development environment
 test: env  ## everything set up, and the tests passed
 	$(BIN)/python -m pytest
 
+demo: env  ## a real app against a local provider: spans, costs, SQL
+	$(BIN)/spectra demo
+
 lint: env  ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 

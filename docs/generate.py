@@ -5,12 +5,17 @@ A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
+import click
+
+from spectra_otel.cli import COMMANDS
+from spectra_otel.cli import main as main_command
 from spectra_otel.component import Kind, registry
 from spectra_otel.config.settings import SETTINGS
 from spectra_otel.model.fields import FIELDS
@@ -38,7 +43,7 @@ def settings() -> str:
     """Every environment variable."""
     return _table(
         ("variable", "default", "meaning"),
-        ((f"`{s.name}`", f"`{s.default_text}`" if s.default_text else "–", s.doc) for s in SETTINGS),
+        ((f"`{s.name}`", s.default, s.meaning) for s in SETTINGS),
     )
 
 
@@ -56,7 +61,42 @@ def components() -> str:
     return _table(("kind", "type", "stability"), rows)
 
 
-PARTS: dict[str, Callable[[], str]] = {"fields": fields, "settings": settings, "components": components}
+def commands() -> str:
+    """Every command of the command line with its arguments and options, as `--help` has them."""
+    root = click.Context(main_command, info_name="spectra")
+    return "\n".join(_command(main_command.get_command(root, name), name, root) for name in COMMANDS)
+
+
+def _command(command: click.Command | None, name: str, parent: click.Context) -> str:
+    assert command is not None
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join(command.collect_usage_pieces(context))
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    records = [record for option in options if (record := option.get_help_record(context)) is not None]
+    text = f"### `{context.command_path}`\n\n```text\n{context.command_path} {usage}\n```\n\n"
+    text += "\n\n".join(map(_paragraph, inspect.cleandoc(command.help or "").split("\n\n"))) + "\n"
+    if records:
+        text += "\n" + _table(
+            ("option", "meaning"), ((f"`{left}`", " ".join(right.split())) for left, right in records)
+        )
+    if isinstance(command, click.Group):
+        text += "".join(
+            "\n" + _command(command.get_command(context, sub), sub, context) for sub in command.list_commands(context)
+        )
+    return text
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of help; one that click shall not wrap is shown as it is."""
+    return f"```console{text[1:]}\n```" if text.startswith("\b") else text
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "fields": fields,
+    "settings": settings,
+    "components": components,
+    "commands": commands,
+}
 
 
 def filled(text: str) -> str:
