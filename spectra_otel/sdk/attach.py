@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from spectra_otel import faults
 from spectra_otel.sdk.host import Host
@@ -31,6 +32,10 @@ class _Tap(SpanProcessor):
     def __init__(self, host: Host) -> None:
         self.host: Host | None = host
         self.is_shut_down = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if self.host is not None:
+            self.host.warm_up()
 
     def on_end(self, span: ReadableSpan) -> None:
         if self.host is not None:

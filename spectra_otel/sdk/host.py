@@ -1,10 +1,4 @@
-"""The in-process host: one per process, between the app's tracer providers and the pipelines of the configuration.
-
-::
-
-    span ends ─► enrich (usage, cost …), once ─► the app's own exporters
-                                             └─► queue ─► worker: the other processors ─► records on disk ─► events
-                                                                                      └─► a queue per other exporter
+"""The in-process host: one per process, between the app's tracer providers and the delivery of what they end.
 
 What the other parts use
     ``host.tracer()``              the tracer for spans of our own, of the provider whose exporters the app looks at
@@ -12,78 +6,48 @@ What the other parts use
     ``host.record(span, values)``  a call whose span the app's sampler dropped: recorded, not exported
     ``host.before_flush(call)``    ``call()`` runs before each flush: open streams settle there
     ``host.force_flush(timeout)``  seconds; True when everything is out
+
+The pipelines are built when the first span starts, on a thread of their own: an app that starts does not wait for it, and a
+call to a model takes longer than that.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from threading import Lock
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakMethod
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Tracer
 
 from spectra_otel import faults
-from spectra_otel.component import Processor
-from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.spans import TrackedSpan, handoff, record_of
-from spectra_otel.pipeline import BuiltExporter, GuardedProcessor, Pipeline
-from spectra_otel.pipeline import shutdown as shut_down
-from spectra_otel.sdk.queue import WorkQueue, forget_at_fork
+
+if TYPE_CHECKING:
+    from spectra_otel.sdk.delivery import Delivery
 
 TRACER_NAME = "spectra_otel"
-LINGER_SECONDS = {"sync": 0.0, "background": 0.2, "after_response": 5.0}
-"""By ``SPECTRA_PERSISTENCE``: how long a record may wait for company before it is written."""
+_BUILD_SECONDS = 10.0
 
 
 class Host:
-    """Runs the pipelines of one process.
-
-    ``persistence`` is a key of :data:`LINGER_SECONDS`; with ``sync`` the call does not return before its record is on disk.
-    ``announce`` gets each new record once, on a worker thread, after the records exporter reported success; ``tally`` gets
-    every record then, updates too. ``provider`` says where spans of our own are made.
-    """
+    """``build`` makes the delivery, once, when it is first needed; ``provider`` says where spans of our own are made."""
 
     def __init__(
-        self,
-        pipelines: Sequence[Pipeline],
-        *,
-        persistence: str = "background",
-        provider: Callable[[], TracerProvider | None] = lambda: None,
-        announce: Callable[[TrackedRequest], None] | None = None,
-        tally: Callable[[Sequence[TrackedRequest]], None] | None = None,
-        on_worker: Callable[[], None] | None = None,
+        self, build: Callable[[], Delivery], *, provider: Callable[[], TracerProvider | None] = lambda: None
     ) -> None:
-        self.pipelines = list(pipelines)
+        self._build = build
         self._provider = provider
-        self._announce = announce
-        self._tally = tally
-        self._enrichers = _each_once(pipelines)
-        self._is_sync = persistence == "sync"
-        self._takes_all = any(p.processors or any(not e.records for e in p.exporters) for p in pipelines)
-        self._records = WorkQueue[ReadableSpan](
-            "records", self._deliver, linger=LINGER_SECONDS[persistence], on_worker=on_worker
-        )
-        self._events = WorkQueue[TrackedRequest]("events", self._say, linger=0.0)
-        self._lanes = {
-            id(e.exporter): WorkQueue[ReadableSpan](str(e.id), _sender(e), linger=1.0, limit=10_000)
-            for p in pipelines
-            for e in p.exporters
-            if not e.records
-        }
+        self._delivery: Delivery | None = None
+        self._building = threading.RLock()
+        self._builder: threading.Thread | None = None
         self._tracers = WeakKeyDictionary[trace.TracerProvider, Tracer]()
         self._flush_calls: list[Callable[[], object]] = []
-        self._reset()
-        forget_at_fork(self._reset)
-
-    def _reset(self) -> None:
-        self._held: dict[int, Sequence[ReadableSpan]] = {}
-        self._store_lock = Lock()
+        self._wait_before_fork()
 
     # -- for instrumentors -----------------------------------------------------------------------------------------
 
@@ -107,12 +71,7 @@ class Host:
         The app's exporters do not get it; exporters that keep records do. Raises nothing.
         """
         try:
-            if span.context is not None:
-                handoff.leave(span.context, dict(values))
-            for tracked in _run(self._enrichers, (span,)):
-                if isinstance(tracked, TrackedSpan):
-                    tracked.is_recorded_only = True
-                    self._enqueue(tracked)
+            self.delivery.record(span, values)
         except Exception as error:
             faults.report("record", error)
 
@@ -123,32 +82,17 @@ class Host:
     # -- for the attachment ----------------------------------------------------------------------------------------
 
     def enrich(self, span: ReadableSpan) -> ReadableSpan:
-        """The span that every processor of the app gets instead of ``span``; ``span`` itself where we have nothing to add.
-
-        Called once per span. What else the pipeline made of it (an update to an earlier record) goes to our queue only.
-        """
+        """The span that every processor of the app gets instead of ``span``, or ``span`` itself. Called once per span."""
         try:
-            result = _run(self._enrichers, (span,))
+            return self.delivery.enrich(span)
         except Exception as error:
             faults.report("enrich", error)
             return span
-        if len(result) == 1:
-            return result[0]
-        mine = [s for s in result if s.context == span.context and not _is_update(s)]
-        for other in result:
-            if not mine or other is not mine[0]:
-                self._enqueue(other)
-        return mine[0] if mine else span
 
     def take(self, span: ReadableSpan) -> None:
         """Queue an enriched span for our own exporters. Raises nothing."""
         try:
-            if isinstance(span, TrackedSpan):
-                if span.context is not None and not span.context.trace_flags.sampled:
-                    span.is_recorded_only = True
-                self._enqueue(span)
-            elif self._takes_all and span.context is not None and span.context.trace_flags.sampled:
-                self._records.put(span)
+            self.delivery.take(span)
         except Exception as error:
             faults.report("queue", error)
 
@@ -160,123 +104,67 @@ class Host:
                 call()
             except Exception as error:
                 faults.report("flush", error)
-        self._retry_held()
-        queues: list[WorkQueue[Any]] = [self._records, *self._lanes.values(), self._events]
-        # The first queue feeds the others; each has at least a moment, even when one before it used up the time.
-        flushed = [queue.flush(_left(deadline) / 1000) for queue in queues]
-        # The SDK's own base class of exporters returns None.
-        flushed += [e.force_flush(_left(deadline)) is not False for p in self.pipelines for e in p.exporters]
-        return all(flushed) and not self._held
+        return self._delivery is None or self._delivery.force_flush(deadline)
 
     def finish(self, timeout: float = 10.0) -> bool:
         """Flush at the end of the process; what ends after this is written before its call returns."""
-        self._is_sync = True
-        return self.force_flush(timeout)
+        done = self.force_flush(timeout)
+        if self._delivery is not None:
+            self._delivery.is_sync = True
+        return done
 
     def shutdown(self, timeout: float = 30.0) -> bool:
         """Flush, then shut the exporters down."""
         done = self.force_flush(timeout)
-        shut_down(self.pipelines)
+        if self._delivery is not None:
+            self._delivery.shutdown()
         return done
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- building --------------------------------------------------------------------------------------------------
 
-    def _enqueue(self, span: ReadableSpan) -> None:
-        if record_of(span) is None and not self._takes_all:
+    @property
+    def delivery(self) -> Delivery:
+        """The delivery; built now if it is not there yet. Where that fails it is said, and nothing is delivered from then on."""
+        if self._delivery is None:
+            try:
+                self.build()
+            except Exception as error:
+                faults.report("not started, the app runs on without it", error)
+                from spectra_otel.sdk.delivery import Delivery
+
+                self._delivery = Delivery(())
+        assert self._delivery is not None
+        return self._delivery
+
+    def build(self) -> None:
+        """Build the delivery if it is not there yet. Raises what goes wrong."""
+        with self._building:
+            if self._delivery is None:
+                self._delivery = self._build()
+
+    def warm_up(self) -> None:
+        """Begin to build on a thread of its own, once. Called when a span starts; raises nothing."""
+        if self._delivery is not None or self._builder is not None:
             return
-        self._records.put(span)
-        if self._is_sync and record_of(span) is not None:
-            self._records.flush()
+        self._builder = threading.Thread(target=lambda: self.delivery, name="spectra-start", daemon=True)
+        try:
+            self._builder.start()
+        except RuntimeError as error:
+            faults.report("start", error)
 
-    def _deliver(self, spans: Sequence[ReadableSpan]) -> None:
-        """On the worker: the pipelines' own processors, then the exporters that keep records, then hand on to the others."""
-        stored: dict[int, TrackedRequest] = {}
-        keeps_records = False
-        for pipeline in self.pipelines:
-            kept = _run(pipeline.processors, spans)
-            for built in pipeline.exporters:
-                if built.records:
-                    keeps_records = True
-                    stored.update((id(r), r) for r in self._store(built, kept))
-                else:
-                    lane = self._lanes[id(built.exporter)]
-                    for span in kept:
-                        if not (isinstance(span, TrackedSpan) and span.is_recorded_only):
-                            lane.put(span)
-        self._recorded(list(stored.values()) if keeps_records else _records(spans))
-
-    def _store(self, built: BuiltExporter, spans: Sequence[ReadableSpan]) -> list[TrackedRequest]:
-        """The records that are now on disk. What the exporter refused is held back and tried with the next batch."""
-        with self._store_lock:
-            spans = [*self._held.pop(id(built.exporter), ()), *spans]
-            if built.export(spans) is SpanExportResult.SUCCESS:
-                return _records(spans)
-            faults.report(
-                f"exporter {built.id}", "records could not be stored; they are kept in memory and tried again"
-            )
-            keep = spans[-self._records.limit :]
-            self._records.dropped += len(spans) - len(keep)
-            self._held[id(built.exporter)] = keep
-            return []
-
-    def _retry_held(self) -> None:
-        for built in (e for p in self.pipelines for e in p.exporters if id(e.exporter) in self._held):
-            self._recorded(self._store(built, ()))
-
-    def _recorded(self, records: Sequence[TrackedRequest]) -> None:
-        if not records:
+    def _wait_before_fork(self) -> None:
+        """A fork in the middle of building would leave the child with locks that nobody releases."""
+        if not hasattr(os, "register_at_fork"):
             return
-        if self._tally is not None:
-            self._tally(records)
-        if self._announce is not None:
-            for record in records:
-                if record.rev == 0:
-                    self._events.put(record)
+        weak = WeakMethod(self._join_builder)
 
-    def _say(self, records: Sequence[TrackedRequest]) -> None:
-        for record in records:
-            if self._announce is not None:
-                self._announce(record)
+        def before() -> None:
+            if (join := weak()) is not None:
+                join()
 
+        os.register_at_fork(before=before)
 
-def _each_once(pipelines: Sequence[Pipeline]) -> list[Processor]:
-    """The enrichers; of a type that several pipelines have, the first one's: a span is read and priced once."""
-    chosen: list[Processor] = []
-    for pipeline in pipelines:
-        taken = {_type(processor) for processor in chosen}
-        chosen += [processor for processor in pipeline.enrichers if _type(processor) not in taken]
-    return chosen
-
-
-def _type(processor: Processor) -> object:
-    return processor.id.type if isinstance(processor, GuardedProcessor) else type(processor)
-
-
-def _run(processors: Iterable[Processor], spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
-    for processor in processors:
-        spans = processor.process(spans) if spans else spans
-    return spans
-
-
-def _sender(built: BuiltExporter) -> Callable[[Sequence[ReadableSpan]], None]:
-    """The sink of an exporter's own queue. It retries by itself as far as its settings say; what it then gives up is lost."""
-
-    def send(spans: Sequence[ReadableSpan]) -> None:
-        if built.export(spans) is not SpanExportResult.SUCCESS:
-            faults.report(f"exporter {built.id}", "a batch could not be exported")
-
-    return send
-
-
-def _left(deadline: float) -> int:
-    """Milliseconds to ``deadline``, at least a moment."""
-    return max(50, int((deadline - time.monotonic()) * 1000))
-
-
-def _records(spans: Iterable[ReadableSpan]) -> list[TrackedRequest]:
-    return [record for span in spans if (record := record_of(span)) is not None]
-
-
-def _is_update(span: ReadableSpan) -> bool:
-    record = record_of(span)
-    return record is not None and record.rev > 0
+    def _join_builder(self) -> None:
+        builder = self._builder
+        if builder is not None and builder is not threading.current_thread() and builder.is_alive():
+            builder.join(_BUILD_SECONDS)

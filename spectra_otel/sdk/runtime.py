@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from spectra_otel.config.load import Config
     from spectra_otel.sdk.attach import Attachments
+    from spectra_otel.sdk.delivery import Delivery
     from spectra_otel.sdk.host import Host
     from spectra_otel.sdk.lifetime import Lifetime
 
@@ -114,26 +115,43 @@ def _start(config: Config | None, provider: object, overrides: dict[str, Any], s
 
 
 def _make(asked: tuple[Any, ...], config: Config | None, settings: Settings) -> _Running:
-    from spectra_otel import pipeline
-    from spectra_otel.config.load import load
-    from spectra_otel.sdk import events, run_ledger
+    from spectra_otel.sdk import run_ledger
     from spectra_otel.sdk.attach import Attachments
     from spectra_otel.sdk.host import Host
     from spectra_otel.sdk.lifetime import Lifetime
 
-    pipelines = pipeline.build(load(config, settings))
     attachments = Attachments()
-    host = Host(
-        pipelines,
-        persistence=settings.persistence,
-        provider=attachments.provider,
-        announce=events.announcer(settings.request_transformer),
-        tally=run_ledger.add,
-        on_worker=lambda: lifetime.watch_multiprocessing(),
-    )
+    host = Host(lambda: _build(config, settings, lifetime), provider=attachments.provider)
     lifetime = Lifetime(at_exit=host.finish, at_signal=lambda seconds: host.force_flush(seconds, settle=False))
+    if config is not None or not _is_built_in(settings):
+        try:
+            host.build()  # what somebody wrote is checked now, where they see it
+        except BaseException:
+            lifetime.close()
+            raise
     run_ledger.hello()
     return _Running(asked, settings, host, attachments, lifetime)
+
+
+def _build(config: Config | None, settings: Settings, lifetime: Lifetime) -> Delivery:
+    from spectra_otel import pipeline
+    from spectra_otel.config.load import load
+    from spectra_otel.sdk import events, run_ledger
+    from spectra_otel.sdk.delivery import Delivery
+
+    return Delivery(
+        pipeline.build(load(config, settings)),
+        persistence=settings.persistence,
+        announce=events.announcer(settings.request_transformer),
+        tally=run_ledger.add,
+        on_worker=lifetime.watch_multiprocessing,
+    )
+
+
+def _is_built_in(settings: Settings) -> bool:
+    """No setting changes the built-in pipeline, which is known to be right."""
+    changed = (settings.config, settings.otel_enabled, settings.span_builder, settings.request_transformer)
+    return not any((*changed, settings.prices))
 
 
 def _attach(running: _Running, provider: object, sets_global: bool) -> None:

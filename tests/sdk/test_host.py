@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -12,7 +13,9 @@ from opentelemetry.trace import SpanContext, Tracer
 
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.pipeline import Pipeline
 from spectra_otel.sdk.attach import Attachments
+from spectra_otel.sdk.delivery import Delivery
 from spectra_otel.sdk.host import Host
 from tests.sdk.parts import COST, Pricer, Remembering, pipeline
 
@@ -24,6 +27,13 @@ def attachments() -> Iterator[Attachments]:
     made = Attachments()
     yield made
     made.detach()
+
+
+def host_of(
+    pipelines: Sequence[Pipeline], provider: Callable[[], TracerProvider | None] = lambda: None, **options: Any
+) -> Host:
+    """A host of these pipelines."""
+    return Host(lambda: Delivery(pipelines, **options), provider=provider)
 
 
 def attached(host: Host, attachments: Attachments, provider: TracerProvider | None = None) -> Tracer:
@@ -41,7 +51,7 @@ def test_the_apps_exporters_get_the_cost_once(
     """Whenever tracer and exporter came, the app's exporter gets one span with the cost, and other spans untouched."""
     app, store = Remembering(), Remembering()
     provider = TracerProvider(shutdown_on_exit=False)
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     tracer = provider.get_tracer("app") if is_before else None
     if is_added_before:
         provider.add_span_processor(processor(app))
@@ -62,7 +72,7 @@ def test_the_apps_exporters_get_the_cost_once(
 def test_a_span_is_enriched_once_however_many_look_at_it(attachments: Attachments) -> None:
     """Three exporters of the app and two pipelines of ours see the work of one enricher."""
     enricher, store, other = Pricer(), Remembering(), Remembering()
-    host = Host([pipeline(store, enricher=enricher), pipeline(None, other, name="traces/2")])
+    host = host_of([pipeline(store, enricher=enricher), pipeline(None, other, name="traces/2")])
     provider = TracerProvider(shutdown_on_exit=False)
     apps = [Remembering() for _ in range(3)]
     for app in apps:
@@ -77,7 +87,7 @@ def test_a_span_is_enriched_once_however_many_look_at_it(attachments: Attachment
 def test_attaching_twice_is_attaching_once(attachments: Attachments) -> None:
     """A provider that is attached to again gives each span once."""
     store = Remembering()
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     provider = TracerProvider(shutdown_on_exit=False)
     attached(host, attachments, provider)
     attached(host, attachments, provider)
@@ -90,7 +100,7 @@ def test_attaching_twice_is_attaching_once(attachments: Attachments) -> None:
 def test_providers_made_later_are_attached_and_detach_undoes_all(attachments: Attachments) -> None:
     """A provider made after the start is attached; after detaching, providers old and new are as the SDK made them."""
     store = Remembering()
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     init = TracerProvider.__init__
     attachments.attach_to_future_providers(host)
     provider = TracerProvider(shutdown_on_exit=False)
@@ -110,7 +120,7 @@ def test_providers_made_later_are_attached_and_detach_undoes_all(attachments: At
 
 def test_the_provider_for_our_spans_is_the_one_somebody_exports(attachments: Attachments) -> None:
     """Of several providers, ours are made by the one that has an exporter of the app's, until it is shut down."""
-    host = Host([pipeline(Remembering())], provider=attachments.provider)
+    host = host_of([pipeline(Remembering())], provider=attachments.provider)
     silent, watched = TracerProvider(shutdown_on_exit=False), TracerProvider(shutdown_on_exit=False)
     attached(host, attachments, watched)
     attached(host, attachments, silent)
@@ -133,7 +143,7 @@ class _RecordOnly(Sampler):
 def test_what_the_sampler_drops_is_stored_and_not_exported(attachments: Attachments) -> None:
     """A call of a dropped span reaches the store and neither the app's exporters nor our other ones."""
     app, store, other = Remembering(), Remembering(), Remembering()
-    host = Host([pipeline(store, other)])
+    host = host_of([pipeline(store, other)])
     provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(app))
     tracer = attached(host, attachments, provider)
@@ -151,7 +161,7 @@ def test_what_the_sampler_drops_is_stored_and_not_exported(attachments: Attachme
 def test_a_recording_span_without_the_sampled_flag_is_stored_and_not_exported(attachments: Attachments) -> None:
     """RECORD_ONLY spans reach the store alone."""
     store, other = Remembering(), Remembering()
-    host = Host([pipeline(store, other)])
+    host = host_of([pipeline(store, other)])
     tracer = attached(host, attachments, TracerProvider(sampler=_RecordOnly(), shutdown_on_exit=False))
     tracer.start_span("chat").end()
     host.force_flush()
@@ -167,7 +177,7 @@ def test_an_enricher_that_raises_leaves_the_span_as_it_was(attachments: Attachme
             raise RuntimeError("broken")
 
     app = Remembering()
-    host = Host([pipeline(Remembering(), enricher=Broken())])
+    host = host_of([pipeline(Remembering(), enricher=Broken())])
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(app))
     attached(host, attachments, provider).start_span("chat", attributes=GENAI).end()
@@ -177,7 +187,7 @@ def test_an_enricher_that_raises_leaves_the_span_as_it_was(attachments: Attachme
 def test_sync_is_on_disk_when_the_call_returns(attachments: Attachments) -> None:
     """With ``sync`` the record is stored when ``end`` returns, though the store is called on the worker."""
     store = Remembering()
-    host = Host([pipeline(store)], persistence="sync")
+    host = host_of([pipeline(store)], persistence="sync")
     attached(host, attachments).start_span("chat", attributes=GENAI).end()
     assert len(store.spans) == 1
     assert threading.current_thread().name not in store.threads
@@ -186,7 +196,7 @@ def test_sync_is_on_disk_when_the_call_returns(attachments: Attachments) -> None
 def test_a_background_record_is_stored_soon_without_a_flush(attachments: Attachments) -> None:
     """With ``background`` the record is stored within a second, in one batch with its neighbours."""
     store = Remembering()
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     tracer = attached(host, attachments)
     for _ in range(5):
         tracer.start_span("chat", attributes=GENAI).end()
@@ -203,7 +213,7 @@ def test_records_are_announced_on_a_worker_after_they_are_stored(attachments: At
     def announce(record: TrackedRequest) -> None:
         told.append((record["id"], bool(store.spans), threading.current_thread().name))
 
-    host = Host([pipeline(store)], announce=announce)
+    host = host_of([pipeline(store)], announce=announce)
     attached(host, attachments).start_span("chat", attributes=GENAI).end()
     host.force_flush()
     assert [(stored, thread) for _, stored, thread in told] == [(True, "spectra-events")]
@@ -217,7 +227,7 @@ def test_records_are_announced_on_a_worker_after_they_are_stored(attachments: At
 def test_what_the_store_refuses_is_kept_and_tried_again(attachments: Attachments) -> None:
     """A store that fails for a while loses nothing; nothing is announced before it took the record."""
     store, told = Remembering(), list[TrackedRequest]()
-    host = Host([pipeline(store)], announce=told.append)
+    host = host_of([pipeline(store)], announce=told.append)
     tracer = attached(host, attachments)
     store.fail = True
     tracer.start_span("one", attributes=GENAI).end()
@@ -234,7 +244,7 @@ def test_a_dead_backend_does_not_delay_the_store(attachments: Attachments) -> No
     """While another exporter hangs, records are stored and a flush ends in time."""
     store, dead = Remembering(), Remembering()
     dead.gate.clear()
-    host = Host([pipeline(store, dead)])
+    host = host_of([pipeline(store, dead)])
     attached(host, attachments).start_span("chat", attributes=GENAI).end()
     start = time.monotonic()
     assert not host.force_flush(0.3)
@@ -248,7 +258,7 @@ def test_a_dead_backend_does_not_delay_the_store(attachments: Attachments) -> No
 def test_open_streams_settle_before_a_flush(attachments: Attachments) -> None:
     """What a ``before_flush`` call ends is part of that flush; one that raises stops nothing."""
     store = Remembering()
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     tracer = attached(host, attachments)
     span = tracer.start_span("stream", attributes=GENAI)
     host.before_flush(lambda: 1 / 0)
@@ -260,7 +270,7 @@ def test_open_streams_settle_before_a_flush(attachments: Attachments) -> None:
 def test_spans_that_nobody_asked_for_are_not_queued(attachments: Attachments) -> None:
     """Where only a store of records listens, spans without a record never enter the queue."""
     store = Remembering()
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     attached(host, attachments).start_span("db.query").end()
     assert host.force_flush()
     assert store.batches == []
@@ -269,7 +279,7 @@ def test_spans_that_nobody_asked_for_are_not_queued(attachments: Attachments) ->
 def test_shutdown_of_the_provider_flushes_and_ours_shuts_the_exporters_down(attachments: Attachments) -> None:
     """A provider's shutdown flushes; the exporters go down with the host."""
     store = Remembering()
-    host = Host([pipeline(store)])
+    host = host_of([pipeline(store)])
     provider = TracerProvider(shutdown_on_exit=False)
     attached(host, attachments, provider).start_span("chat", attributes=GENAI).end()
     provider.shutdown()
@@ -282,7 +292,7 @@ def test_shutdown_of_the_provider_flushes_and_ours_shuts_the_exporters_down(atta
 def test_the_span_context_survives_enrichment(attachments: Attachments) -> None:
     """The enriched span has the ids, kind, resource and times of the app's."""
     app = Remembering()
-    host = Host([pipeline(Remembering())])
+    host = host_of([pipeline(Remembering())])
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(app))
     span = attached(host, attachments, provider).start_span("chat", attributes={**GENAI, "mine": "1"})
@@ -298,7 +308,7 @@ def test_the_span_context_survives_enrichment(attachments: Attachments) -> None:
 
 def test_our_span_is_made_where_its_parent_was(attachments: Attachments) -> None:
     """Beneath a current span ours is made by the same provider, whatever the global one is; tracers are asked for once."""
-    host = Host([pipeline(Remembering())], provider=attachments.provider)
+    host = host_of([pipeline(Remembering())], provider=attachments.provider)
     providers = [TracerProvider(shutdown_on_exit=False) for _ in range(2)]
     for provider in providers:
         provider.add_span_processor(SimpleSpanProcessor(Remembering()))
