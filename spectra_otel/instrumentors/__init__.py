@@ -1,17 +1,24 @@
 """What sees the app's AI calls on the wire: one module per HTTP client, and what they share.
 
-``install`` observes the clients that are imported and those that will be, without importing any.
+``install`` observes the clients that are imported and those that will be, without importing any. The machinery behind it
+(providers, streams) is imported with the first client.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from spectra_otel.instrumentors import imports
+
 if TYPE_CHECKING:
+    from spectra_otel.config.settings import Settings
     from spectra_otel.instrumentors.exchange import Observer
     from spectra_otel.sdk.host import Host
 
+CLIENTS = ("httpx", "httpx2")
+_installed: tuple[Host, Settings] | None = None
 _observer: Observer | None = None
 
 
@@ -20,24 +27,28 @@ def install(host: Host) -> None:
 
     Raises :class:`~spectra_otel.errors.ConfigError` for a setting that cannot be used.
     """
-    global _observer
+    global _installed
     from spectra_otel.config.settings import read_settings
-    from spectra_otel.instrumentors import httpx
-    from spectra_otel.instrumentors.exchange import Observer
-    from spectra_otel.providers.registry import load
-    from spectra_otel.tracking import context
 
     uninstall()
     settings = read_settings()
-    context.set_process_defaults(context.attribution(tags=settings.tags, metadata=settings.metadata))
-    _observer = Observer(host, load(settings.provider_hosts), settings)
-    host.before_flush(_observer.taps.settle)
-    httpx.install(_observer)
+    if settings.provider_hosts:  # what somebody wrote is checked now, where they see it
+        from spectra_otel.providers.registry import load
+
+        load(settings.provider_hosts)
+    if settings.tags or settings.metadata or "spectra_otel.tracking.context" in sys.modules:
+        from spectra_otel.tracking import context
+
+        context.set_process_defaults(context.attribution(tags=settings.tags, metadata=settings.metadata))
+    _installed = (host, settings)
+    imports.when_imported(CLIENTS, _observe_clients)
 
 
 def uninstall() -> None:
     """Leave the HTTP clients as they were; streams that are open are settled."""
-    global _observer
+    global _installed, _observer
+    _installed = None
+    imports.forget(CLIENTS)
     if _observer is None:
         return
     from spectra_otel.instrumentors import httpx
@@ -49,7 +60,22 @@ def uninstall() -> None:
 
 def observer() -> Observer | None:
     """What observes this process; None where nothing is installed."""
+    global _observer
+    if _observer is None and _installed is not None:
+        from spectra_otel.instrumentors.exchange import Observer
+        from spectra_otel.providers.registry import load
+
+        host, settings = _installed
+        _observer = Observer(host, load(settings.provider_hosts), settings)
+        host.before_flush(_observer.taps.settle)
     return _observer
+
+
+def _observe_clients() -> None:
+    from spectra_otel.instrumentors import httpx
+
+    if (current := observer()) is not None:
+        httpx.install(current)
 
 
 def _forget_in_child() -> None:
