@@ -28,6 +28,17 @@ if TYPE_CHECKING:
     from spectra_otel.sdk.span_builder import DefaultSpanBuilder as DefaultSpanBuilder
     from spectra_otel.sdk.span_builder import SpanBuilder as SpanBuilder
     from spectra_otel.sdk.transformer import RequestTransformer as RequestTransformer
+    from spectra_otel.tracking.context import clear_globals as clear_globals
+    from spectra_otel.tracking.context import context as context
+    from spectra_otel.tracking.context import untracked as untracked
+    from spectra_otel.tracking.context import with_metadata as with_metadata
+    from spectra_otel.tracking.context import with_tags as with_tags
+    from spectra_otel.tracking.context import with_user as with_user
+    from spectra_otel.tracking.track import record_failure as record_failure
+    from spectra_otel.tracking.track import record_success as record_success
+    from spectra_otel.tracking.track import start_request as start_request
+    from spectra_otel.tracking.track import stream as stream
+    from spectra_otel.tracking.track import track as track
 
 _HOMES = {
     "BudgetExceeded": "spectra_otel.sdk.events",
@@ -38,11 +49,22 @@ _HOMES = {
     "RequestTransformer": "spectra_otel.sdk.transformer",
     "SpanBuilder": "spectra_otel.sdk.span_builder",
     "TrackedRequest": "spectra_otel.model.record",
+    "clear_globals": "spectra_otel.tracking.context",
     "configure": "spectra_otel.sdk.runtime",
+    "context": "spectra_otel.tracking.context",
     "estimate": "spectra_otel.pricing",
     "force_flush": "spectra_otel.sdk.runtime",
     "on": "spectra_otel.sdk.events",
+    "record_failure": "spectra_otel.tracking.track",
+    "record_success": "spectra_otel.tracking.track",
     "shutdown": "spectra_otel.sdk.runtime",
+    "start_request": "spectra_otel.tracking.track",
+    "stream": "spectra_otel.tracking.track",
+    "track": "spectra_otel.tracking.track",
+    "untracked": "spectra_otel.tracking.context",
+    "with_metadata": "spectra_otel.tracking.context",
+    "with_tags": "spectra_otel.tracking.context",
+    "with_user": "spectra_otel.tracking.context",
 }
 """Public name → the module it lives in."""
 
@@ -55,11 +77,22 @@ __all__ = [
     "RequestTransformer",
     "SpanBuilder",
     "TrackedRequest",
+    "clear_globals",
     "configure",
+    "context",
     "estimate",
     "force_flush",
     "on",
+    "record_failure",
+    "record_success",
     "shutdown",
+    "start_request",
+    "stream",
+    "track",
+    "untracked",
+    "with_metadata",
+    "with_tags",
+    "with_user",
 ]
 
 

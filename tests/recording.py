@@ -15,7 +15,7 @@ from spectra_otel.model.spans import handoff
 
 
 class Recorder(SpanProcessor):
-    """``spans`` are those the app's exporters would get, ``records`` what was handed over with them, ``unsampled`` beside them."""
+    """``spans`` are those the app's exporters would get, ``records`` what was handed over with them."""
 
     def __init__(self, sampler: Sampler = ALWAYS_ON) -> None:
         self.provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)

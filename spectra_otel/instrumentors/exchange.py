@@ -134,7 +134,7 @@ class Exchange:
         self._body: _Body | None = None
         self.status: int | None = None
         self.request = Request(observer.owner, values)
-        context.notice_call()
+        context.notice_call(self.request)
 
     # -- before ----------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
+
+if TYPE_CHECKING:
+    from spectra_otel.tracking.request import Request
 
 Values = dict[str, Any]
 _BAGGAGE = {
@@ -90,6 +93,7 @@ _NOTHING = Attribution()
 _current: ContextVar[Attribution] = ContextVar("spectra_attribution", default=_NOTHING)
 _untracked: ContextVar[bool] = ContextVar("spectra_untracked", default=False)
 _seen: ContextVar[list[int] | None] = ContextVar("spectra_seen", default=None)
+_last: ContextVar[Request | None] = ContextVar("spectra_last_request", default=None)
 _process = _NOTHING
 _globals = _NOTHING
 
@@ -206,8 +210,19 @@ def counting_calls() -> Iterator[list[int]]:
             outer[0] += count[0]
 
 
-def notice_call() -> None:
-    """An instrumented call was made here."""
+def add_here(more: Attribution) -> None:
+    """Add to what is known of the calls that follow in this block."""
+    _current.set(_current.get().plus(more))
+
+
+def last_request() -> Request | None:
+    """The last instrumented call that was begun in this context."""
+    return _last.get()
+
+
+def notice_call(request: Request) -> None:
+    """An instrumented call begins here."""
+    _last.set(request)
     count = _seen.get()
     if count is not None:
         count[0] += 1

@@ -9,6 +9,7 @@ current, onto that span, as long as it lasts. A span that the app's sampler drop
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,13 +22,17 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace import Tracer as SdkTracer
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
+from spectra_otel import faults
 from spectra_otel.model.spans import handoff
 
 Values = dict[str, Any]
 SCOPE = "spectra_otel"
+ROLLUP = "spectra.rollup"
 NAME_LIMIT = 200
 """Characters of a model name in a span's name."""
 MODEL_CALLS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
@@ -57,12 +62,14 @@ class Request:
         "_once",
         "_owner",
         "_started",
+        "_trace",
+        "context",
         "first_chunk_ns",
         "span",
         "values",
     )
 
-    def __init__(self, owner: Owner, values: Values, *, borrow: bool = True, context: Context | None = None) -> None:
+    def __init__(self, owner: Owner, values: Values, *, borrow: bool = True, trace: int | None = None) -> None:
         self._owner = owner
         self.values = values
         self._once = Lock()
@@ -70,8 +77,9 @@ class Request:
         self._clock = time.perf_counter_ns()
         self._end: int | None = None
         self.first_chunk_ns: int | None = None
-        self._context = context_api.get_current() if context is None else context
-        self._borrowed = _model_call_span(self._context) if borrow else None
+        self._trace = trace
+        self.context = context_api.get_current()
+        self._borrowed = _model_call_span(self.context) if borrow else None
         self.span: Span | None = None
         if self._borrowed is None:
             self.span = self._start_span()
@@ -117,12 +125,28 @@ class Request:
         handoff.leave(span.get_span_context(), values)
         span.end(end)
 
+    def finish_as_wrapper(self, values: Mapping[str, Any]) -> None:
+        """End without a record: what happened inside has records of its own."""
+        if not self._once.acquire(blocking=False) or self.span is None:
+            return
+        self.span.update_name(f"track {span_name(self.values).partition(' ')[2]}".strip())
+        self.span.set_attributes({**_attributes(known_values({**self.values, **values})), ROLLUP: True})
+        self.span.end()
+
     def _start_span(self) -> Span:
-        return self._owner.tracer().start_span(
+        tracer = self._owner.tracer()
+        context, links = self.context, None
+        if self._trace is not None:
+            here = trace.get_current_span(context).get_span_context()
+            links = [Link(here)] if here.is_valid else None
+            context = trace.set_span_in_context(trace.INVALID_SPAN, context)
+            tracer = _tracer_of_trace(tracer, self._trace)
+        return tracer.start_span(
             span_name(self.values),
-            context=self._context,
+            context=context,
             kind=SpanKind.CLIENT,
             attributes=start_attributes(self.values),
+            links=links,
             start_time=self._started,
         )
 
@@ -146,7 +170,7 @@ class Request:
         return ReadableSpan(
             name=span_name(values),
             context=span.get_span_context(),
-            parent=_parent_context(self._context),
+            parent=None if self._trace is not None else _parent_context(self.context),
             resource=self._owner.resource,
             attributes=start_attributes(values) | _attributes(values),
             kind=SpanKind.CLIENT,
@@ -235,6 +259,43 @@ def _attributes(values: Values, existing: Mapping[str, Any] | None = None) -> di
         if name is not None and len(name) > NAME_LIMIT:
             attributes[key] = name[:NAME_LIMIT]
     return attributes
+
+
+def fixed_trace(text: str | None) -> int | None:
+    """A trace id from 32 hex digits, with dashes as a UUID has them or without; one that is none is said once and left."""
+    if text is None:
+        return None
+    digits = str(text).replace("-", "")
+    try:
+        number = int(digits, 16) if len(digits) == 32 else 0
+    except ValueError:
+        number = 0
+    if not number:
+        faults.report("track", f"trace_id: got '{text}', valid: 32 hex digits, not all zero, or a UUID")
+    return number or None
+
+
+class _OneTrace(IdGenerator):
+    """Ids of another generator, but for the trace's."""
+
+    def __init__(self, ids: IdGenerator, trace_id: int) -> None:
+        self._ids = ids
+        self._trace_id = trace_id
+
+    def generate_trace_id(self) -> int:
+        return self._trace_id
+
+    def generate_span_id(self) -> int:
+        return self._ids.generate_span_id()
+
+
+def _tracer_of_trace(tracer: Tracer, trace_id: int) -> Tracer:
+    """A tracer whose root spans have that trace id; the SDK has no parent without a span id to say it with."""
+    if not isinstance(tracer, SdkTracer):
+        return tracer
+    twin = copy.copy(tracer)
+    twin.id_generator = _OneTrace(tracer.id_generator, trace_id)
+    return twin
 
 
 def _parent_context(context: Context) -> trace.SpanContext | None:

@@ -1,0 +1,371 @@
+"""Calls by hand: ``track`` around instrumented or un-instrumented calls, ``start_request`` for batch flows, ``stream``.
+
+All of them are faces of :class:`~spectra_otel.tracking.request.Request`, as the instrumentors are. None of them raises for a
+reason of ours, and without a running host they do nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
+
+from opentelemetry import context as context_api
+from opentelemetry.trace import set_span_in_context
+
+from spectra_otel import faults
+from spectra_otel.instrumentors.estimate import estimate_delivered
+from spectra_otel.providers.base import StreamReader, Values
+from spectra_otel.tracking import context
+from spectra_otel.tracking.reading import read_answer, read_usage, reader_of, to_dict
+from spectra_otel.tracking.request import Request, fixed_trace
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Options(TypedDict, total=False):
+    """Who and what a call is for; every one may be left out.
+
+    ``trace_id`` (32 hex digits or a UUID) makes the call the root of that trace, linked to the span it was made in.
+    """
+
+    metadata: Mapping[str, Any] | None
+    tags: Sequence[str] | str
+    user: str | None
+    trackable: tuple[str, Any] | None
+    conversation_id: str | None
+    trace_id: str | None
+    pricing_tier: str | None
+
+
+class TrackedCall:
+    """A call that is being tracked by hand. Metadata and tags may be added until it ends."""
+
+    def __init__(self, provider: str, model: str | None, options: Options) -> None:
+        self._provider = provider
+        self._model = model
+        trace_id = options.pop("trace_id", None)
+        self.attribution = context.attribution(**options)  # type: ignore[misc]
+        self._request = self._start(trace_id)
+        self._has_answer = False
+
+    def add_metadata(self, key: str, value: Any) -> None:
+        """Add one entry; calls that start after it inside the block carry it too."""
+        self._add(context.attribution(metadata={key: value}))
+
+    def add_tag(self, tag: str) -> None:
+        """Add one tag; calls that start after it inside the block carry it too."""
+        self._add(context.attribution(tags=(tag,)))
+
+    def record(self, response: Any = None, *, usage: Any = None) -> None:
+        """Say what the answer was, for a client that is not instrumented: an SDK's object or a dict, or usage alone."""
+        if self._request is None:
+            return
+        self._has_answer = True
+        try:
+            if response is not None:
+                read_answer(response, self._request.values)
+            if usage is not None:
+                read_usage(usage, self._request.values)
+        except Exception as error:
+            faults.report("record(response)", error)
+
+    def succeed(self) -> None:
+        """The call is over: make its record."""
+        self._finish({"is_failed": False})
+
+    def fail(self, error: BaseException | str) -> None:
+        """The call is over and failed; whether it was billed is not known."""
+        kind = "" if isinstance(error, str) else type(error).__qualname__
+        values = {"is_failed": True, "error_type": kind or "error", "error_message": str(error)[:1000]}
+        self._finish({**values, "cost_status": None if self._has_answer else "billed_unknown"})
+
+    def enclose(self) -> None:
+        """The calls inside have records of their own: this span only holds them together."""
+        if self._request is not None:
+            self._request.finish_as_wrapper(self._attributed())
+
+    @property
+    def request(self) -> Request | None:
+        """The request behind it; None where Spectra is not running."""
+        return self._request
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether :meth:`record` was called."""
+        return self._has_answer
+
+    def _add(self, more: context.Attribution) -> None:
+        self.attribution = self.attribution.plus(more)
+        context.add_here(more)
+
+    def _start(self, trace_id: str | None) -> Request | None:
+        from spectra_otel.sdk.runtime import current_host
+
+        host = current_host()
+        if host is None or context.is_untracked():
+            return None
+        values: Values = {"provider": self._provider, "model": self._model}
+        try:
+            return Request(host, values, borrow=False, trace=fixed_trace(trace_id))
+        except Exception as error:
+            faults.report("track", error)
+            return None
+
+    def _attributed(self) -> Values:
+        """Who it is for, here and now."""
+        values = context.known_fields() | context.known().plus(self.attribution).fields()
+        if "pricing_tier" in values:
+            values["requested_tier"] = values["pricing_tier"]
+        return values
+
+    def _finish(self, outcome: Values) -> None:
+        if self._request is None:
+            return
+        try:
+            found = {name: value for name, value in outcome.items() if name not in self._request.values or value}
+            self._request.finish({"operation": "chat", "model_type": "text", **self._attributed(), **self._request.values, **found})
+        except Exception as error:
+            faults.report("track", error)
+
+
+class Track(AbstractContextManager[TrackedCall]):
+    """What :func:`track` gives: a ``with`` block, an ``async with`` block, or a decorator for functions of either kind."""
+
+    def __init__(self, provider: str, model: str | None, options: Options) -> None:
+        self._provider = provider
+        self._model = model
+        self._options = options
+        self._stack = ExitStack()
+
+    def __enter__(self) -> TrackedCall:
+        stack = self._stack = ExitStack()
+        self._call = call = TrackedCall(self._provider, self._model, Options(**self._options))
+        if call.request is not None and call.request.span is not None:
+            token = context_api.attach(set_span_in_context(call.request.span, call.request.context))
+            stack.callback(context_api.detach, token)
+        stack.enter_context(context.attributed(call.attribution))
+        self._inside = stack.enter_context(context.counting_calls())
+        return call
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        seen = self._inside[0]
+        try:
+            if seen or (error is None and not self._call.has_answer):
+                self._call.enclose()
+            elif error is not None:
+                self._call.fail(error)
+            else:
+                self._call.succeed()
+        finally:
+            self._stack.close()
+
+    async def __aenter__(self) -> TrackedCall:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, at)
+
+    def __call__(self, function: F) -> F:
+        """Track every call of ``function``."""
+
+        def block() -> Track:
+            return Track(self._provider, self._model, self._options)
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked_async(*args: Any, **kwargs: Any) -> Any:
+                with block():
+                    return await function(*args, **kwargs)
+
+            return tracked_async  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def tracked(*args: Any, **kwargs: Any) -> Any:
+            with block():
+                return function(*args, **kwargs)
+
+        return tracked  # type: ignore[return-value]
+
+
+def track(provider: str, model: str | None = None, **options: Unpack[Options]) -> Track:
+    """Track what happens in a block or a function.
+
+    Instrumented calls inside are children and records of their own that carry its user, tags, metadata and tier. Without any,
+    ``record(response)`` makes the block itself the record.
+    """
+    return Track(provider, model, options)
+
+
+def start_request(provider: str, model: str | None = None, **options: Unpack[Options]) -> TrackedCall:
+    """Begin a call that ends elsewhere: in a callback, or when a batch comes back."""
+    return TrackedCall(provider, model, options)
+
+
+def record_success(request: TrackedCall, response: Any = None, usage: Any = None) -> None:
+    """End a call of :func:`start_request`: its usage comes from ``response``, or from ``usage`` where that is given."""
+    request.record(response, usage=usage)
+    request.succeed()
+
+
+def record_failure(request: TrackedCall, error: BaseException | str) -> None:
+    """End a call of :func:`start_request` that failed."""
+    request.fail(error)
+
+
+def stream(provider: str, model: str | None = None, **options: Unpack[Options]) -> StreamTracker:
+    """Track a stream of chunks that the app gets from somewhere: ``for chunk in stream(...).wrap(chunks)``."""
+    return StreamTracker(provider, model, options)
+
+
+class StreamTracker:
+    """What :func:`stream` gives: the call began when it was made."""
+
+    def __init__(self, provider: str, model: str | None, options: Options) -> None:
+        self._provider = provider
+        self._options = options
+        self._since = context.last_request()
+        self._model = model
+
+    def wrap(self, chunks: Any) -> Any:
+        """The same chunks, sync or async as they came. They are one record, however far they are read.
+
+        Chunks of an instrumented client are that client's record already: it gets this one's user, tags and metadata.
+        """
+        seen = context.last_request()
+        if seen is not None and seen is not self._since:
+            options = {name: value for name, value in self._options.items() if name != "trace_id"}
+            seen.values.update(context.attribution(**options).fields())  # type: ignore[arg-type]
+            return chunks
+        call = TrackedCall(self._provider, self._model, Options(**self._options))
+        reading = _Reading(call)
+        return AsyncChunks(chunks, reading) if isinstance(chunks, AsyncIterable) else Chunks(chunks, reading)
+
+
+class _Reading:
+    """What is known of a stream so far. Does not hold the stream, so that letting go of it is noticed."""
+
+    def __init__(self, call: TrackedCall) -> None:
+        self._call = call
+        self._reader: StreamReader | None = None
+
+    def take(self, chunk: Any) -> None:
+        """Read one chunk. Never raises."""
+        request = self._call.request
+        if request is None:
+            return
+        try:
+            data = to_dict(chunk)
+            if self._reader is None:
+                request.seen_first_chunk()
+                request.values["is_streaming"] = True
+                self._reader = reader_of(data, request.values)
+            if self._reader is not None:
+                self._reader.event(data)
+        except Exception as error:
+            faults.report("stream(...).wrap", error)
+
+    def end(self, error: BaseException | None = None, *, aborted: bool = False) -> None:
+        """The stream is over, or given up."""
+        request, reader = self._call.request, self._reader
+        if request is None or request.is_finished:
+            return
+        complete = reader is not None and reader.complete
+        if reader is not None:
+            request.values.update(reader.finish())
+        if (aborted or error is not None) and not complete:
+            request.values["is_aborted"] = True
+            estimate_delivered(request.values, {}, reader.characters if reader is not None else 0)
+        if error is not None and isinstance(error, Exception):
+            self._call.fail(error)
+        else:
+            self._call.succeed()
+
+
+class Chunks(Generic[T]):
+    """An iterator over the chunks of a stream; a context manager if they are one, too."""
+
+    def __init__(self, chunks: Iterable[T], reading: _Reading) -> None:
+        self._chunks: Iterator[T] = iter(chunks)
+        self._source = chunks
+        self._reading = reading
+        weakref.finalize(self, reading.end, aborted=True)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        try:
+            chunk = next(self._chunks)
+        except StopIteration:
+            self._reading.end()
+            raise
+        except BaseException as error:
+            self._reading.end(error)
+            raise
+        self._reading.take(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Close the stream, and settle its record."""
+        try:
+            close = getattr(self._source, "close", None)
+            if callable(close):
+                close()
+        finally:
+            self._reading.end(aborted=True)
+
+    def __enter__(self) -> Chunks[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncChunks(Generic[T]):
+    """The same for async streams."""
+
+    def __init__(self, chunks: AsyncIterable[T], reading: _Reading) -> None:
+        self._chunks: AsyncIterator[T] = aiter(chunks)
+        self._source = chunks
+        self._reading = reading
+        weakref.finalize(self, reading.end, aborted=True)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            self._reading.end()
+            raise
+        except BaseException as error:
+            self._reading.end(error)
+            raise
+        self._reading.take(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        """Close the stream, and settle its record."""
+        try:
+            close = getattr(self._source, "aclose", None) or getattr(self._source, "close", None)
+            closing = close() if callable(close) else None
+            if inspect.isawaitable(closing):
+                await closing
+        finally:
+            self._reading.end(aborted=True)
+
+    async def __aenter__(self) -> AsyncChunks[T]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

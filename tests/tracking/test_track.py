@@ -1,0 +1,247 @@
+"""``track``, ``start_request`` and ``stream``: calls as the app's code names them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import uuid
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+import spectra_otel as spectra
+
+ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
+ANSWER = {
+    "id": "r1", "model": "gpt-4o-2024-08-06", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 100, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 20}},
+}  # fmt: skip
+CHUNKS = [
+    {"id": "r1", "model": "gpt-4o-2024-08-06", "choices": [{"index": 0, "delta": {"content": "four char"}}]},
+    {"id": "r1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    {"id": "r1", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}},
+]
+
+
+@pytest.fixture
+def client(server) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=server.url("openai") + "/v1", api_key="x", max_retries=0) as client:
+        yield client
+
+
+def test_an_instrumented_call_inside_is_the_record(client, recorder):
+    """The block's own span wraps; the call is its child and carries what the block knows."""
+    with spectra.track(
+        "openai", "gpt-4o", metadata={"a": {"b": 1}}, tags=["x"], user="u1", trackable=("team", 7), conversation_id="c1",
+        pricing_tier="batch",
+    ) as request:  # fmt: skip
+        request.add_metadata("tenant_id", "t1")
+        request.add_tag("beta")
+        client.chat.completions.create(**ASK)
+    call, block = recorder.spans
+    record = recorder.only
+    assert call.parent.span_id == block.context.span_id
+    assert block.attributes["spectra.rollup"] is True
+    assert "gen_ai.operation.name" not in block.attributes
+    assert record["metadata"] == {"a": {"b": 1}, "tenant_id": "t1"}
+    assert (record["tags"], record["user_id"], record["conversation_id"]) == (["x", "beta"], "u1", "c1")
+    assert (record["trackable_type"], record["trackable_id"], record["pricing_tier"]) == ("team", "7", "batch")
+
+
+def test_a_response_of_an_uninstrumented_client_is_the_record(recorder):
+    """record(response) reads the usage of a dict."""
+    with spectra.track("openai", "gpt-4o", tags="a") as request:
+        request.record(ANSWER)
+    record = recorder.only
+    assert (record["provider"], record["model"], record["snapshot"]) == ("openai", "gpt-4o", "gpt-4o-2024-08-06")
+    assert (record["prompt_tokens"], record["completion_tokens"], record["cached_tokens"]) == (100, 50, 20)
+    assert (record["operation"], record["tags"], record["is_failed"]) == ("chat", ["a"], False)
+    assert recorder.spans[0].attributes["gen_ai.usage.input_tokens"] == 100
+
+
+def test_a_response_object_is_read_as_its_json(recorder):
+    """An SDK's response object tells what its JSON does."""
+    whole = ANSWER | {"object": "chat.completion", "created": 1}
+    with spectra.track("openai", "gpt-4o") as request:
+        request.record(openai.types.chat.ChatCompletion.model_construct(**whole))
+    assert recorder.only["prompt_tokens"] == 100
+
+
+def test_a_block_without_a_call_is_no_record(recorder):
+    """A block in which nothing was called costs nothing."""
+    with spectra.track("openai", "gpt-4o"):
+        pass
+    assert recorder.records == []
+    assert recorder.spans[0].attributes["spectra.rollup"] is True
+
+
+def test_an_error_inside_is_a_failed_record_and_goes_on(recorder):
+    """The app's exception passes; without an instrumented call the block is the failed record."""
+    with pytest.raises(ValueError, match="boom"), spectra.track("openai", "gpt-4o"):
+        raise ValueError("boom")
+    record = recorder.only
+    assert (record["is_failed"], record["error_type"], record["error_message"]) == (True, "ValueError", "boom")
+    assert record["cost_status"] == "billed_unknown"
+
+
+def test_as_a_decorator_of_functions_of_both_kinds(client, recorder):
+    """Each call of a tracked function is tracked for itself."""
+
+    @spectra.track("openai", "gpt-4o", tags=["sync"])
+    def plain(number: int) -> int:
+        client.chat.completions.create(**ASK)
+        return number
+
+    @spectra.track("openai", "gpt-4o", tags=["async"])
+    async def later(number: int) -> int:
+        client.chat.completions.create(**ASK)
+        return number
+
+    assert (plain(1), asyncio.run(later(2)), plain(3)) == (1, 2, 3)
+    assert [r["tags"] for r in recorder.records] == [["sync"], ["async"], ["sync"]]
+    assert plain.__name__ == "plain"
+
+
+def test_async_blocks_do_not_mix(recorder):
+    """Concurrent tasks keep their own user."""
+
+    async def one(user: str) -> None:
+        async with spectra.track("openai", "gpt-4o", user=user) as request:
+            await asyncio.sleep(0.01)
+            request.record(ANSWER)
+
+    async def main() -> None:
+        await asyncio.gather(*(one(f"u{i}") for i in range(5)))
+
+    asyncio.run(main())
+    assert sorted(r["user_id"] for r in recorder.records) == [f"u{i}" for i in range(5)]
+
+
+@pytest.mark.parametrize("make", [str, lambda u: u.hex])
+def test_a_trace_id_of_the_apps_own(recorder, make):
+    """The block is the root of that trace, linked to the span it was made in."""
+    wanted = uuid.uuid4()
+    with (
+        recorder.provider.get_tracer("app").start_as_current_span("app") as outer,
+        spectra.track("openai", "gpt-4o", trace_id=make(wanted)) as request,
+    ):
+        request.record(ANSWER)
+    span = recorder.only["_span"]
+    assert span.context.trace_id == wanted.int
+    assert span.parent is None
+    assert span.links[0].context.span_id == outer.get_span_context().span_id
+
+
+def test_a_trace_id_that_is_none_does_no_harm(recorder):
+    """A bad trace id is said once; the call is recorded in a trace of its own."""
+    with spectra.track("openai", "gpt-4o", trace_id="nonsense") as request:
+        request.record(ANSWER)
+    assert recorder.only["prompt_tokens"] == 100
+
+
+def test_a_manual_request_succeeds(recorder):
+    """start_request and record_success, with usage apart."""
+    request = spectra.start_request("openai", "gpt-4o", pricing_tier="batch", metadata={"batch": "b1"})
+    spectra.record_success(request, ANSWER, usage={"prompt_tokens": 9, "completion_tokens": 4})
+    spectra.record_success(request, ANSWER)
+    record = recorder.only
+    assert (record["prompt_tokens"], record["completion_tokens"], record["pricing_tier"]) == (9, 4, "batch")
+    assert record["metadata"] == {"batch": "b1"}
+
+
+@pytest.mark.parametrize("usage", [
+    {"prompt_tokens": 30, "completion_tokens": 5, "cached_tokens": 10},
+    {"input_tokens": 20, "cache_read_input_tokens": 10, "output_tokens": 5},
+    {"input_tokens": 30, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 10}},
+    {"promptTokenCount": 30, "candidatesTokenCount": 5, "cachedContentTokenCount": 10},
+])  # fmt: skip
+def test_usage_in_anybodys_words(recorder, usage):
+    """Usage is understood under the record's names and under each provider's."""
+    spectra.record_success(spectra.start_request("openai", "gpt-4o"), usage=usage)
+    record = recorder.only
+    assert (record["prompt_tokens"], record["completion_tokens"], record["cached_tokens"]) == (30, 5, 10)
+
+
+def test_a_manual_request_fails(recorder):
+    """record_failure keeps what went wrong."""
+    spectra.record_failure(spectra.start_request("openai", "gpt-4o"), TimeoutError("too late"))
+    assert (recorder.only["error_type"], recorder.only["error_message"]) == ("TimeoutError", "too late")
+
+
+def test_a_stream_by_hand(recorder):
+    """The app gets its chunks; the record has their usage and the time to the first."""
+    got = list(spectra.stream("openai", "gpt-4o", metadata={"m": 1}).wrap(iter(CHUNKS)))
+    assert got == CHUNKS
+    record = recorder.only
+    assert (record["prompt_tokens"], record["completion_tokens"], record["metadata"]) == (7, 5, {"m": 1})
+    assert record["is_streaming"] is True
+    assert record["time_to_first_token_ms"] >= 0
+
+
+def test_a_stream_by_hand_that_is_left(recorder):
+    """Left early, it is one aborted record."""
+    chunks = spectra.stream("openai", "gpt-4o").wrap(iter(CHUNKS))
+    next(chunks)
+    del chunks
+    gc.collect()
+    assert recorder.only["is_aborted"] is True
+    assert recorder.only["completion_tokens"] == 3
+
+
+def test_an_async_stream_by_hand(recorder):
+    """Async chunks are wrapped as async chunks."""
+
+    async def chunks():
+        for chunk in CHUNKS:
+            yield chunk
+
+    async def main() -> list[object]:
+        return [chunk async for chunk in spectra.stream("openai", "gpt-4o").wrap(chunks())]
+
+    assert asyncio.run(main()) == CHUNKS
+    assert recorder.only["prompt_tokens"] == 7
+
+
+def test_the_stream_of_an_instrumented_client_is_one_record(client, recorder):
+    """Wrapping it adds who it is for, and no second record."""
+    for _ in spectra.stream("openai", "gpt-4o", tags=["t"]).wrap(client.chat.completions.create(**ASK, stream=True)):
+        pass
+    assert recorder.only["tags"] == ["t"]
+    assert recorder.only["completion_tokens"] == 16
+
+
+def test_globals_hold_until_they_are_cleared(client, recorder):
+    """with_metadata, with_tags and with_user are of every call of the process."""
+    spectra.with_metadata({"region": "eu"})
+    spectra.with_tags("a", "b")
+    spectra.with_user("u9")
+    client.chat.completions.create(**ASK)
+    spectra.clear_globals()
+    client.chat.completions.create(**ASK)
+    first, second = recorder.records
+    assert (first["metadata"], first["tags"], first["user_id"]) == ({"region": "eu"}, ["a", "b"], "u9")
+    assert not {"metadata", "tags", "user_id"} & second.keys()
+
+
+def test_settings_of_the_process_are_in_every_record(client, recorder, monkeypatch):
+    """SPECTRA_TAGS and SPECTRA_METADATA."""
+    monkeypatch.setenv("SPECTRA_TAGS", "prod,eu")
+    monkeypatch.setenv("SPECTRA_METADATA", '{"team": "blue"}')
+    recorder.install()
+    client.chat.completions.create(**ASK)
+    assert (recorder.only["tags"], recorder.only["metadata"]) == (["prod", "eu"], {"team": "blue"})
+    monkeypatch.undo()
+    recorder.install()
+
+
+def test_without_a_host_nothing_happens(monkeypatch):
+    """Where Spectra does not run, the same code runs on and leaves nothing."""
+    from spectra_otel.sdk import runtime
+
+    monkeypatch.setattr(runtime, "current_host", lambda: None)
+    with spectra.track("openai", "gpt-4o") as request:
+        request.add_tag("a")
+        request.record(ANSWER)
+    assert list(spectra.stream("openai", "gpt-4o").wrap(iter(CHUNKS))) == CHUNKS
+    spectra.record_failure(spectra.start_request("openai", "gpt-4o"), "no")
