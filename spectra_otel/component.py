@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from unicodedata import category
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -24,7 +25,7 @@ from spectra_otel.errors import ConfigError
 C = TypeVar("C", bound="Config")
 T = TypeVar("T")
 _TYPE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}\Z")
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f+=$<>^`|~]{1,1024}\Z")
+_LONGEST_NAME = 1024
 
 
 class Kind(StrEnum):
@@ -64,7 +65,11 @@ class ComponentID:
             raise ConfigError(f'in "{text}" id: the part after / should not be empty')
         if not _TYPE.match(type_):
             raise ConfigError(f'in "{text}" id: invalid character(s) in type "{type_}"')
-        if slash and not _NAME.match(name):
+        if len(name) > _LONGEST_NAME:
+            raise ConfigError(
+                f'in "{name}" id: name "{name}" is longer than {_LONGEST_NAME} characters ({len(name)} characters)'
+            )
+        if any(category(character)[0] in "ZCS" for character in name):  # separators, control characters, symbols
             raise ConfigError(f'in "{text}" id: invalid character(s) in name "{name}"')
         return cls(type_, name)
 

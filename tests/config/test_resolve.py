@@ -155,6 +155,21 @@ def test_merge_keys_work() -> None:
     assert parse_yaml("a: &a {x: 1, y: 1}\nb: {<<: *a, y: 2}")["b"] == {"x": 1, "y": 2}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "f.yaml: nested too deeply"),
+        ("a: \x00", "f.yaml: unacceptable character"),
+        ("*x", "f.yaml:1:1: found undefined alias"),
+    ],
+)
+def test_what_is_no_yaml_is_one_line(text: str, message: str) -> None:
+    """Whatever a file holds."""
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_yaml(text, "f.yaml")
+    assert "\n" not in str(error.value)
+
+
 def test_python_tags_are_refused() -> None:
     """A configuration file cannot run code."""
     with pytest.raises(ConfigError, match="could not determine a constructor"):
