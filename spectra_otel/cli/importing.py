@@ -13,9 +13,8 @@ import click
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.cli.documents import SpanReader
-from spectra_otel.cli.options import db_option, effective_document, store_of
+from spectra_otel.cli.options import db_option, effective_document, enrichers, store_of
 from spectra_otel.component import Processor
-from spectra_otel.config.document import Document
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import record_of
 
@@ -70,13 +69,6 @@ def import_(files: tuple[Path, ...], db: str | None) -> None:
         parts.append(f"{result.pending} waiting for another process to merge them")
     click.echo(f"{', '.join(parts)} in {store.path}", err=True)
     _report(stream.reader.faults)
-
-
-def enrichers(document: Document) -> list[Processor]:
-    """The processors that give spans their record and cost, of the first traces pipeline."""
-    spec = next(spec for spec in document.pipelines if spec.id.type == "traces")
-    chosen = (document.processors[id_] for id_ in spec.processors)
-    return [item.factory.create(item.id, item.config) for item in chosen if item.factory.enriches]
 
 
 def _report(faults: Sequence[str]) -> None:

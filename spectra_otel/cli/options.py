@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from spectra_otel.cli.output import FORMATS
-from spectra_otel.component import ComponentID, Kind
+from spectra_otel.component import ComponentID, Kind, Processor
 from spectra_otel.config.document import Document, component
 from spectra_otel.config.load import load
 from spectra_otel.config.settings import read_settings
+from spectra_otel.errors import StoreError
 
 if TYPE_CHECKING:
     from spectra_otel.model.store import RecordStore
@@ -52,8 +53,14 @@ db_option = click.option(
 
 
 def open_store(db: str | None) -> RecordStore:
-    """The store of records: the file ``db`` if given, else where the configuration in effect keeps them."""
-    return store_of(Document() if db else effective_document(), db)
+    """The store of records: the file ``db`` if given, else where the configuration in effect keeps them.
+
+    Raises :class:`StoreError` if ``db`` is not there: a slip in a path is not an empty store.
+    """
+    store = store_of(Document() if db else effective_document(), db)
+    if db and not store.path.exists() and not store.doctor().pending_segments:
+        raise StoreError(f"{store.path}: there is no such database")
+    return store
 
 
 def effective_document() -> Document:
@@ -68,3 +75,10 @@ def store_of(document: Document, db: str | None = None) -> RecordStore:
     assert item.factory.store is not None
     store: RecordStore = item.factory.store(replace(item.config, path=db) if db else item.config)
     return store
+
+
+def enrichers(document: Document, only: str | None = None) -> list[Processor]:
+    """The processors of the first traces pipeline that give spans their record and cost, or those of type ``only``."""
+    spec = next(spec for spec in document.pipelines if spec.id.type == "traces")
+    chosen = (document.processors[id_] for id_ in spec.processors if only in (None, id_.type))
+    return [item.factory.create(item.id, item.config) for item in chosen if item.factory.enriches]

@@ -216,6 +216,15 @@ def test_db_names_another_file(spectra: Spectra, tmp_path: Path, recorded: list[
     ) == [{"n": 5}]
 
 
+def test_a_database_that_is_not_there_is_one_line_and_status_1(spectra: Spectra, tmp_path: Path) -> None:
+    """A slip in a path does not look like an empty store, and makes no file."""
+    missing = tmp_path / "mising.duckdb"
+    for command in (("costs",), ("query", "select 1"), ("requests",), ("prune", "--hours", "1")):
+        result = spectra(*command, "--db", missing)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert not missing.exists()
+
+
 def test_a_file_that_is_no_database_is_one_line_and_status_1(spectra: Spectra, tmp_path: Path) -> None:
     """Whatever it is."""
     broken = tmp_path / "broken.duckdb"
