@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import orjson
 
 from spectra_otel import faults
 from spectra_otel.providers.base import StreamReader
+from spectra_otel.tracking.abandoned import abandoned
 
 EVENT_LIMIT = 32 * 1024 * 1024
 """Bytes of one event, or of one body that is a single JSON document, that we are willing to hold."""
@@ -223,7 +222,8 @@ class Tap:
 
     def abandon(self) -> None:
         """The garbage collector found the stream. Safe wherever it runs."""
-        self._owner.abandon(self)
+        if self._owner.is_open(self):
+            abandoned.put(self)
 
     def _finish(self, aborted: bool, error: BaseException | None) -> None:
         if not self._owner.remove(self):
@@ -240,28 +240,19 @@ class Tap:
 
 
 class OpenTaps:
-    """The streams that are still open in this process, and the ones the app let go of without a word.
-
-    The garbage collector may run in the middle of anything, also while a queue's lock is held, so what it finds is only put
-    aside there; a thread of our own settles it, and so does a flush.
-    """
+    """The streams that are still open in this process."""
 
     def __init__(self) -> None:
-        self.reset()
+        self._open: set[Tap] = set()
 
     def reset(self) -> None:
-        """Start with nothing; also what a forked child does, for its parent's streams are its parent's."""
-        self._open: set[Tap] = set()
-        self._abandoned: SimpleQueue[Tap] = SimpleQueue()
-        self._settling = threading.Lock()
-        self._thread: threading.Thread | None = None
+        """Forget them: what a forked child does, for its parent's streams are its parent's."""
+        self._open = set()
 
     def add(self, tap: Tap) -> None:
         """A stream was opened."""
         self._open.add(tap)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="spectra-streams", daemon=True)
-            self._thread.start()
+        abandoned.watch()
 
     def remove(self, tap: Tap) -> bool:
         """The stream is done; True for the one caller that may settle it."""
@@ -271,26 +262,12 @@ class OpenTaps:
             return False
         return True
 
-    def abandon(self, tap: Tap) -> None:
-        """Have the stream settled soon, by another thread, unless it is done."""
-        if tap in self._open:
-            self._abandoned.put(tap)
+    def is_open(self, tap: Tap) -> bool:
+        """Whether the stream is not done yet."""
+        return tap in self._open
 
     def settle(self) -> None:
         """Settle every stream that is not done: the abandoned ones and those still open."""
-        with self._settling:
-            for tap in list(self._open):
-                tap.close()
-
-    def _work(self) -> None:
-        abandoned = self._abandoned
-        while True:
-            first = abandoned.get()
-            with self._settling:
-                first.close()
-                try:
-                    while True:
-                        abandoned.get_nowait().close()
-                except Empty:
-                    pass
-            del first
+        abandoned.settle()
+        for tap in list(self._open):
+            tap.close()

@@ -21,6 +21,7 @@ from spectra_otel import faults
 from spectra_otel.instrumentors.estimate import estimate_delivered
 from spectra_otel.providers.base import StreamReader, Values
 from spectra_otel.tracking import context
+from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.reading import read_answer, read_usage, reader_of, to_dict
 from spectra_otel.tracking.request import Request, fixed_trace
 
@@ -129,7 +130,9 @@ class TrackedCall:
             return
         try:
             found = {name: value for name, value in outcome.items() if name not in self._request.values or value}
-            self._request.finish({"operation": "chat", "model_type": "text", **self._attributed(), **self._request.values, **found})
+            self._request.finish(
+                {"operation": "chat", "model_type": "text", **self._attributed(), **self._request.values, **found}
+            )
         except Exception as error:
             faults.report("track", error)
 
@@ -273,6 +276,13 @@ class _Reading:
         except Exception as error:
             faults.report("stream(...).wrap", error)
 
+    def close(self) -> None:
+        """The stream was let go of, or closed; nothing if it is settled. Never raises."""
+        try:
+            self.end(aborted=True)
+        except Exception as error:
+            faults.report("stream(...).wrap", error)
+
     def end(self, error: BaseException | None = None, *, aborted: bool = False) -> None:
         """The stream is over, or given up."""
         request, reader = self._call.request, self._reader
@@ -297,7 +307,8 @@ class Chunks(Generic[T]):
         self._chunks: Iterator[T] = iter(chunks)
         self._source = chunks
         self._reading = reading
-        weakref.finalize(self, reading.end, aborted=True)
+        weakref.finalize(self, abandoned.put, reading).atexit = False
+        abandoned.watch()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -321,7 +332,7 @@ class Chunks(Generic[T]):
             if callable(close):
                 close()
         finally:
-            self._reading.end(aborted=True)
+            self._reading.close()
 
     def __enter__(self) -> Chunks[T]:
         return self
@@ -337,7 +348,8 @@ class AsyncChunks(Generic[T]):
         self._chunks: AsyncIterator[T] = aiter(chunks)
         self._source = chunks
         self._reading = reading
-        weakref.finalize(self, reading.end, aborted=True)
+        weakref.finalize(self, abandoned.put, reading).atexit = False
+        abandoned.watch()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -362,7 +374,7 @@ class AsyncChunks(Generic[T]):
             if inspect.isawaitable(closing):
                 await closing
         finally:
-            self._reading.end(aborted=True)
+            self._reading.close()
 
     async def __aenter__(self) -> AsyncChunks[T]:
         return self

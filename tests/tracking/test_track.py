@@ -185,6 +185,7 @@ def test_a_stream_by_hand_that_is_left(recorder):
     next(chunks)
     del chunks
     gc.collect()
+    recorder.settle()
     assert recorder.only["is_aborted"] is True
     assert recorder.only["completion_tokens"] == 3
 
