@@ -19,6 +19,6 @@ class Config:
     def validate(self) -> None:
         """Raise :class:`ConfigError` for prices that are no list of files, or a currency we cannot count in."""
         if not isinstance(self.prices, list) or not all(isinstance(path, str) and path for path in self.prices):
-            raise ConfigError(f"processors::cost::prices: must be a list of files, got {self.prices!r}")
+            raise ConfigError(f"prices: must be a list of files, got {self.prices!r}")
         if self.currency != "USD":
-            raise ConfigError(f"processors::cost::currency: must be USD, got {self.currency!r}")
+            raise ConfigError(f"currency: must be USD, got {self.currency!r}")

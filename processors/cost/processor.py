@@ -42,7 +42,7 @@ class CostProcessor:
             try:
                 self._pricer = pricer(self._config.prices)
             except PriceFileError as error:
-                raise ConfigError(f"processors::cost::prices: {error}") from error
+                raise ConfigError(f"prices: {error}") from error
 
     @cached_property
     def _pricer(self) -> Pricer:

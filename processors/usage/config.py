@@ -21,4 +21,4 @@ class Config:
         for name in ("remember", "remember_minutes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"processors::usage::{name}: must be a whole number of 1 or more, got {value!r}")
+                raise ConfigError(f"{name}: must be a whole number of 1 or more, got {value!r}")
