@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_otel.errors import ConfigError
-from spectra_otel.model.home import database_path
+from spectra_otel.model.home import database_path, writable_database_path
 
 WHEN_FULL = ("refuse", "drop_oldest")
 MERGE = ("background", "off")
@@ -42,5 +42,9 @@ class DuckDBConfig:
             raise ConfigError(f"path: {self.path} is a folder (valid: the name of a DuckDB file)")
 
     def database(self) -> Path:
-        """The DuckDB file, absolute."""
+        """The DuckDB file to read, absolute."""
         return database_path(self.path)
+
+    def writable_database(self) -> Path:
+        """The DuckDB file to write: another one, with a warning, where the first is in a place that cannot be written."""
+        return writable_database_path(self.path)

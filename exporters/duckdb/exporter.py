@@ -13,7 +13,7 @@ from spectra_otel.errors import StoreError
 from spectra_otel.exporters.duckdb import line
 from spectra_otel.exporters.duckdb.background import BackgroundMerge
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
-from spectra_otel.exporters.duckdb.spool import Spool
+from spectra_otel.exporters.duckdb.spool import Lines, Spool
 from spectra_otel.model.spans import record_of
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class DuckDBExporter(SpanExporter):
 
     def __init__(self, config: DuckDBConfig) -> None:
         self.counts = Counts()
-        database = config.database()
+        database = config.writable_database()
         self._spool = Spool(database, config.max_spool_bytes, config.when_full == "drop_oldest")
         self._merge = BackgroundMerge(database, self._spool) if config.merge == "background" else None
         self._in_trouble = False
@@ -48,14 +48,14 @@ class DuckDBExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Put the records of ``spans`` on disk."""
         lines = self._lines(spans)
-        if not lines:
+        if not lines.rows:
             return SpanExportResult.SUCCESS
         try:
             self._spool.append(lines)
         except (OSError, StoreError) as error:
-            self._failed(len(lines), error)
+            self._failed(lines.rows, error)
             return SpanExportResult.FAILURE
-        self.counts.stored += len(lines)
+        self.counts.stored += lines.rows
         self._in_trouble = False
         if self._merge:
             self._merge.wake()
@@ -70,14 +70,14 @@ class DuckDBExporter(SpanExporter):
         if self._merge:
             self._merge.stop()
 
-    def _lines(self, spans: Sequence[ReadableSpan]) -> list[bytes]:
-        lines: list[bytes] = []
+    def _lines(self, spans: Sequence[ReadableSpan]) -> Lines:
+        lines = Lines()
         for span in spans:
             record = record_of(span)
             if record is None:
                 continue
             try:
-                lines.append(line.encode(record.known(), record.rev))
+                lines.add(line.encode(record.known(), record.rev))
             except ValueError as error:
                 self.counts.invalid += 1
                 if self.counts.invalid == 1:

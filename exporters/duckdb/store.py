@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_otel.errors import StoreError, StoreVersionError
 from spectra_otel.exporters.duckdb import database, export, health, importing, line, prune, queries, reprice, snapshot
 from spectra_otel.exporters.duckdb.merge import Merger
-from spectra_otel.exporters.duckdb.spool import Spool
+from spectra_otel.exporters.duckdb.spool import Lines, Spool
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.store import MergeResult, PriceFunction, Progress, RepriceResult, Row, StoreHealth
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SEGMENT_ROWS, SEGMENT_BYTES = 32_768, 32 << 20
+SEGMENT_ROWS, SEGMENT_BYTES = 16_384, 16 << 20
 """Where :meth:`DuckDBStore.append` begins a new segment."""
 
 
@@ -41,8 +41,7 @@ class DuckDBStore:
         """Put records on disk, durably. Raises :class:`StoreError` where the disk refuses."""
         count = 0
         for lines in _batches(records):
-            self._append(lines)
-            count += len(lines)
+            count += self._append(lines)
         return count
 
     def import_records(self, records: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> MergeResult:
@@ -141,29 +140,26 @@ class DuckDBStore:
         """State of database and spool; never raises for a busy or missing file."""
         return health.examine(self.path, self.spool)
 
-    def _append(self, lines: list[bytes]) -> int:
+    def _append(self, lines: Lines) -> int:
         try:
             self.spool.append(lines)
         except OSError as error:
             raise StoreError(f"{self.spool.folder}: {error.strerror or error}") from error
-        return len(lines)
+        return lines.rows
 
     def _rows(self, sql: str, params: Sequence[Any]) -> list[Row]:
         with self.connect() as connection:
             return database.fetch_dicts(connection, sql, params)
 
 
-def _batches(records: Iterable[Mapping[str, Any]]) -> Iterator[list[bytes]]:
-    """Lines of records, in lists that make a segment each."""
-    lines: list[bytes] = []
-    size = 0
+def _batches(records: Iterable[Mapping[str, Any]]) -> Iterator[Lines]:
+    """The lines of records, as many at a time as make a segment."""
+    lines = Lines()
     for record in records:
         values, rev = (record.known(), record.rev) if isinstance(record, TrackedRequest) else (record, 0)
-        text = line.encode(values, rev)
-        lines.append(text)
-        size += len(text)
-        if len(lines) >= SEGMENT_ROWS or size >= SEGMENT_BYTES:
+        lines.add(line.encode(values, rev))
+        if lines.rows >= SEGMENT_ROWS or len(lines.body) >= SEGMENT_BYTES:
             yield lines
-            lines, size = [], 0
-    if lines:
+            lines = Lines()
+    if lines.rows:
         yield lines

@@ -47,9 +47,8 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     reason = "no home folder" if wanted is None else unfit(wanted)
     if wanted is not None and reason is None:
         return wanted
-    fallback = Path(tempfile.gettempdir()) / f"spectra-{_user()}"
-    fallback.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _warn_once(str(wanted), str(reason), str(fallback))
+    fallback = _temporary()
+    _warn_once(HOME_VARIABLE, str(wanted), str(reason), str(fallback))
     return fallback
 
 
@@ -58,6 +57,17 @@ def database_path(path: str | os.PathLike[str] = "", environ: Mapping[str, str] 
     environ = os.environ if environ is None else environ
     chosen = os.fspath(path) or environ.get(DATABASE_VARIABLE, "").strip()
     return Path(chosen).expanduser().absolute() if chosen else home(environ) / DATABASE_NAME
+
+
+def writable_database_path(path: str | os.PathLike[str] = "", environ: Mapping[str, str] | None = None) -> Path:
+    """:func:`database_path`, or the one in :func:`home` where its folder cannot be written, with one warning."""
+    chosen = database_path(path, environ)
+    reason = unfit(chosen.parent)
+    if reason is None:
+        return chosen
+    fallback = home(environ) / DATABASE_NAME
+    _warn_once("path" if os.fspath(path) else DATABASE_VARIABLE, str(chosen), reason, str(fallback))
+    return fallback
 
 
 def unfit(folder: Path) -> str | None:
@@ -108,6 +118,14 @@ def _user() -> str:
         return getpass.getuser()
 
 
+def _temporary() -> Path:
+    """One folder for all processes of the user; a fresh one if somebody else made it, who might read along."""
+    folder = Path(tempfile.gettempdir()) / f"spectra-{_user()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stranger = folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid())
+    return Path(tempfile.mkdtemp(prefix=f"{folder.name}-")) if stranger else folder
+
+
 @cache
-def _warn_once(wanted: str, reason: str, fallback: str) -> None:
-    _log.warning("%s: %s cannot be used (%s); using %s", HOME_VARIABLE, wanted, reason, fallback)
+def _warn_once(setting: str, wanted: str, reason: str, fallback: str) -> None:
+    _log.warning("%s: %s cannot be used (%s); using %s", setting, wanted, reason, fallback)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from spectra_otel.exporters.duckdb import line
-from spectra_otel.exporters.duckdb.spool import OPEN, Spool, SpoolFullError
+from spectra_otel.exporters.duckdb.spool import OPEN, Lines, Spool, SpoolFullError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from tests.exporters.duckdb.records import ids, record, revised, rollup_differences
 
 
 def segment(store: DuckDBStore, *numbers: int) -> Path:
-    return store.spool.append([line.encode(record(number)) for number in numbers])
+    return store.spool.append(Lines(line.encode(record(number)) for number in numbers))
 
 
 def test_records_are_there_once(store: DuckDBStore) -> None:
@@ -111,7 +111,7 @@ def test_a_whole_segment_with_a_line_duckdb_refuses_loses_that_line_alone(store:
     bad = (
         b'{"rev":0,"id":"bad","started_at":"2026-11-20T12:00:00Z","prompt_tokens":1e300,"total_cost_in_cents":"1e40"}\n'
     )
-    store.spool.append([line.encode(record(0)), bad, line.encode(record(1))])
+    store.spool.append(Lines([line.encode(record(0)), bad, line.encode(record(1))]))
     result = store.merge_pending()
     assert (result.new, result.quarantined) == (3, 0)
     row = store.query("SELECT prompt_tokens, cost_status FROM spectra_requests WHERE id = 'bad'")[1]
@@ -146,9 +146,9 @@ def test_a_late_record_does_not_widen_the_search(store: DuckDBStore) -> None:
 def test_the_spool_refuses_when_full(tmp_path: Path) -> None:
     """Beyond max_spool_bytes nothing is written, and the message names the setting."""
     spool = Spool(tmp_path / "x.duckdb", max_bytes=1000)
-    spool.append([b"x" * 600 + b"\n"])
+    spool.append(Lines([b"x" * 600 + b"\n"]))
     with pytest.raises(SpoolFullError, match="max_spool_bytes 1000"):
-        spool.append([b"x" * 600 + b"\n"])
+        spool.append(Lines([b"x" * 600 + b"\n"]))
     assert len(spool.sealed()) == 1
 
 
@@ -156,7 +156,7 @@ def test_the_spool_can_drop_the_oldest(tmp_path: Path) -> None:
     """With drop_oldest the newest records stay and the loss is counted."""
     spool = Spool(tmp_path / "x.duckdb", max_bytes=1000, drop_oldest=True)
     for letter in (b"a", b"b", b"c"):
-        spool.append([letter * 600 + b"\n"])
+        spool.append(Lines([letter * 600 + b"\n"]))
     (kept,) = spool.sealed()
     assert b"ccc" in kept.path.read_bytes()
     assert spool.dropped_rows == 2
