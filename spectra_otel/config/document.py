@@ -103,7 +103,7 @@ def read_document(tree: Mapping[str, Any]) -> tuple[Document, list[str]]:
         return Document(), ["empty configuration file"]
     reader = _Reader()
     document = reader.read(tree)
-    return document, reader.problems
+    return document, ["\\n".join(problem.splitlines()) for problem in reader.problems]  # a name may hold a line break
 
 
 class _Reader:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spectra_otel.component import ComponentID
+from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.decode import Opaque
+from spectra_otel.config.document import Document, read_document
 from spectra_otel.config.durations import Duration
 from spectra_otel.config.load import components, load, validate
+from spectra_otel.config.resolve import expand
 from spectra_otel.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -84,3 +89,34 @@ def test_a_missing_file_is_one_line() -> None:
     """No traceback for a typo in a path."""
     with pytest.raises(ConfigError, match=r"\Aunable to read the file nope.yaml: No such file or directory\Z"):
         load("nope.yaml")
+
+
+_SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["${env:X}", "$"])
+)
+_TREES = st.recursive(
+    _SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["otlp", "protocols", "http", "endpoint", "cost", "debug", "a/", "traces", "x"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*(kind.value for kind in Kind), "connectors", "service", "y"]), _TREES))
+def test_whatever_a_file_holds_is_answered_in_lines(tree: dict[str, Any]) -> None:
+    """Never a traceback: a document, or what is wrong with it."""
+    document, problems = read_document(expand(tree))
+    assert isinstance(document, Document)
+    assert all(isinstance(problem, str) and problem for problem in problems)
+
+
+@pytest.mark.parametrize("section", ["receivers", "service"])
+def test_line_breaks_in_a_file_do_not_break_a_message(section: str) -> None:
+    """One problem is one line, whatever name it quotes."""
+    _, problems = read_document({section: {"a\nb": 1}})
+    assert problems
+    assert all("\n" not in problem for problem in problems)
