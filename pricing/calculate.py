@@ -22,6 +22,7 @@ TIER_NAMES = {
 }  # fmt: skip
 """Other words for a tier: OpenAI, Groq, Vertex and Anthropic each have their own for the standard one."""
 
+MODALITIES = {"audio_input": "input", "image_input": "input", "audio_output": "output", "image_output": "output"}
 _CACHED_NAMES = 4096
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -130,6 +131,10 @@ class Pricer:
                 terms.origins[meter] = offer.origins.get(meter, offer.source)
                 terms.disputed.pop(meter, None)
             terms.disputed.update(offer.disputed)
+        if standard is not None and own is not None:
+            for meter, direction in MODALITIES.items():
+                if _is_no_price_apart(meter, direction, standard, own):
+                    terms.rates[meter] = own.rates[direction]
         return terms
 
     def _resolve(self, provider: Any, model: Any, pricing_tier: Any) -> _Timeline | None:
@@ -190,13 +195,22 @@ class _Timeline:
 
 
 def _borrowed(standard: Offer | None, own: Offer | None) -> frozenset[str]:
-    """Media meters that a tier takes over from the standard one. (What it says nothing of in tokens and tools costs the same.)"""
+    """Meters of media and modalities that a tier takes over from the standard one, which makes the price an estimate.
+
+    (Providers do bill caches and tools of another tier at the standard price where its table does not list them.)
+    """
     if standard is None or own is None or own is standard:
         return frozenset()
-    bases = {
-        meter.partition(" ")[0] for meter in standard.rates if meter not in own.rates and part_of(meter) == "media"
-    }
-    return frozenset(bases)
+    left_out = [meter for meter in standard.rates if meter not in own.rates]
+    modalities = {m for m in left_out if m in MODALITIES and not _is_no_price_apart(m, MODALITIES[m], standard, own)}
+    return frozenset(modalities | {meter.partition(" ")[0] for meter in left_out if part_of(meter) == "media"})
+
+
+def _is_no_price_apart(meter: str, direction: str, standard: Offer, own: Offer) -> bool:
+    """A modality at the price of its direction is not priced apart, so the tier's price of the direction holds for it too."""
+    if meter not in standard.rates or meter in own.rates or direction not in own.rates:
+        return False
+    return standard.rates[meter] == standard.rates.get(direction)
 
 
 def _price_id(entry: Entry, offer: Offer) -> str:

@@ -18,7 +18,10 @@ PROVIDERS = {
     "vercel_ai_gateway": "vercel-gateway", "moonshot": "moonshotai", "meta_llama": "meta", "codestral": "mistral",
     "text-completion-codestral": "mistral", "github_copilot": "github-copilot",
 }  # fmt: skip
-SKIPPED = frozenset({"ollama", "chatgpt", "clf_ai_gateway"})  # local or by subscription: no price for a call
+SKIPPED = frozenset({
+    "ollama", "chatgpt", "clf_ai_gateway",  # local or by subscription: no price for a call
+    "scaleway",  # has its prices in euros, the table takes them for dollars
+})  # fmt: skip
 HOUR = 3600
 TYPES = {
     "chat": "text", "completion": "text", "responses": "text", "realtime": "text", "embedding": "embedding",

@@ -113,10 +113,24 @@ def _other_tiers(
             for meter in offer.rates.keys() - own.rates.keys():
                 raw["rates"][meter] = offer.rates[meter]
                 raw.setdefault("origins", {})[meter] = other.source
-        if not mine or all(own.since > since for _, own in mine):
+        if mine and mine[0][1].since > since and _same_base(mine[0][1].rates, offer.rates):
+            _backdate(mine[0][0], since)  # the two agree: its date is the day of a check, not of a change
+        elif not mine or mine[0][1].since > since:
             dated = WrittenOffer(offer.rates, tier=offer.tier, since=since)
             extra.append((_json(dated, other.source), dated))
     return extra
+
+
+def _same_base(one: Rates, two: Rates) -> bool:
+    """Whether two offers have the same prices for short contexts, where both have one."""
+    common = one.keys() & two.keys()
+    return bool(common) and all(str(parse_rate(m, one[m])) == str(parse_rate(m, two[m])) for m in common)
+
+
+def _backdate(raw: Json, since: str) -> None:
+    raw.pop("since", None)
+    if since:
+        raw["since"] = since
 
 
 def _json(offer: WrittenOffer, source: str) -> Json:
