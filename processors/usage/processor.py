@@ -119,10 +119,12 @@ class UsageProcessor:
                 tracked.set_attributes(usage_attributes(new.fields, draft.attributes))
                 batch.made[id(new)] = len(batch.spans)
                 return tracked
+            place = batch.made.get(id(known))
+            if place is None:  # its record is with others by now: theirs must not change under their hands
+                known.fields = dict(known.fields)
             had_id = "response_id" in known.fields
             changed = _complete(known, new)
             self._election.join(known, new)
-            place = batch.made.get(id(known))
             if place is not None:
                 return self._same_batch(span, known, new, place, batch, keep=had_id or known.key[0] == new.key[0])
             tracked = _rollup(span)
@@ -170,6 +172,7 @@ class UsageProcessor:
         if parent is not None:
             fields["parent_span_id"] = f"{parent.span_id:016x}"
         fields.update(self._resource_fields(span.resource))
+        _add_pace(fields, draft.fields)
         fields.update(draft.fields)  # the wire knows the call's own times better than the span does
         _take_cost(fields, draft)
         call = Call(fields, scope, (context.trace_id, context.span_id), parent.span_id if parent else 0, start, end)
@@ -267,6 +270,13 @@ _TOTALS = ("prompt_tokens", "completion_tokens")
 def _conflict(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
     one, other = mine.get("response_id"), theirs.get("response_id")
     return one is not None and other is not None and one != other
+
+
+def _add_pace(fields: dict[str, Any], read: dict[str, Any]) -> None:
+    """Output tokens by second of generation, where the first token's moment is known."""
+    first_token, tokens = read.get("time_to_first_token_ms"), read.get("completion_tokens")
+    if first_token is not None and tokens and fields["latency_ms"] > first_token:
+        fields["tokens_per_second"] = round(tokens * 1000 / (fields["latency_ms"] - first_token), 3)
 
 
 def _take_cost(fields: dict[str, Any], draft: Draft) -> None:

@@ -16,6 +16,7 @@ _USAGE = (
     "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "image_prompt_tokens", "image_completion_tokens",
 )  # fmt: skip
+_TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool-calls", "tool_use", "TOOL_CALLS", "function_call"})
 USAGE_INCONSISTENT = "usage_inconsistent"
 _STANDARD_TIERS = frozenset({"default", "auto", "on_demand", "standard_only", "on-demand"})
 
@@ -49,6 +50,8 @@ def settle_failure(draft: Draft) -> None:
     """Whether the call failed, with status and message wherever the span has them."""
     fields, span = draft.fields, draft.span
     if span.status.status_code is not StatusCode.ERROR and "error_type" not in fields:
+        if "response_id" in fields or "finish_reason" in fields or "completion_tokens" in fields:
+            fields["is_failed"] = False
         return
     fields["is_failed"] = True
     message = span.status.description
@@ -65,6 +68,12 @@ def settle_failure(draft: Draft) -> None:
             found = match[1] if match else None
         if found:
             fields["status_code"] = int(found)
+
+
+def settle_tools(draft: Draft) -> None:
+    """Whether the model asked for a tool, by its finish reason."""
+    if draft.fields.get("finish_reason") in _TOOL_REASONS:
+        draft.fields["has_tool_calls"] = True
 
 
 def settle_usage(draft: Draft) -> None:

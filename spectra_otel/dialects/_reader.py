@@ -122,6 +122,7 @@ class Reader:
                 if not providers or provider in providers:
                     fix(draft)
         finish.settle_tier(draft)
+        finish.settle_tools(draft)
         finish.settle_usage(draft)
 
 
