@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -67,7 +67,7 @@ class Delivery:
 
     def _reset(self) -> None:
         self._held: dict[int, Sequence[ReadableSpan]] = {}
-        self._store_lock = Lock()
+        self._store_lock = RLock()  # a signal handler may flush in the middle of a flush
 
     def enrich(self, span: ReadableSpan) -> ReadableSpan:
         """The span to go on with; ``span`` itself where we have nothing to add.

@@ -43,6 +43,7 @@ class Host:
         self._build = build
         self._provider = provider
         self._delivery: Delivery | None = None
+        self._is_over = False
         self._building = threading.RLock()
         self._builder: threading.Thread | None = None
         self._tracers = WeakKeyDictionary[trace.TracerProvider, Tracer]()
@@ -109,8 +110,10 @@ class Host:
     def finish(self, timeout: float = 10.0) -> bool:
         """Flush at the end of the process; what ends after this is written before its call returns."""
         done = self.force_flush(timeout)
-        if self._delivery is not None:
-            self._delivery.is_sync = True
+        with self._building:
+            self._is_over = True
+            if self._delivery is not None:
+                self._delivery.is_sync = True
         return done
 
     def shutdown(self, timeout: float = 30.0) -> bool:
@@ -141,6 +144,7 @@ class Host:
         with self._building:
             if self._delivery is None:
                 self._delivery = self._build()
+                self._delivery.is_sync |= self._is_over
 
     def warm_up(self) -> None:
         """Begin to build on a thread of its own, once. Called when a span starts; raises nothing."""

@@ -63,7 +63,7 @@ def test_our_distro_with_an_endpoint(mode: str, provider: LocalProvider, tmp_pat
     with receiver.serving() as address:
         answer, _ = launch([*INSTRUMENT, *APP], mode, provider, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=address, **OURS)
     assert answer == [ONCE, ONCE]
-    assert receiver.costs_by_trace() == ([] if mode == "own" else ONCE)
+    assert receiver.costs_by_trace() == ONCE if mode == "given" else not any(receiver.costs_by_trace())
     assert len(stored(tmp_path)) == 4
 
 
@@ -89,7 +89,7 @@ def test_the_stock_distro_beside_us(mode: str, provider: LocalProvider, tmp_path
             **stock,
         )
     assert answer == [ONCE, ONCE]
-    assert receiver.costs_by_trace() == ([] if mode == "own" else ONCE)
+    assert receiver.costs_by_trace() == ONCE if mode == "given" else not any(receiver.costs_by_trace())
 
 
 def test_no_variables_at_all(provider: LocalProvider, tmp_path: Path) -> None:
@@ -148,3 +148,15 @@ def test_a_bad_setting_is_one_line(
     assert set(answer[0]) == {0}
     assert said.count("\n") == 1
     assert line in said
+
+
+@pytest.mark.parametrize("home", ["/dev/null/nowhere", ""], ids=["unwritable", "no home at all"])
+def test_nowhere_to_write_is_one_line(home: str, provider: LocalProvider, tmp_path: Path) -> None:
+    """Without a place to write there is one line and a fallback; the app's own exporters get the costs as ever."""
+    command = ["env", "-u", "HOME", f"TMPDIR={tmp_path}", f"SPECTRA_HOME={home}", "XDG_DATA_HOME=/dev/null/x", *APP]
+    answer, said = launch(command, "configure", provider, tmp_path)
+    assert answer == [ONCE, ONCE]
+    assert said.count("\n") == 1
+    assert "SPECTRA_HOME" in said
+    (fallback,) = tmp_path.glob("spectra-*")
+    assert len(stored(fallback)) == 4
