@@ -230,3 +230,12 @@ def test_the_cost_says_where_the_price_is_from() -> None:
     assert cost.price_version.startswith("2026-11-21.")
     assert cost.currency == "USD"
     assert calculate("openai", "gpt-4ox", {"prompt_tokens": 1}).price_version == cost.price_version
+
+
+def test_another_tier_takes_what_it_does_not_list_from_the_standard_one() -> None:
+    """Images priced as all output are half in a half-price batch; the cached price of the standard table stays."""
+    usage: dict[str, Any] = {"prompt_tokens": 10, "completion_tokens": 1000, "image_completion_tokens": 1000}
+    standard, batch = (estimate("openai", "gpt-image-1", pricing_tier=t, **usage) for t in ("standard", "batch"))
+    assert (cents(standard), cents(batch)) == ("4.005", "2.0025")
+    assert batch.cost_status == "priced"
+    assert batch.price_id == "openai/gpt-image-1#batch"

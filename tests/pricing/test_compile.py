@@ -1,0 +1,129 @@
+"""How two catalogs and our own files become one: who wins, what is filled in, what is disputed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spectra_otel.pricing.compile import litellm
+from spectra_otel.pricing.compile.draft import Draft, Drafts
+from spectra_otel.pricing.compile.merge import Disagreement, merge
+from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer, read_price_file
+
+TODAY = "2026-11-21"
+
+
+def drafts(source: str, *offers: WrittenOffer, provider: str = "p") -> Drafts:
+    return {(provider, "m"): Draft(provider, "m", "text", list(offers), source=source)}
+
+
+def merged(first: Drafts, second: Drafts, *files: PriceFile) -> tuple[list[dict[str, Any]], list[Disagreement]]:
+    lines, disagreements = merge(first, second, files, TODAY)
+    (value,) = lines.values()
+    return value["offers"], disagreements
+
+
+def price_file(tmp_path: Path, text: str) -> PriceFile:
+    path = tmp_path / "p.yaml"
+    path.write_text("provider: p\npage: https://example.org/prices\nread: 2026-11-20\n" + text, encoding="utf-8")
+    return read_price_file(path)
+
+
+def test_the_second_fills_what_the_first_does_not_list() -> None:
+    """Its meter joins the offer in force, with its origin."""
+    offers, _ = merged(
+        drafts("a", WrittenOffer({"input": "1"}), WrittenOffer({"input": "2"}, since="2026-01-01")),
+        drafts("b", WrittenOffer({"input": "2", "image": "0.04"})),
+    )
+    assert offers == [
+        {"from": "a", "rates": {"input": "1"}},
+        {"from": "a", "since": "2026-01-01", "rates": {"input": "2", "image": "0.04"}, "origins": {"image": "b"}},
+    ]
+
+
+def test_more_than_one_percent_apart_is_disputed() -> None:
+    """The first counts, the other is noted; below one percent nobody disputes."""
+    offers, differ = merged(drafts("a", WrittenOffer({"input": "1"})), drafts("b", WrittenOffer({"input": "1.02"})))
+    assert offers == [{"from": "a", "rates": {"input": "1"}, "disputed": {"input": "b 1.02"}}]
+    assert differ == [Disagreement("p", "m", "input", "1", "1.02")]
+    assert not merged(drafts("a", WrittenOffer({"input": "1"})), drafts("b", WrittenOffer({"input": "1.005"})))[1]
+
+
+def test_a_price_of_the_future_is_not_compared_with_today() -> None:
+    """A promotion that ends next year agrees with a table of today."""
+    first = drafts("a", WrittenOffer({"input": "1"}), WrittenOffer({"input": "2"}, since="2027-01-01"))
+    assert not merged(first, drafts("b", WrittenOffer({"input": "1"})))[1]
+
+
+def test_a_file_of_ours_decides_a_dispute(tmp_path: Path) -> None:
+    """Our price with its page stands, and nobody disputes it any more."""
+    file = price_file(tmp_path, "prices: [{model: m, rates: {input: 3}}]\n")
+    offers, differ = merged(drafts("a", WrittenOffer({"input": "1"})), drafts("b", WrittenOffer({"input": "2"})), file)
+    assert offers[0]["rates"] == {"input": "3"}
+    assert offers[0]["origins"] == {"input": "https://example.org/prices (2026-11-20)"}
+    assert "disputed" not in offers[0]
+    assert not differ
+
+
+def test_a_dated_price_of_ours_leaves_the_old_one(tmp_path: Path) -> None:
+    """A change is a new entry behind the old one, never in its place."""
+    file = price_file(tmp_path, "prices: [{model: m, since: 2026-05-01, rates: {input: 3}}]\n")
+    offers, _ = merged(drafts("a", WrittenOffer({"input": "1"})), {}, file)
+    assert [(o.get("since"), o["rates"]["input"]) for o in offers] == [(None, "1"), ("2026-05-01", "3")]
+
+
+def test_a_tier_both_agree_on_held_before_the_day_it_was_checked() -> None:
+    """The first dates its tiers by the day it looked; the second has the same price undated."""
+    first = drafts("a", WrittenOffer({"input": "1"}), WrittenOffer({"input": "0.5"}, tier="batch", since="2026-10-14"))
+    second = drafts("b", WrittenOffer({"input": "1"}), WrittenOffer({"input": "0.5"}, tier="batch"))
+    offers, _ = merged(first, second)
+    assert [o for o in offers if o.get("tier") == "batch"] == [
+        {"from": "a", "tier": "batch", "rates": {"input": "0.5"}}
+    ]
+
+
+def test_todays_tier_is_not_that_of_before_a_price_change() -> None:
+    """The second knows today alone: its tier holds from the last change of the standard price on."""
+    first = drafts("a", WrittenOffer({"input": "4"}), WrittenOffer({"input": "2"}, since="2026-09-01"))
+    second = drafts("b", WrittenOffer({"input": "2"}), WrittenOffer({"input": "1"}, tier="batch"))
+    offers, _ = merged(first, second)
+    assert [o.get("since") for o in offers if o.get("tier") == "batch"] == ["2026-09-01"]
+
+
+def test_bedrock_is_taken_from_the_second_first() -> None:
+    """Its plain model ids are without the regional premium there."""
+    first, second = (drafts(s, WrittenOffer({"input": u}), provider="bedrock") for s, u in (("a", "3.3"), ("b", "3")))
+    assert merged(first, second)[0][0]["rates"] == {"input": "3"}
+
+
+def test_an_alias_for_nothing_is_refused(tmp_path: Path) -> None:
+    """A file of ours that names a model without a price stops the build."""
+    with pytest.raises(ValueError, match=r"p\.yaml: alias new is for p/gone, which has no price"):
+        merge({}, {}, [price_file(tmp_path, "aliases: {new: gone}\n")], TODAY)
+
+
+def test_float_artefacts_and_cut_prices_are_made_good(tmp_path: Path) -> None:
+    """`1.9999999999999998e-06` is 2 for a million; seconds and pixels are multiplied back; zeros mean not known."""
+    table = tmp_path / "litellm" / "table.json"
+    table.parent.mkdir()
+    table.write_text(
+        """{
+        "a": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1.9999999999999998e-06,
+              "output_cost_per_token": 4e-06, "cache_creation_input_token_cost": 0.0, "output_cost_per_reasoning_token": 4e-06,
+              "input_cost_per_token_above_200k_tokens": 3e-06, "input_cost_per_token_batches": 1e-06},
+        "b": {"litellm_provider": "openai", "mode": "audio_transcription", "input_cost_per_second": 6.11e-05},
+        "256-x-256/c": {"litellm_provider": "openai", "mode": "image_generation", "input_cost_per_pixel": 2.4414e-07},
+        "d": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
+        }""",
+        encoding="utf-8",
+    )
+    read, source = litellm.read(table)
+    rates = {name: {o.tier: o.rates for o in draft.offers} for (_, name), draft in read.items()}
+    assert rates == {
+        "a": {"standard": {"input": "2 above 200000: 3", "output": "4"}, "batch": {"input": "1"}},
+        "b": {"standard": {"audio_second": "0.22/3600"}},
+        "c": {"standard": {"image 256x256 standard": "0.016"}},
+    }
+    assert source["version"] == "unknown"
