@@ -9,7 +9,7 @@ import click
 
 from spectra_otel.cli.filters import filter_options, filters_of
 from spectra_otel.cli.options import db_option, format_option, open_store, since_option, until_option
-from spectra_otel.cli.output import print_rows
+from spectra_otel.cli.output import HEADINGS, print_rows
 from spectra_otel.model.store import GROUPS
 
 TOTALS = (
@@ -49,6 +49,4 @@ def costs(
     store = open_store(db)
     rows = store.costs(by, since, until, filters_of(choices))
     columns = (by, *TOTALS)
-    print_rows(
-        columns, ([row[name] for name in columns] for row in rows), format_, money={"total_cost_in_cents": "cost"}
-    )
+    print_rows(columns, ([row[name] for name in columns] for row in rows), format_, headings=HEADINGS)

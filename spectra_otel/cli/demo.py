@@ -63,7 +63,10 @@ def demo(home: Path | None) -> None:
     _title("Its spans")
     spans = _spans_in(home / "spans.jsonl")
     print_rows(
-        ("span", "input", "cached", "output", "cost", "cost status"), _span_rows(spans), "table", money={"cost": "cost"}
+        ("span", "input", "cached", "output", "cost_in_cents", "cost status"),
+        _span_rows(spans),
+        "table",
+        headings={"cost_in_cents": "cost"},
     )
     _title(f'spectra query "{SQL}"')
     _run(environment, "query", SQL)

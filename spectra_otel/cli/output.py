@@ -24,23 +24,30 @@ FORMATS = ("table", "json", "csv")
 Row = Sequence[Any]
 
 _JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
+HEADINGS = {
+    "unpriced_requests": "unpriced", "partial_requests": "partial", "failed_requests": "failed", "prompt_tokens": "prompt",
+    "completion_tokens": "completion", "cached_tokens": "cached", "reasoning_tokens": "reasoning",
+    "total_cost_in_cents": "cost", "cost_status": "status", "latency_ms": "ms", "span_id": "id",
+}  # fmt: skip
+"""What tables of records and of costs call their columns."""
+
 _WIDE = 14  # more columns than this are shown one below the other, as psql's \x does
 _UNKNOWN = "–"
 
 
 def print_rows(
-    columns: Sequence[str], rows: Iterable[Row], format_: str, *, money: Mapping[str, str] | None = None
+    columns: Sequence[str], rows: Iterable[Row], format_: str, *, headings: Mapping[str, str] | None = None
 ) -> None:
     """Print rows to stdout in one of :data:`FORMATS`.
 
-    ``money`` names columns of cents that a table shows as an amount, and the heading each gets there.
+    ``headings`` are shorter names that a table shows instead of columns; a column of cents with one is shown in dollars.
     """
     if format_ == "json":
         write_json(columns, rows, sys.stdout)
     elif format_ == "csv":
         write_csv(columns, rows, sys.stdout)
     else:
-        _print_table(columns, list(rows), money or {})
+        _print_table(columns, list(rows), headings or {})
 
 
 def print_object(values: Mapping[str, Any], format_: str) -> None:
@@ -168,7 +175,7 @@ def _console() -> Console:
     return console
 
 
-def _print_table(columns: Sequence[str], rows: list[Row], money: Mapping[str, str]) -> None:
+def _print_table(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> None:
     console = _console()
     if len(columns) > _WIDE:
         for number, row in enumerate(rows, 1):
@@ -177,22 +184,23 @@ def _print_table(columns: Sequence[str], rows: list[Row], money: Mapping[str, st
                 _fields([(name, value) for name, value in zip(columns, row, strict=True) if value is not None])
             )
     else:
-        console.print(_grid(columns, rows, money))
+        console.print(_grid(columns, rows, headings))
     if not rows:
         console.print("no rows", style="dim")
 
 
-def _grid(columns: Sequence[str], rows: list[Row], money: Mapping[str, str]) -> Table:
+def _grid(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     shows: list[Callable[[Any], str]] = []
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)
-        table.add_column(money.get(column, column), justify="right" if numeric else "left", overflow="fold")
-        shows.append(dollars if column in money else _shown)
+        table.add_column(headings.get(column, column), justify="right" if numeric else "left", overflow="fold")
+        is_money = column in headings and column.endswith("_in_cents")
+        shows.append(dollars if is_money else _shown)
     for row in rows:
         table.add_row(*(Text(show(value)) for show, value in zip(shows, row, strict=True)))
     return table

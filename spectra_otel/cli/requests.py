@@ -9,13 +9,13 @@ import click
 
 from spectra_otel.cli.filters import filter_options, filters_of
 from spectra_otel.cli.options import db_option, format_option, open_store, since_option, until_option
-from spectra_otel.cli.output import print_object, print_rows
+from spectra_otel.cli.output import HEADINGS, print_object, print_rows, printable
 from spectra_otel.errors import StoreError
 from spectra_otel.model.fields import FIELDS
 
 TABLE_COLUMNS = (
     "started_at", "provider", "model", "prompt_tokens", "cached_tokens", "completion_tokens", "total_cost_in_cents",
-    "cost_status", "latency_ms", "user_id", "id",
+    "cost_status", "latency_ms", "span_id",
 )  # fmt: skip
 
 
@@ -43,9 +43,7 @@ def requests(
     store = open_store(db)
     columns = TABLE_COLUMNS if format_ == "table" else tuple(FIELDS)
     rows = store.requests(since, until, filters_of(choices), limit)
-    print_rows(
-        columns, ([row[name] for name in columns] for row in rows), format_, money={"total_cost_in_cents": "cost"}
-    )
+    print_rows(columns, ([row[name] for name in columns] for row in rows), format_, headings=HEADINGS)
 
 
 @requests.command()
@@ -53,10 +51,10 @@ def requests(
 @format_option
 @db_option
 @click.pass_context
-def show(ctx: click.Context, id: str, format_: str, db: str | None) -> None:
-    """Show one call with all that is known of it. ID is <trace_id>-<span_id>."""
+def show(ctx: click.Context, /, id: str, format_: str, db: str | None) -> None:
+    """Show one call with all that is known of it. ID is its id, <trace_id>-<span_id>, or its span id alone."""
     store = open_store(db or (ctx.parent.params["db"] if ctx.parent else None))
-    row = store.request(id)
+    row = store.request(id) if "-" in id else next(iter(store.requests(filters={"span_id": id}, limit=1)), None)
     if row is None:
-        raise StoreError(f'no request "{id}" in {store.path}')
+        raise StoreError(f'no request "{printable(id)}" in {store.path}')
     print_object(row, format_)

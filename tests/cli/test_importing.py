@@ -19,18 +19,20 @@ SECOND = 1_000_000_000
 COUNT = ("query", "select count(*) as n from spectra_requests", "--format", "json")
 
 
-def span(number: int, *, parent: int = 0, trace: int = 0, ends: int = 0, **attributes: str | int) -> dict[str, Any]:
+def span(
+    number: int, *, parent: int = 0, trace: int = 0, ends: int = 0, attributes: dict[str, str | int] | None = None
+) -> dict[str, Any]:
     """A chat span of a GenAI instrumentation; ``ends`` in seconds."""
     values = {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
         "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.response.id": f"chatcmpl-{number}",
-        "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100, **attributes,
+        "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100, **(attributes or {}),
     }  # fmt: skip
     made = {
         "traceId": f"{trace or number:032x}", "spanId": f"{number:016x}", "name": "chat gpt-4o", "kind": 3,
         "startTimeUnixNano": str(START), "endTimeUnixNano": str(START + (ends or number) * SECOND),
         "attributes": [
-            {"key": key.replace("__", "."), "value": {"intValue": str(v)} if isinstance(v, int) else {"stringValue": v}}
+            {"key": key, "value": {"intValue": str(v)} if isinstance(v, int) else {"stringValue": v}}
             for key, v in values.items()
         ],
     }  # fmt: skip
@@ -136,8 +138,8 @@ def test_spans_of_other_things_are_no_records(spectra: Spectra, tmp_path: Path) 
 def test_absurd_usage_loses_no_line(spectra: Spectra, tmp_path: Path) -> None:
     """Negative or astronomical counts are not believed; the call is recorded without a cost."""
     spans = [
-        span(1, **{"gen_ai.usage.input_tokens": -5}), span(2, **{"gen_ai.usage.input_tokens": 10**19}),
-        span(3, **{"gen_ai.request.model": "m" * 10_000, "gen_ai.response.model": "m" * 10_000}), span(4),
+        span(1, attributes={"gen_ai.usage.input_tokens": -5}), span(2, attributes={"gen_ai.usage.input_tokens": 10**19}),
+        span(3, attributes={"gen_ai.request.model": "m" * 10_000, "gen_ai.response.model": "m" * 10_000}), span(4),
     ]  # fmt: skip
     result = spectra("import", write(tmp_path / "a.json", document(*spans)))
     assert result.exit_code == 0, result.output

@@ -138,6 +138,14 @@ def test_one_request_is_shown_with_all_that_is_known(spectra: Spectra, recorded:
         assert json.loads(shown.stdout)["cache_write_tokens"] == 2048
 
 
+def test_the_id_of_the_table_is_enough_to_show_a_request(spectra: Spectra, recorded: list[Record]) -> None:
+    """The table has the span id: the whole id is too wide for it."""
+    shown = spectra("requests", "--limit", "1").stdout
+    assert recorded[0]["span_id"] in shown
+    found = rows_of(spectra("requests", "show", recorded[0]["span_id"], "--format", "json"))
+    assert found["id"] == recorded[0]["id"]
+
+
 def test_a_request_that_is_not_there_is_one_line_and_status_1(spectra: Spectra, recorded: list[Record]) -> None:
     """An id that nobody recorded."""
     result = spectra("requests", "show", "0" * 32 + "-" + "0" * 16)
