@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,8 +35,6 @@ class FileExporter(SpanExporter):
 
     def __init__(self, config: FileConfig) -> None:
         self._path = Path(config.path)
-        self._rotation = config.rotation
-        self._lock = FileLock(f"{config.path}.lock", timeout=_LOCK_TIMEOUT_SECONDS)
         try:
             if config.create_directory:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +42,10 @@ class FileExporter(SpanExporter):
                 pass
         except OSError as error:
             raise ConfigError(f"path: cannot write '{config.path}': {error.strerror}") from error
+        # A pipe or a terminal (/dev/stdout) has no lock file beside it, and never rotates.
+        is_regular = self._path.is_file()
+        self._lock = FileLock(f"{config.path}.lock", timeout=_LOCK_TIMEOUT_SECONDS) if is_regular else nullcontext()
+        self._rotation = config.rotation if is_regular else None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append ``spans``. An OSError (a full disk) reaches the pipeline, which reports it."""

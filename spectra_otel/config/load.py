@@ -71,8 +71,8 @@ def components() -> list[ComponentInfo]:
 def _installed() -> Iterator[ComponentInfo]:
     for kind in Kind:
         for factory in installed_factories(kind):
-            module = type(factory.default_config()).__module__.rpartition(".")[0]
-            yield ComponentInfo(kind, factory.type, factory.stability, factory.deprecated_alias, module)
+            module = type(factory.default_config()).__module__.removesuffix(".config")
+            yield ComponentInfo(kind.value, factory.type, factory.stability.value, factory.deprecated_alias, module)
 
 
 def _read(config: Config | None, sets: Iterable[str]) -> Document:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,32 @@ def test_files_and_yaml_can_be_referred_to(tmp_path: Path) -> None:
     assert value_of("${yaml:{a: [1]}}") == {"a": [1]}
     with pytest.raises(ConfigError, match=r"unable to read the file .*nope: No such file or directory"):
         value_of(f"${{file:{tmp_path}/nope}}")
+
+
+def test_a_configuration_can_be_fetched() -> None:
+    """`http:` locations, and one line where there is nothing."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"a: 1"
+            self.send_response(200 if self.path == "/config.yaml" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            assert resolve([f"{base}/config.yaml"]) == {"a": 1}
+            with pytest.raises(ConfigError, match=f"unable to fetch {base}/nope: HTTP Error 404: Not Found"):
+                resolve([f"{base}/nope"])
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_maps_merge_deeply_and_lists_are_replaced(tmp_path: Path) -> None:

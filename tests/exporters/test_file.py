@@ -114,6 +114,17 @@ def test_what_cannot_work_is_said_at_start(settings: dict[str, Any], message: st
         write(**settings)
 
 
+def test_standard_output_is_a_file_too() -> None:
+    """`/dev/stdout` through a pipe, without a lock file in /dev."""
+    if not Path("/dev/stdout").exists():
+        pytest.skip("no /dev/stdout here")
+    code = "import sys; sys.path[:0] = [sys.argv[1]]; import test_file as t; t.write(t.Path('/dev/stdout'), 2)"
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert [list(json.loads(line)) for line in result.stdout.splitlines()] == [["resourceSpans"]] * 2
+    assert not Path("/dev/stdout.lock").exists()
+
+
 def test_the_folder_is_made_when_asked(tmp_path: Path) -> None:
     """`create_directory`."""
     write(tmp_path / "a" / "b.jsonl", create_directory=True)
