@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +41,45 @@ class _File:
     longest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Segments looked at before the database is opened: whole ones with their headers, damaged ones with the reason."""
+
+    segments: Sequence[Segment]
+    whole: list[tuple[Segment, Header]]
+    damaged: list[tuple[Segment, str]]
+    gathered: Path
+    """The lines of all small whole segments."""
+
+    @property
+    def names(self) -> list[str]:
+        return [segment.name for segment in self.segments]
+
+    def files(self) -> list[_File]:
+        """What DuckDB has to read to get the rows of the whole ones."""
+        small = [header.longest for segment, header in self.whole if segment.size <= _SMALL_BYTES]
+        large = [_File(segment.path, header.longest) for segment, header in self.whole if segment.size > _SMALL_BYTES]
+        return large + ([_File(self.gathered, max(small))] if small else [])
+
+
+def sift(segments: Sequence[Segment], gathered: Path) -> Sifted:
+    """Check segments and copy the lines of small whole ones to the file ``gathered``.
+
+    DuckDB takes megabytes of memory for each file it reads, and there may be thousands of small ones.
+    """
+    whole: list[tuple[Segment, Header]] = []
+    damaged: list[tuple[Segment, str]] = []
+    with gathered.open("wb") as file:
+        for segment in segments:
+            try:
+                whole.append((segment, check(segment, file if segment.size <= _SMALL_BYTES else None)))
+            except FileNotFoundError:  # dropped meanwhile, by the policy of a full spool
+                continue
+            except ValueError as error:
+                damaged.append((segment, str(error)))
+    return Sifted(segments, whole, damaged, gathered)
+
+
 class Intake:
     """Takes segments into the database behind ``connection``."""
 
@@ -49,38 +87,34 @@ class Intake:
         self._connection = connection
         self._spool = spool
 
-    def take(self, segments: Sequence[Segment]) -> MergeResult:
-        """Merge ``segments`` that are not merged yet; afterwards their files may be deleted.
+    def take(self, sifted: Sifted) -> MergeResult:
+        """Merge the segments that are not merged yet; afterwards their files may be deleted.
 
         Raises :class:`StoreError` where the database cannot take them now (disk full, say); then nothing has changed.
         """
-        fresh = self._not_merged(segments)
-        names = [segment.name for segment in fresh]
-        gathered = self._spool.folder / f"{os.getpid()}.gathered"
+        merged = self._merged(sifted.names)
+        if merged:  # a program was killed between commit and delete
+            sifted = sift([segment for segment in sifted.segments if segment.name not in merged], sifted.gathered)
+        damaged = sifted.damaged
         try:
-            whole, damaged = _sift(fresh, gathered)
-            result = self._transaction(_files(whole, gathered), [] if damaged else names)
+            result = self._transaction(sifted.files(), [] if damaged else sifted.names)
         except _ALIEN as error:
             # Content that is not ours in a segment that is whole: find out which, line by line.
-            damaged += [(segment, first_line(error)) for segment, _ in whole]
+            damaged = damaged + [(segment, first_line(error)) for segment, _ in sifted.whole]
             result = MergeResult()
         except (duckdb.Error, OSError) as error:
             raise StoreError(f"merge: {first_line(error)}") from error
-        finally:
-            gathered.unlink(missing_ok=True)
         for segment, reason in damaged:
             result += self._salvage(segment, reason)
         if damaged:
-            self._transaction([], names)
+            self._transaction([], sifted.names)
         return result
 
-    def _not_merged(self, segments: Sequence[Segment]) -> list[Segment]:
-        names = [segment.name for segment in segments]
+    def _merged(self, names: Sequence[str]) -> set[str]:
         rows = self._connection.execute(
             "SELECT name FROM spectra_segments WHERE name IN (SELECT unnest(?))", [names]
         ).fetchall()
-        merged = {name for (name,) in rows}
-        return [segment for segment in segments if segment.name not in merged]
+        return {name for (name,) in rows}
 
     def _salvage(self, segment: Segment, reason: str) -> MergeResult:
         """Merge the lines of a damaged segment that are whole and put the others into the quarantine."""
@@ -204,33 +238,6 @@ class Intake:
     def _count(self, table: str) -> int:
         (rows,) = one_row(self._connection, f"SELECT count(*) FROM {table}")
         return int(rows)
-
-
-def _sift(
-    segments: Iterable[Segment], gathered: Path
-) -> tuple[list[tuple[Segment, Header]], list[tuple[Segment, str]]]:
-    """Segments that are whole, with their headers; damaged ones, with the reason. Small whole ones are copied to ``gathered``.
-
-    DuckDB takes megabytes of memory for each file it reads, and there may be thousands of small ones.
-    """
-    whole: list[tuple[Segment, Header]] = []
-    damaged: list[tuple[Segment, str]] = []
-    with gathered.open("wb") as file:
-        for segment in segments:
-            try:
-                whole.append((segment, check(segment, file if segment.size <= _SMALL_BYTES else None)))
-            except FileNotFoundError:  # dropped meanwhile, by the policy of a full spool
-                continue
-            except ValueError as error:
-                damaged.append((segment, str(error)))
-    return whole, damaged
-
-
-def _files(whole: Iterable[tuple[Segment, Header]], gathered: Path) -> list[_File]:
-    """What DuckDB has to read to get the rows of ``whole``."""
-    small = [header.longest for segment, header in whole if segment.size <= _SMALL_BYTES]
-    large = [_File(segment.path, header.longest) for segment, header in whole if segment.size > _SMALL_BYTES]
-    return large + ([_File(gathered, max(small))] if small else [])
 
 
 def _read(files: Sequence[_File]) -> str:

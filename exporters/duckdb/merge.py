@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import database
-from spectra_otel.exporters.duckdb.intake import Intake
+from spectra_otel.exporters.duckdb.intake import Intake, sift
 from spectra_otel.exporters.duckdb.spool import Segment, Spool
 from spectra_otel.model.store import MergeResult, Progress
 
@@ -30,6 +30,9 @@ SMALL_BACKLOG = 8_000
 
 SMALL_BATCH, LARGE_BATCH = 4_096, 100_000
 """Rows of one transaction."""
+
+_POLITE_PATIENCE = 2.0
+"""Seconds that a polite merge knocks for, as readers come and go; to knock does not keep anybody out."""
 
 BATCH_BYTES = 128 << 20
 """Bytes of one transaction, for records that carry content."""
@@ -82,6 +85,8 @@ class Merger:
         self._path = path
         self._spool = spool
         self._pace = _Pace(spool.folder / "merge.next")
+        self.held = 0.0
+        """Seconds that the last batch kept the database from others."""
 
     def merge_all(self, progress: Progress | None = None, patience: float = database.PATIENCE_SECONDS) -> MergeResult:
         """Merge until the spool is empty, waiting up to ``patience`` seconds for another process that merges or reads.
@@ -118,11 +123,9 @@ class Merger:
                 if not segments or self._pace.wait() > 0:
                     return None
                 small = sum(segment.rows for segment in segments) < SMALL_BACKLOG
-                began = time.monotonic()
-                try:
-                    return self._merge_batch(segments, SMALL_BATCH if small else LARGE_BATCH, 0.0)
-                finally:
-                    self._pace.pause((time.monotonic() - began) * (4 if small else 1))
+                result = self._merge_batch(segments, SMALL_BATCH if small else LARGE_BATCH, _POLITE_PATIENCE)
+                self._pace.pause(self.held * (4 if small else 1))
+                return result
         except MergeInProgressError:
             return None
 
@@ -132,13 +135,19 @@ class Merger:
 
     def _merge_batch(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
         batch, total = _take(segments, rows)
-        with database.writer(self._path, patience) as connection:
-            result = Intake(connection, self._spool).take(batch)
+        gathered = self._spool.folder / f"{os.getpid()}.gathered"
         try:
+            sifted = sift(batch, gathered)
+            with database.writer(self._path, patience) as connection:
+                began = time.monotonic()
+                result = Intake(connection, self._spool).take(sifted)
+            self.held = time.monotonic() - began
             for segment in batch:
                 segment.path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self._spool.folder}: {error.strerror}") from error
+        finally:
+            gathered.unlink(missing_ok=True)
         result.segments = len(batch)
         result.pending = max(0, sum(segment.rows for segment in segments) - total)
         return result
