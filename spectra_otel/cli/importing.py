@@ -15,8 +15,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from spectra_otel.cli.documents import SpanReader
 from spectra_otel.cli.options import db_option, effective_document, enrichers, store_of
 from spectra_otel.component import Processor
+from spectra_otel.errors import StoreBusyError
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import record_of
+from spectra_otel.model.store import MergeResult
 
 LONG_IMPORT = 8_000_000
 """Bytes from which a progress bar is worth its place."""
@@ -59,15 +61,23 @@ def import_(files: tuple[Path, ...], db: str | None) -> None:
     """
     document = effective_document()
     store = store_of(document, db)
+    waiting = ""
     with _progress(files) as advance, _rare_collections():
         stream = RecordStream(SpanReader(files, advance), enrichers(document))
-        result = store.import_records(stream)
-    parts = [f"{stream.spans} spans", f"{stream.records} records", f"{result.new} new"]
+        records = iter(stream)
+        try:
+            result = store.import_records(records)
+        except StoreBusyError as error:
+            store.append(records)  # what is left of them: all are on disk then, and merged when the file is free
+            result, waiting = MergeResult(), f"; the records wait in the spool: {error}"
+    parts = [f"{stream.spans} spans", f"{stream.records} records"]
+    if not waiting:
+        parts.append(f"{result.new} new")
     if result.duplicates:
         parts.append(f"{result.duplicates} already there")
     if result.pending:
         parts.append(f"{result.pending} waiting for another process to merge them")
-    click.echo(f"{', '.join(parts)} in {store.path}", err=True)
+    click.echo(f"{', '.join(parts)} in {store.path}{waiting}", err=True)
     _report(stream.reader.faults)
 
 

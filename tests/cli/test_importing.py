@@ -165,8 +165,9 @@ def test_a_store_that_somebody_holds_only_delays(spectra: Spectra, tmp_path: Pat
         assert holder.stdout is not None
         holder.stdout.readline()
         result = spectra("import", write(tmp_path / "b.json", document(span(2))))
-        assert result.stderr.count("\n") == 1, result.stderr
-        assert str(holder.pid) in result.stderr or "waiting" in result.stderr
+        assert (result.exit_code, result.stderr.count("\n")) == (0, 1), result.stderr
+        assert "1 records" in result.stderr
+        assert f"wait in the spool: {database}: in use by process {holder.pid}" in result.stderr
     finally:
         holder.communicate("")
     assert rows_of(spectra(*COUNT)) == [{"n": 2}]
