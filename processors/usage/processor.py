@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from spectra_otel import faults
 from spectra_otel.dialects._base import Draft, Role
 from spectra_otel.dialects._reader import Readers
+from spectra_otel.forks import in_forked_child
 from spectra_otel.model.attributes import (
     COST_AMOUNT,
     COST_CURRENCY,
@@ -64,12 +65,16 @@ class UsageProcessor:
         self._readers = Readers()
         self._election = Election(config.remember, config.remember_minutes * 60_000_000_000)
         self._handoff = handoff
-        self._lock = Lock()
+        self._fresh_lock()
+        in_forked_child(self._fresh_lock)
         self._resources: dict[int, tuple[Resource, dict[str, Any]]] = {}
         self.failures = 0
         """Spans that were passed on because reading them failed."""
         self.inconsistent = 0
         """Records whose usage was refused."""
+
+    def _fresh_lock(self) -> None:
+        self._lock = Lock()
 
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
         """The same spans in the same order, with records."""

@@ -51,7 +51,7 @@ def calls(path: Path) -> Iterator[tuple[dict[str, Any], str | None, list[str], s
     """Of each response served: the truth, its leaf span, other spans of it, and what the leaf lacks or gets wrong."""
     truth = json.loads(path.with_name(f"{path.stem}.expected.json").read_text())
     others = truth.get("same_response_also_on") or [[]] * len(truth["calls"])
-    unsure = set(truth.get("lost") or ()) | set(truth.get("wrong") or ())
+    unsure: set[str] = {*(truth.get("lost") or ()), *(truth.get("wrong") or ())}
     for call, leaf, also in zip(truth["calls"], truth.get("leaf_span_ids") or [], others, strict=False):
         yield call, leaf, [other["span_id"] for other in also or []], unsure
 

@@ -179,7 +179,7 @@ def test_without_an_id_time_model_and_usage_tell() -> None:
 
 def test_a_later_span_completes_the_record() -> None:
     """The record comes again with its id and the next revision; what was known stays."""
-    inner = made(GENAI, call("r1", **{"user.id": "u1"}), start=5, end=90)
+    inner = made(GENAI, {**call("r1"), "user.id": "u1"}, start=5, end=90)
     outer = made(OPENINFERENCE, {**seen_by_openinference(), "llm.token_count.prompt_details.cache_read": 40, "user.id": "u2"},
                  start=0, end=100)  # fmt: skip
     processor = UsageProcessor()
