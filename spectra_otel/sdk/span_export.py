@@ -146,7 +146,7 @@ class BuilderExporter(WrapperExporter):
                 return None
             if built.context is None:
                 raise ValueError("build() returned a span without a context")
-            return copy_span(built, attributes={**(built.attributes or {}), **aliases})
+            return _exportable_span(built, aliases)
         except Exception as error:
             faults.report(f"span builder {type(builder).__name__}", error)
             return _with_aliases(span, aliases)
@@ -163,7 +163,7 @@ class ResourceExporter(WrapperExporter):
 
     def change(self, span: ReadableSpan) -> ReadableSpan:
         """A copy of ``span`` with the richer resource."""
-        return copy_span(span, resource=self._enrich(span.resource))
+        return _MovedSpan(span, self._enrich(span.resource))
 
     def _enrich(self, resource: Resource) -> Resource:
         last = self._last  # a process has one resource or few, and comparing them by value is slow
@@ -172,29 +172,35 @@ class ResourceExporter(WrapperExporter):
         return last[1]
 
 
+class _MovedSpan(TrackedSpan):
+    """A copy of a span on another resource, with the counts of what the original dropped."""
+
+    def __init__(self, source: ReadableSpan, resource: Resource) -> None:
+        super().__init__(source, None, bears_cost=False)
+        self._resource = resource
+
+
 def _with_aliases(span: TrackedSpan, aliases: Mapping[str, Any]) -> ReadableSpan:
     if not aliases:
         return span
-    copy = TrackedSpan(span, None, bears_cost=True)  # keeps the counts of dropped attributes, events and links
+    copy = TrackedSpan(span, None, bears_cost=True)
     copy.set_attributes(aliases)
     return copy
 
 
-def copy_span(
-    span: ReadableSpan, *, attributes: Mapping[str, Any] | None = None, resource: Resource | None = None
-) -> ReadableSpan:
-    """A copy of ``span`` with other attributes or another resource; attributes as OTLP can carry them."""
+def _exportable_span(built: ReadableSpan, aliases: Mapping[str, Any]) -> ReadableSpan:
+    """What a builder made, with ``aliases``, and with attributes that OTLP can carry whatever it put there."""
     return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource if resource is None else resource,
-        attributes=exportable(span.attributes or {}) if attributes is None else exportable(attributes),
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
+        name=built.name,
+        context=built.context,
+        parent=built.parent,
+        resource=built.resource,
+        attributes=exportable({**(built.attributes or {}), **aliases}),
+        events=built.events,
+        links=built.links,
+        kind=built.kind,
+        status=built.status,
+        start_time=built.start_time,
+        end_time=built.end_time,
+        instrumentation_scope=built.instrumentation_scope,
     )

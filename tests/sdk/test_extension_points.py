@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
@@ -189,6 +189,24 @@ def test_resource_attributes_are_added_on_a_copy() -> None:
     memory = InMemorySpanExporter()
     wrap(memory, SpanSettings(service_version="1.0.0")).export([versioned])
     assert memory.get_finished_spans()[0].resource.attributes["service.version"] == "7"
+
+
+def test_copies_keep_the_counts_of_what_was_dropped() -> None:
+    """A backend still shows that the span was cut."""
+    provider = TracerProvider(
+        span_limits=SpanLimits(max_span_attributes=1), resource=Resource({"service.name": "shop"})
+    )
+    with provider.get_tracer("app").start_as_current_span("chat") as live:
+        live.set_attributes({"a": 1, "b": 2, "c": 3})
+    assert isinstance(live, ReadableSpan)
+    tracked = TrackedSpan(live, TrackedRequest({"total_cost_in_cents": Decimal(1)}), bears_cost=True)
+    memory = InMemorySpanExporter()
+    wrap(memory, SpanSettings(resource_attributes={"x": "y"}, cost_aliases=["logfire"])).export([tracked])
+    (span,) = memory.get_finished_spans()
+    assert span.dropped_attributes == 2
+    assert (span.attributes or {})["operation.cost"] == 0.01
+    assert span.resource.attributes["x"] == "y"
+    provider.shutdown()
 
 
 def test_a_transformer_shapes_what_builders_get() -> None:
