@@ -6,7 +6,8 @@ of calls stand for one response when
 * one is an ancestor of the other (a failed child of a call that went well is an attempt of its own);
 * they carry one response id, overlap in time, do not contradict each other's usage, and come from two scopes. An id alone is
   not enough: mock servers and some gateways answer every call with `chatcmpl-123`;
-* one of them has no id, they come from two scopes, one lies within the other in time, and model, usage and outcome are equal.
+* one of them has no id, they come from two scopes, one lies within the other in time (with equal numbers, half of it), and model,
+  usage and outcome are equal.
 
 What is remembered is bounded in number and in time.
 """
@@ -176,7 +177,7 @@ class Election:
             for call in _recent(self._by_usage.get(key)):
                 if has_id and "response_id" in call.fields:
                     continue
-                if call.scopes.isdisjoint(new.scopes) and _within(call, new) and _same_model(call, new):
+                if call.scopes.isdisjoint(new.scopes) and _within(call, new, key) and _same_model(call, new):
                     return call
         return None
 
@@ -204,9 +205,11 @@ def _overlap(a: Call, b: Call) -> bool:
     return a.start <= b.end + _SLACK_NS and b.start <= a.end + _SLACK_NS
 
 
-def _within(a: Call, b: Call) -> bool:
-    outer, inner = (a, b) if a.end - a.start >= b.end - b.start else (b, a)
-    return outer.start - _SLACK_NS <= inner.start and inner.end <= outer.end + _SLACK_NS
+def _within(a: Call, b: Call, usage: tuple[Any, ...]) -> bool:
+    """One lies in the other. Of calls with equal numbers, half the shorter one is enough: ends of streams are stamped late."""
+    shorter = min(a.end - a.start, b.end - b.start)
+    shared = min(a.end, b.end) - max(a.start, b.start)
+    return shared >= (shorter // 2 if usage[0] else shorter - 2 * _SLACK_NS)
 
 
 def _agree(a: Call, b: Call) -> bool:

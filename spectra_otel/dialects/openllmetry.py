@@ -7,6 +7,7 @@ from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import first
 from spectra_otel.dialects._fixes import (
     input_excludes_cache,
+    input_lacks_cache,
     no_cache_counts,
     no_cache_writes,
     output_excludes_reasoning,
@@ -50,6 +51,15 @@ def openrouter_model(draft: Draft) -> None:
                 draft.fields[field] = f"{vendor}/{name}"
 
 
+def bedrock_input(draft: Draft) -> None:
+    """Input counts no cached tokens. Of a streamed InvokeModel nothing tells how many there were, where the model can cache."""
+    names = f"{draft.fields.get('model')} {draft.fields.get('snapshot')}"
+    if "cached_tokens" not in draft.fields and ("claude" in names or "nova" in names):
+        input_lacks_cache(draft)
+    else:
+        input_excludes_cache(draft)
+
+
 ANTHROPIC, OPENAI = frozenset({"anthropic"}), frozenset({"openai", "azure"})
 SCOPE = "opentelemetry.instrumentation"
 FAMILIES = (
@@ -73,7 +83,7 @@ DIALECT = Dialect(
     },
     names=(Rule(f"{SCOPE}.langchain", (langchain_model,)),),
     rules=(
-        Rule(f"{SCOPE}.bedrock", (input_excludes_cache,)),
+        Rule(f"{SCOPE}.bedrock", (bedrock_input,)),
         Rule(f"{SCOPE}.google_generativeai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.vertexai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.anthropic", (streamed_output_is_inexact,), since="0.41"),

@@ -16,6 +16,8 @@ OPERATIONS: dict[str, tuple[Role, str]] = {
     "response": (Role.CALL, "text"), "message": (Role.CALL, "text"), "messages": (Role.CALL, "text"),
     "generate": (Role.CALL, "text"), "stream_chat": (Role.CALL, "text"), "acompletion": (Role.CALL, "text"),
     "embeddings": (Role.CALL, "embedding"), "embedding": (Role.CALL, "embedding"), "aembedding": (Role.CALL, "embedding"),
+    "chat.completions": (Role.CALL, "text"), "chat.streaming_completions": (Role.CALL, "text"),
+    "text.completions": (Role.CALL, "text"), "text.streaming_completions": (Role.CALL, "text"),
     "image_generation": (Role.CALL, "image"), "generate_images": (Role.CALL, "image"), "image": (Role.CALL, "image"),
     "video_generation": (Role.CALL, "video"), "text_to_speech": (Role.CALL, "tts"), "speech": (Role.CALL, "tts"),
     "audio": (Role.CALL, "tts"), "speech_to_text": (Role.CALL, "stt"), "transcription": (Role.CALL, "stt"),
@@ -27,7 +29,10 @@ OPERATIONS: dict[str, tuple[Role, str]] = {
 }  # fmt: skip
 """`gen_ai.operation.name` → what the span stands for, and the model type of a call."""
 
-_SPELLINGS = {"embedding": "embeddings", "aembedding": "embeddings", "acompletion": "chat"}
+_SPELLINGS = {
+    "embedding": "embeddings", "aembedding": "embeddings", "acompletion": "chat", "chat.completions": "chat",
+    "chat.streaming_completions": "chat", "text.completions": "text_completion", "text.streaming_completions": "text_completion",
+}  # fmt: skip
 _WRAPPER_KEYS = ("gen_ai.agent.name", "gen_ai.agent.id", "gen_ai.workflow.name", "gen_ai.tool.name")
 
 
