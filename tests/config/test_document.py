@@ -72,6 +72,14 @@ def test_the_file_at_the_top_of_the_repository_is_good(caplog: pytest.LogCapture
     assert not caplog.messages
 
 
+def test_the_example_of_the_documentation_is_good(tmp_path: Path) -> None:
+    """What docs/configuration.md shows can be used."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "example.yaml").write_text(example)
+    assert validate([str(tmp_path / "example.yaml")]) == []
+
+
 def test_components_lists_what_is_installed() -> None:
     """Every component with its kind, stability and alias."""
     listed = {(info.kind, info.type): info for info in components()}
