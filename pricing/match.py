@@ -16,7 +16,7 @@ from spectra_otel.pricing.overrides import Overrides
 LONGEST = 256
 """Names longer than this are not looked up; no provider has such."""
 
-_DATE = re.compile(r"[-@](20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))\Z")
+DATE_SUFFIX = re.compile(r"[-@](20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))\Z")
 _REVISION = re.compile(r"-00\d\Z")
 _BEDROCK_VERSION = re.compile(r"(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.")
@@ -104,7 +104,7 @@ def _unwrapped(provider: str, name: str) -> Iterator[Rule]:
 
 
 def _undated(name: str, before: str = "") -> Iterator[Rule]:
-    if found := _DATE.search(name):
+    if found := DATE_SUFFIX.search(name):
         yield f"{before}snapshot {found[1]} of the model", name[: found.start()]
 
 

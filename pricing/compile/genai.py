@@ -81,6 +81,8 @@ def _names(provider: Any, model: Any) -> list[str]:
         names = [t for t in [model.id, *exact, *other] if t.startswith(GEOGRAPHIES) == regional]
         if regional:
             names = [t for t in names if not t.startswith("regional.")]
+            if any(kind == "contains" and text.startswith("claude-") for kind, text in clauses):
+                names.append(model.id.removeprefix("regional."))  # an old model, with one price wherever it is called
         return list(dict.fromkeys(_version_forms(names, model.id)))
     names = [model.id, *exact, *(text for text in other if provider.find_model(text) is model)]
     return [name for name in dict.fromkeys(names) if name and " " not in name and not name.endswith("-")]

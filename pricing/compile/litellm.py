@@ -23,6 +23,8 @@ SKIPPED = frozenset({
     "scaleway",  # has its prices in euros, the table takes them for dollars
 })  # fmt: skip
 HOUR = 3600
+IMPLAUSIBLE = Decimal("0.001")
+"""USD for a token. Nobody asks 1,000 USD for a million tokens: such a row has a price for 1,000 tokens in it."""
 TYPES = {
     "chat": "text", "completion": "text", "responses": "text", "realtime": "text", "embedding": "embedding",
     "image_generation": "image", "image_edit": "image", "audio_transcription": "stt", "audio_speech": "tts",
@@ -150,7 +152,8 @@ def _offers(row: dict[str, Any]) -> list[WrittenOffer]:
 def _token_rates(meters: dict[str, dict[int, Decimal]]) -> Rates:
     """Rates of one tier. All zero means that the table does not know (it has no free models of its own)."""
     rates: Rates = {}
-    if not any(usd for steps in meters.values() for usd in steps.values()):
+    highest = max((usd for steps in meters.values() for usd in steps.values()), default=Decimal(0))
+    if not highest or highest > IMPLAUSIBLE:
         return rates
     for meter, steps in meters.items():
         if 0 not in steps or (not steps[0] and meter not in ("input", "output")):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates
+from spectra_otel.pricing.match import DATE_SUFFIX
 from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer
 from spectra_otel.pricing.units import parse_rate
 
@@ -42,7 +43,7 @@ def merge(
     by_name: dict[tuple[str, str], tuple[Draft, Json]] = {}
     disagreements: list[Disagreement] = []
     for key in sorted(first.keys() | second.keys()):
-        drafts = [draft for draft in (first.get(key), second.get(key)) if draft is not None]
+        drafts = [draft for draft in (first.get(key) or _undated(first, key), second.get(key)) if draft is not None]
         if key[0] in SECOND_FIRST:
             drafts.reverse()
         value, differ = _merge_one(drafts, on)
@@ -52,6 +53,14 @@ def merge(
         _apply(by_name, file)
     disagreements = [d for d in disagreements if _undecided(by_name[d.provider, d.model.lower()][1], d.meter)]
     return _group(by_name), disagreements
+
+
+def _undated(drafts: Drafts, key: tuple[str, str]) -> Draft | None:
+    """What a source says of a model, for the name of one of its dated snapshots."""
+    provider, name = key
+    found = DATE_SUFFIX.search(name)
+    model = drafts.get((provider, name[: found.start()])) if found else None
+    return replace(model, name=name) if model else None
 
 
 def _undecided(value: Json, meter: str) -> bool:
@@ -91,9 +100,13 @@ def _fill(main: Draft, newest: WrittenOffer | None, raw: Json | None, other: Dra
 
 
 def _differ(meter: str, one: str, two: str) -> bool:
-    a, b = parse_rate(meter, one), parse_rate(meter, two)
-    left, right = a.pico * b.per, b.pico * a.per
-    return abs(left - right) * 100 > max(left, right)
+    """Whether two prices are more than 1 % apart, for a short prompt or for a long one."""
+    for length in (0, 1_000_000):
+        a, b = parse_rate(meter, one).at(length), parse_rate(meter, two).at(length)
+        left, right = a.pico * b.per, b.pico * a.per
+        if abs(left - right) * 100 > max(left, right):
+            return True
+    return False
 
 
 def _other_tiers(

@@ -36,7 +36,7 @@ def usd_per_unit(text: str, prompt: int) -> Decimal:
     chosen = head
     for step in steps:
         start, _, price = step.partition(": ")
-        if prompt > int(start):
+        if prompt > int(start.replace("K", "000")):
             chosen = price
     return Decimal(chosen) / 1_000_000
 
