@@ -53,8 +53,11 @@ _UNSENT = frozenset(
 
 _SAID_TIER = "spectra.said_tier"
 """The tier that the app's code names, which wins over the answer's: a batch result does not know that it is one."""
-Content = Callable[[], bytes | Json | None]
-"""Gives the request's body when it is asked for: bytes, the fields of a form, or None where it cannot be had."""
+Headers = Mapping[str, str]
+"""Headers by their names in lower case."""
+Body = bytes | Json | None
+Found = tuple[Provider | None, Endpoint, dict[str, str]]
+"""Provider (None for a host that nobody named), row of its table, and what the placeholders matched."""
 
 
 class Observer:
@@ -67,41 +70,37 @@ class Observer:
         self.taps = OpenTaps()
         self.skipped = 0
 
+    def find(self, method: str, host: str, port: int | None, path: str) -> Found | None:
+        """Whose endpoint that is; None for a request that is not billed, or nobody's. Quick: every request asks."""
+        provider = self.providers.of_host(host, port)
+        if provider is None:
+            row = self.providers.unnamed(path) if method == "POST" else None
+            return None if row is None else (None, *row)
+        row = provider.endpoint(method, path)
+        if row is None:
+            self.skipped += 1
+            return None
+        return (provider, *row)
+
     def begin(
-        self,
-        method: str,
-        host: str,
-        port: int | None,
-        path: str,
-        query: str,
-        headers: Mapping[str, str],
-        content: Content,
+        self, found: Found, method: str, host: str, port: int | None, path: str, query: str, headers: Headers, raw: Body
     ) -> Exchange | None:
-        """An exchange for a request that is billed, else None. Never raises."""
+        """An exchange for a request that :meth:`find` found; None if it is not to be tracked after all. Never raises.
+
+        ``raw`` is the request's body: bytes, the fields of a form, or None where it cannot be had.
+        """
         try:
-            provider = self.providers.of_host(host, port)
-            if provider is None:
-                if method != "POST":
-                    return None
-                found = self.providers.unnamed(path)
-            else:
-                found = provider.endpoint(method, path)
-            if found is None:
-                self.skipped += provider is not None
-                return None
-            return self._begin(provider, found, method, host, port, path, query, headers, content)
+            return self._begin(found, method, host, port, path, query, headers, raw)
         except Exception as error:
             faults.report("instrumentor", error)
             return None
 
     def _begin(
-        self, provider: Provider | None, found: tuple[Endpoint, dict[str, str]], method: str, host: str, port: int | None,
-        path: str, query: str, headers: Mapping[str, str], content: Content,
-    ) -> Exchange | None:  # fmt: skip
+        self, found: Found, method: str, host: str, port: int | None, path: str, query: str, headers: Headers, raw: Body
+    ) -> Exchange | None:
         if context.is_untracked():
             return None
-        row, places = found
-        raw = content()
+        provider, row, places = found
         body = read_request_body(raw, headers.get("content-type") or "")
         sent = Sent(provider or self.providers.compatible, method, path, query, headers, body, places)
         if provider is None and not row.format.accepts(sent):
@@ -125,7 +124,7 @@ class Exchange:
 
     __slots__ = ("_body", "_observer", "_row", "_sent", "_size", "reader", "request", "status")
 
-    def __init__(self, observer: Observer, row: Endpoint, sent: Sent, raw: bytes | Json | None, values: Values) -> None:
+    def __init__(self, observer: Observer, row: Endpoint, sent: Sent, raw: Body, values: Values) -> None:
         self._observer = observer
         self._row = row
         self._sent = sent
@@ -152,7 +151,7 @@ class Exchange:
 
     # -- after -----------------------------------------------------------------------------------------------------
 
-    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+    def answered(self, status: int, headers: Headers) -> None:
         """The head of the answer is here."""
         self.status = status
         values = self.request.values
@@ -353,12 +352,12 @@ def _ignore(data: bytes) -> None:
     """Before the first piece nothing is read."""
 
 
-def _is_signed(headers: Mapping[str, str]) -> bool:
+def _is_signed(headers: Headers) -> bool:
     """Whether a signature covers the body, so that it cannot be changed."""
     return "x-amz-content-sha256" in headers or "content-digest" in headers or "signature" in headers
 
 
-def _attribute(values: Values, headers: Mapping[str, str]) -> None:
+def _attribute(values: Values, headers: Headers) -> None:
     """Who the call is for: what the app says wins over what the request says."""
     known = context.known_fields()
     if known:

@@ -120,18 +120,16 @@ class _Kit:
         if observer is None or request is None:
             return None
         try:
-            url = request.url
-            host = url.raw_host.decode("ascii")
-            if observer.providers.of_host(host, url.port) is None and request.method != "POST":
+            url, method = request.url, request.method
+            host, port, path = url.raw_host.decode("ascii"), url.port, url.path
+            found = observer.find(method, host, port, path)
+            if found is None or context_api.get_value(_SUPPRESSED):
                 return None
-            if context_api.get_value(_SUPPRESSED):
-                return None
-            path, query = url.path, url.query.decode("ascii", "replace")
-            content = _content_of(request)
+            query = url.query.decode("ascii", "replace")
+            return observer.begin(found, method, host, port, path, query, _headers(request), _body(request))
         except Exception as error:
             faults.report("instrumentor", error)
             return None
-        return observer.begin(request.method, host, url.port, path, query, request.headers, content)
 
     def _prepare(
         self, exchange: Exchange, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -159,8 +157,9 @@ class _Kit:
     def _observe(self, exchange: Exchange, response: Any, request: Any, hider: UsageHider | None, tapped: bool) -> bool:
         """Read the answer, or have it read while the app does; True if it is tapped. Raises nothing."""
         try:
-            exchange.answered(response.status_code, response.headers)
-            content_type = (response.headers.get("content-type") or "").lower()
+            headers = _headers(response)
+            exchange.answered(response.status_code, headers)
+            content_type = headers.get("content-type", "").lower()
             if hider is not None:
                 response.request = request
             if not tapped or hasattr(response, "_content"):
@@ -168,7 +167,7 @@ class _Kit:
                 if hider is not None:
                     response._content = hider.feed(response.content) + hider.rest()
                 return False
-            decompress = self._decompressor(response)
+            decompress = self._decompressor(headers)
             if hider is not None and decompress is not None:
                 # The app's body loses a chunk, so it is handed on decompressed; its headers stay as they came.
                 response._decoder = self._identity()
@@ -183,9 +182,9 @@ class _Kit:
             exchange.give_up()
             return False
 
-    def _decompressor(self, response: Any) -> Decompressor | None:
+    def _decompressor(self, headers: dict[str, str]) -> Decompressor | None:
         """A decoder of our own for the response's content encoding; None where there is none."""
-        encoding = response.headers.get("content-encoding")
+        encoding = headers.get("content-encoding")
         if not encoding or encoding == "identity":
             return None
         twin = self._module.Response(200, headers={"content-encoding": encoding}, stream=self._module.ByteStream(b""))
@@ -208,19 +207,20 @@ def _leave(token: Any) -> None:
         context_api.detach(token)
 
 
-def _content_of(request: Any) -> Callable[[], bytes | Json | None]:
+def _headers(message: Any) -> dict[str, str]:
+    """Headers of a request or response by lower-case name: a look-up in httpx's own mapping takes as long as this for all."""
+    return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in message.headers.raw}
+
+
+def _body(request: Any) -> bytes | Json | None:
     """The body of a request when it is in memory; the text fields of a form that is not."""
-
-    def content() -> bytes | Json | None:
-        body: bytes | None = getattr(request, "_content", None)
-        if body is not None:
-            return body
-        fields = getattr(request.stream, "fields", None)
-        if fields is None:
-            return None
-        return {field.name: field.value for field in fields if isinstance(getattr(field, "value", None), str)}
-
-    return content
+    body: bytes | None = getattr(request, "_content", None)
+    if body is not None:
+        return body
+    fields = getattr(request.stream, "fields", None)
+    if fields is None:
+        return None
+    return {field.name: field.value for field in fields if isinstance(getattr(field, "value", None), str)}
 
 
 # A stream with a tap in it is a class with __next__ and __anext__, not a generator: one that is never iterated, or let go in

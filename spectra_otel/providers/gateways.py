@@ -35,7 +35,12 @@ PROVIDERS = (
     Provider("zai", ("api.z.ai", "open.bigmodel.cn"), (CHAT, VECTORS)),
     Provider("voyage", ("api.voyageai.com",), (VECTORS, RERANK)),
     Provider(
-        "perplexity", ("api.perplexity.ai",), (Endpoint("/chat/completions", Chat(extra=_perplexity_cost)), VECTORS)
+        "perplexity",
+        ("api.perplexity.ai",),
+        (
+            Endpoint("/chat/completions", Chat(extra=_perplexity_cost)),
+            Endpoint("/embeddings", Embeddings(extra=_perplexity_cost)),
+        ),
     ),
     Provider(
         "vercel-gateway",

@@ -152,36 +152,44 @@ class Chat(Format):
 class ChatStream(StreamReader):
     """Chunks of a chat completion; the last usage is the one that counts, for some send a running total in each."""
 
-    __slots__ = ("_format", "_tools", "_usage")
+    __slots__ = ("_extra", "_format", "_is_named", "_tier", "_tools", "_usage")
 
     def __init__(self, format_: Chat, request: Values) -> None:
         super().__init__()
         self._format = format_
+        self._extra = format_.extra
+        self._is_named = False
+        self._tier: Any = None
         self._usage: Json | None = None
         self._tools = False
 
     def event(self, data: Json) -> None:
-        values = self.values
-        if "snapshot" not in values or "response_id" not in values:
-            put_text(values, "response_id", data.get("id"))
-            put_text(values, "snapshot", data.get("model"))
-        choices = data.get("choices")
+        get = data.get
+        if not self._is_named:
+            self._read_names(data)
+        choices = get("choices")
         if type(choices) is list:
             for choice in choices:
                 if type(choice) is dict:
                     self._read_choice(choice)
-        if data.get("usage"):
+        if get("usage"):
             self._usage = data["usage"]
-        if data.get("service_tier"):
-            put_text(values, "pricing_tier", data["service_tier"])
-        if "error" in data or self._format.extra is not None:
+        if get("service_tier") != self._tier:
+            self._tier = data.get("service_tier")
+            put_text(self.values, "pricing_tier", self._tier)
+        if "error" in data or self._extra is not None:
             self._read_rest(data)
+
+    def _read_names(self, data: Json) -> None:
+        put_text(self.values, "response_id", data.get("id"))
+        put_text(self.values, "snapshot", data.get("model"))
+        self._is_named = "response_id" in self.values and "snapshot" in self.values
 
     def _read_choice(self, choice: Json) -> None:
         delta = choice.get("delta")
         if type(delta) is dict:
             text = delta.get("content") or delta.get("reasoning_content")
-            if text and type(text) is str:
+            if type(text) is str:
                 self.characters += len(text)
             elif "tool_calls" in delta or "function_call" in delta:
                 self._read_tools(delta)

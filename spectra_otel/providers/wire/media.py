@@ -15,7 +15,7 @@ from spectra_otel.providers.base import (
     put_count,
     put_text,
 )  # fmt: skip
-from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.chat import read_usage as read_chat_usage
 from spectra_otel.providers.wire.responses import read_usage as read_responses_usage
 
@@ -160,6 +160,7 @@ class Rerank(Format):
             put_count(values, "prompt_tokens", usage.get("total_tokens"))
             put_count(values, "total_tokens", usage.get("total_tokens"))
             put_count(values, "search_units", usage.get("search_units"))
+            put_provider_cost(values, cents(usage.get("cost")))
 
 
 class Moderation(Format):
