@@ -209,7 +209,7 @@ def _within(a: Call, b: Call, usage: tuple[Any, ...]) -> bool:
     """One lies in the other. Of calls with equal numbers, half the shorter one is enough: ends of streams are stamped late."""
     shorter = min(a.end - a.start, b.end - b.start)
     shared = min(a.end, b.end) - max(a.start, b.start)
-    return shared >= (shorter // 2 if usage[0] else shorter - 2 * _SLACK_NS)
+    return shared >= max(0, shorter // 2 if usage[0] else shorter - 2 * _SLACK_NS)
 
 
 def _agree(a: Call, b: Call) -> bool:

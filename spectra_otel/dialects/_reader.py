@@ -19,7 +19,8 @@ from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
 
 _MAX_SCOPES = 1000
-_SHORT = convert.MAX_TEXT
+_MAX_IGNORED = 500
+_SHORT, _LARGEST = convert.MAX_TEXT, convert.MAX_COUNT
 _METADATA = ("spectra.metadata.", "langfuse.trace.metadata.", "traceloop.association.properties.")
 _FRAMEWORK = ("ls_", "lc_", "langgraph_", "checkpoint_")
 COMMON: Mapping[str, tuple[str | From, ...]] = {
@@ -46,7 +47,7 @@ OURS = "spectra.usage."
 class Reader:
     """Reads the spans of one scope and version by one dialect."""
 
-    __slots__ = ("_fixes", "_names", "_role", "_table", "_texts", "dialect")
+    __slots__ = ("_fixes", "_ignored", "_names", "_role", "_table", "_texts", "dialect")
 
     def __init__(self, dialect: Dialect, scope: str, version: str | None) -> None:
         self.dialect = dialect
@@ -56,6 +57,7 @@ class Reader:
         self._fixes = tuple(
             (fix, rule.providers) for rule in dialect.rules if rule.holds(scope, version) for fix in rule.fixes
         )
+        self._ignored: set[str] = set()
         self._table: dict[str, tuple[str, int, convert.Convert]] = {}
         for name, sources in {**COMMON, **dialect.fields}.items():
             alone = len(sources) == 1
@@ -68,23 +70,25 @@ class Reader:
         """What the span stands for; for a call, its record fields too (usage, names, outcome; no ids, no times)."""
         attributes = span.attributes or {}
         draft = Draft(span, attributes)
-        fields, table, plain_text = draft.fields, self._table, convert.text
+        fields, table, ignored = draft.fields, self._table, self._ignored
+        plain_text, plain_count = convert.text, convert.count
         ranks: dict[str, int] = {}
-        ours: dict[str, Any] | None = None
+        ours: dict[str, Any] = {}
         for key, value in attributes.items():
+            if key in ignored:
+                continue
             row = table.get(key)
             if row is None:
-                if key.startswith(_METADATA):
-                    _take_metadata(fields, key, value)
-                elif key.startswith(OURS):
-                    ours = ours or {}
-                    ours[key.removeprefix(OURS)] = value
+                self._take_prefixed(fields, ours, key, value)
                 continue
             name, rank, how = row
             if rank >= 0 and rank >= ranks.get(name, 99):
                 continue
-            if how is plain_text and type(value) is str and 0 < len(value) < _SHORT:
-                found = value  # most values are this, and a call costs as much as all the rest of the row
+            # Nearly all values are short texts and small counts already, and a call costs as much as the rest of the row.
+            if (how is plain_text and type(value) is str and 0 < len(value) < _SHORT) or (
+                how is plain_count and type(value) is int and 0 <= value <= _LARGEST
+            ):
+                found = value
             else:
                 try:
                     found = how(value)
@@ -100,7 +104,18 @@ class Reader:
             self._complete(draft, ours)
         return role, draft
 
-    def _complete(self, draft: Draft, ours: dict[str, Any] | None) -> None:
+    def _take_prefixed(self, fields: dict[str, Any], ours: dict[str, Any], key: str, value: Any) -> None:
+        """Attributes that no table can list: they share a prefix. What is none of them is not looked at again."""
+        if key.startswith(OURS):
+            ours[key.removeprefix(OURS)] = value
+        elif key.startswith(_METADATA):
+            name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
+            if not name.startswith(_FRAMEWORK):
+                fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
+        elif len(self._ignored) < _MAX_IGNORED:
+            self._ignored.add(key)
+
+    def _complete(self, draft: Draft, ours: dict[str, Any]) -> None:
         attributes = draft.attributes
         for text in self._texts:
             value = attributes.get(text.key)
@@ -124,12 +139,6 @@ class Reader:
         finish.settle_tier(draft)
         finish.settle_tools(draft)
         finish.settle_usage(draft)
-
-
-def _take_metadata(fields: dict[str, Any], key: str, value: Any) -> None:
-    name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
-    if not name.startswith(_FRAMEWORK):
-        fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
 
 
 class Readers:
