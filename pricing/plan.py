@@ -9,7 +9,8 @@ Which part of the usage has which rate:
   a rate of its own costs what plain input costs, as providers bill that list one input price. A one-hour cache write where only
   the five-minute price is known is a floor.
 - reasoning tokens are output unless priced apart. Audio or image output without a rate of its own is a floor.
-- Where the answer came in tokens, tokens are billed; else the one media meter that the model is sold by.
+- Where the answer (for transcription, the audio) was counted in tokens, tokens are billed; else the one media meter that the
+  model is sold by.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class Plan:
         media = {name: amount for name in MEDIA_FIELDS if (amount := quantity(name, usage.get(name))) is not None}
         bill = Bill([], [], False)
         assumed = self._tokens(tokens, bill) if self._sold_by_token else False
-        if not tokens.get("completion_tokens") or not self._sold_by_token:
+        answer = "prompt_tokens" if self.model_type == "stt" else "completion_tokens"
+        if not tokens.get(answer) or not self._sold_by_token:
             self._media(media, usage, bill)
         self._tools(usage, bill)
         if "request" in self.rates and bill.charges:
@@ -145,7 +147,9 @@ class Plan:
         audio_plain = min(audio - audio_cached, plain)
         image_plain = min(image - image_cached, plain - audio_plain)
         length = int(prompt)
-        self._charge(bill, length, plain - audio_plain - image_plain, "input", always=not prompt)
+        self._charge(
+            bill, length, plain - audio_plain - image_plain, "input", always=not prompt and "input" in self.rates
+        )
         self._charge(bill, length, text_cached, "cache_read", "input")
         self._charge(bill, length, written - written_1h, "cache_write", "input")
         self._charge(bill, length, written_1h, "cache_write_1h", "cache_write?", "input")
@@ -213,11 +217,14 @@ class Plan:
 
     def _variant(self, meter: str, usage: Mapping[str, Any]) -> Rate | None:
         """The rate of a meter for the size, quality, resolution or hardware used: the most particular one there is."""
-        for words in _qualifiers(meter, usage):
+        qualifiers = _qualifiers(meter, usage)
+        for words in qualifiers:
             if (rate := self.rates.get(" ".join((meter, *words)))) is not None:
                 return rate
-        variants = [rate for name, rate in self.rates.items() if name.startswith(meter + " ")]
-        return variants[0] if variants and len(set(variants)) == 1 else None
+        if qualifiers != [()]:
+            return None  # it says what it was, and that has no price
+        variants = {rate for name, rate in self.rates.items() if name.startswith(meter + " ")}
+        return variants.pop() if len(variants) == 1 else None
 
     def _tools(self, usage: Mapping[str, Any], bill: Bill) -> None:
         counts = usage.get("tool_call_counts")

@@ -239,3 +239,18 @@ def test_another_tier_takes_what_it_does_not_list_from_the_standard_one() -> Non
     assert (cents(standard), cents(batch)) == ("4.005", "2.0025")
     assert batch.cost_status == "priced"
     assert batch.price_id == "openai/gpt-image-1#batch"
+
+
+def test_a_lone_variant_is_not_the_price_of_another() -> None:
+    """With one listed resolution, an unnamed one is that, and another one has no price."""
+    rates = {"video_second 720p": "0.30"}
+    assert cents(priced("video", rates, video_count=1, duration_seconds=2)) == "60"
+    assert priced("video", rates, video_count=1, duration_seconds=2, video_resolution="4k").cost_status == "unpriced"
+
+
+def test_transcribed_audio_is_billed_once() -> None:
+    """Audio counted in tokens is not billed by the second as well."""
+    rates = {"input": "2.5", "audio_input": "6", "output": "10", "audio_second": "0.006/60"}
+    by_token = priced("stt", rates, prompt_tokens=1000, audio_prompt_tokens=1000, duration_seconds=60)
+    assert cents(by_token) == "0.6"
+    assert cents(priced("stt", rates, duration_seconds=60)) == "0.6"
