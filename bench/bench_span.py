@@ -31,7 +31,7 @@ def semconv(i: int) -> dict[str, Any]:
     return {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
         "server.address": "api.openai.com", "server.port": 443, "gen_ai.response.finish_reasons": ("stop",),
-        "gen_ai.response.model": "gpt-4o-mini-2024-07-18", "gen_ai.response.id": f"chatcmpl-{i:012d}",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18", "gen_ai.response.id": f"chatcmpl-{random.getrandbits(96):024x}",
         "gen_ai.usage.input_tokens": 1000 + i, "gen_ai.usage.output_tokens": 77, "gen_ai.usage.cache_read.input_tokens": 512,
         "openai.response.service_tier": "default", "openai.response.system_fingerprint": "fp_x", "user.id": "u1",
     }  # fmt: skip
@@ -40,7 +40,7 @@ def semconv(i: int) -> dict[str, Any]:
 def openinference(i: int) -> dict[str, Any]:
     usage = {"prompt_tokens": 1000 + i, "completion_tokens": 77, "total_tokens": 1077 + i}
     message = {"content": "The weather in Paris is 18 degrees and sunny.", "role": "assistant"}
-    answer = {"id": f"chatcmpl-{i:012d}", "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion", "usage": usage,
+    answer = {"id": f"chatcmpl-{random.getrandbits(96):024x}", "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion", "usage": usage,
               "choices": [{"finish_reason": "stop", "index": 0, "message": message}]}  # fmt: skip
     return {
         "openinference.span.kind": "LLM", "llm.system": "openai", "llm.provider": "openai",

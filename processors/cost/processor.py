@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -38,16 +37,11 @@ class CostProcessor:
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config()
-        if self._config.prices:
-            try:
-                self._pricer = pricer(self._config.prices)
-            except PriceFileError as error:
-                raise ConfigError(f"prices: {error}") from error
-
-    @cached_property
-    def _pricer(self) -> Pricer:
-        # The catalog is read at the first record, not at the start of an app that may never make one.
-        return pricer()
+        try:
+            # Read now: a host builds its processors off the app's path, and a catalog half read must not meet a fork.
+            self._pricer: Pricer = pricer(self._config.prices)
+        except PriceFileError as error:
+            raise ConfigError(f"prices: {error}") from error
 
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
         """The same spans; records on them are amended."""

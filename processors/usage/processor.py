@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -72,6 +74,7 @@ class UsageProcessor:
         """Spans that were passed on because reading them failed."""
         self.inconsistent = 0
         """Records whose usage was refused."""
+        _renew_lock_after_fork(self)
 
     def _fresh_lock(self) -> None:
         self._lock = Lock()
@@ -209,6 +212,19 @@ class UsageProcessor:
             _log.warning(
                 "Spectra: usage that contradicts itself is not priced (said once): span %r: %s", draft.span.name, raw
             )
+
+
+def _renew_lock_after_fork(processor: UsageProcessor) -> None:
+    """Another thread may hold the lock when the process forks; in the child nobody would ever release it."""
+    alive = weakref.ref(processor)
+
+    def renew() -> None:
+        found = alive()
+        if found is not None:
+            found._lock = Lock()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=renew)
 
 
 class _Batch:

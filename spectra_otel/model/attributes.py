@@ -107,9 +107,9 @@ def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
         found["spectra.price.version"] = version
     cents: Decimal | None = record.get("total_cost_in_cents")
     if cents is not None:
-        found[COST_AMOUNT] = float(cents / 100)
+        found[COST_AMOUNT] = float(cents.scaleb(-2))
         found[COST_CURRENCY] = record.get("currency") or "USD"
         found[COST_SOURCE] = "provider" if source == "provider" else "local"
         found[COST_CENTS] = float(cents)
-        found[COST_NANO_USD] = int((cents * 10_000_000).to_integral_value())
+        found[COST_NANO_USD] = int(cents.scaleb(7))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -272,6 +273,16 @@ def test_threads_may_share_it() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(work, range(8))) == 1600
+
+
+def test_a_child_process_does_not_inherit_a_held_lock() -> None:
+    """A fork in the middle of another thread's work: the child goes on."""
+    processor = UsageProcessor()
+    with processor._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if len(processor.process([made(GENAI, call())])) == 1 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_memory_is_bounded() -> None:
