@@ -18,7 +18,7 @@ LONGEST = 256
 
 DATE_SUFFIX = re.compile(r"[-@](20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))\Z")
 _REVISION = re.compile(r"-00\d\Z")
-_BEDROCK_VERSION = re.compile(r"(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
+_BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::\d+k?)*\Z")
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.")
 _FINE_TUNED = re.compile(r"(ft:[^:]+):")
 
@@ -120,8 +120,12 @@ def _google_rules(name: str) -> Iterator[Rule]:
 
 def _bedrock_rules(name: str) -> Iterator[Rule]:
     """A model id has a version (`-v1:0`) and may have a geography (`us.`), which has the price of other geographies."""
-    bare = _BEDROCK_VERSION.sub("", name, count=1)
-    forms = [name, bare, f"{bare}-v1:0", f"{bare}-v1"]
+    found = _BEDROCK_NAME.match(name)
+    assert found is not None  # it matches every name
+    base, version = found["base"], found["version"] or ""
+    forms = [name, base + version, f"{base}{version}:0"]
+    if version in ("", "-v1"):  # no version means the first one; any other is another model
+        forms += [base, f"{base}-v1:0", f"{base}-v1"]
     geography = next((g for g in (*_BEDROCK_REGIONS, "global.") if name.startswith(g)), "")
     for form in forms[1:]:
         yield "model id with another form of its version", form
