@@ -25,8 +25,8 @@ _LEDGER_DAYS = 7
 _MOST_DAYS = 40
 _SMALLEST_BUFFER = 1 << 20
 _SMALL_BYTES = 4 << 20
-_ALIEN = (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException)
-"""DuckDB's errors about content; the others are about the disk, the memory or the lock."""
+_ALIEN = (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException)
+"""DuckDB's errors about content, also about too much of it at once; the others are about the disk or the lock."""
 
 _SET_BY_MERGE = ("current_cost_in_cents", "current_cost_status")
 

@@ -153,7 +153,7 @@ def _text(value: Any) -> str:
     try:
         text = value if isinstance(value, str) else str(value)
     except ValueError:  # an integer of more digits than Python prints
-        text = hex(value)
+        text = f"{value:x}"
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 SMALL_BACKLOG = 8_000
 """Rows. Below, merges are small and rare; above, catching up comes first."""
 
-SMALL_BATCH, LARGE_BATCH = 4_096, 100_000
+SMALL_BATCH, LARGE_BATCH = 4_096, 32_768
 """Rows of one transaction."""
 
 _POLITE_PATIENCE = 2.0
 """Seconds that a polite merge knocks for, as readers come and go; to knock does not keep anybody out."""
 
-BATCH_BYTES = 128 << 20
+BATCH_BYTES = 48 << 20
 """Bytes of one transaction, for records that carry content."""
 
 _LONGEST_PAUSE = 5.0
@@ -113,7 +113,7 @@ class Merger:
         """Merge one batch if it is time to, and say when the next may be. None if another process is at it or it is too early.
 
         Backlog under 8,000 rows: at most 4,096 rows, then a pause of four times the hold, so that readers have the file for
-        80 % of the time. Above: up to 100,000 rows at once, then a pause as long as the hold.
+        80 % of the time. Above: up to 32,768 rows at once, then a pause as long as the hold.
         """
         if self._pace.wait() > 0:
             return None
@@ -138,7 +138,7 @@ class Merger:
         gathered = self._spool.folder / f"{os.getpid()}.gathered"
         try:
             sifted = sift(batch, gathered)
-            with database.writer(self._path, patience) as connection:
+            with database.writer(self._path, patience, thrifty=True) as connection:
                 began = time.monotonic()
                 result = Intake(connection, self._spool).take(sifted)
             self.held = time.monotonic() - began

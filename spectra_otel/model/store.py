@@ -112,18 +112,23 @@ class RecordStore(Protocol):
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> int:
         """Put records on disk, durably; they are merged later. Returns how many. Raises :class:`StoreError`."""
+        ...
 
     def import_records(self, records: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> MergeResult:
         """Append and merge a stream of records, in bounded memory."""
+        ...
 
     def merge_pending(self, progress: Progress | None = None) -> MergeResult:
         """Bring what is in the spool into the database; does nothing where another process is doing it and does not end soon."""
+        ...
 
     def connect(self) -> AbstractContextManager[Any]:
         """A read-only DuckDB connection to merged and pending rows. Raises :class:`StoreBusyError` after ten seconds."""
+        ...
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and rows of one read-only SQL query. Raises :class:`StoreError` with DuckDB's message."""
+        ...
 
     def costs(
         self,
@@ -133,6 +138,7 @@ class RecordStore(Protocol):
         filters: Mapping[str, Any] | None = None,
     ) -> list[Row]:
         """Cost by group, dearest first; the group key bears the name given in ``by``."""
+        ...
 
     def requests(
         self,
@@ -142,20 +148,25 @@ class RecordStore(Protocol):
         limit: int = 100,
     ) -> list[Row]:
         """Records, newest first. ``filters``: column → value; also ``tag`` and ``metadata.KEY``; None as value means NULL."""
+        ...
 
     def request(self, id: str) -> Row | None:
         """One record by id (``<trace_id>-<span_id>``)."""
+        ...
 
     def snapshot(self, path: str | Path) -> Path:
         """Publish a consistent copy of the database at ``path``, by rename."""
+        ...
 
     def export(
         self, path: str | Path, format: str = "parquet", since: datetime | None = None, until: datetime | None = None
     ) -> int:
         """Write records to a file; ``format`` is one of :data:`EXPORT_FORMATS`. Returns rows written."""
+        ...
 
     def prune(self, hours: float, compact: bool = False) -> int:
         """Remove the whole UTC days that ended more than ``hours`` ago; rollups stay. Returns rows removed."""
+        ...
 
     def reprice(
         self,
@@ -166,9 +177,12 @@ class RecordStore(Protocol):
         unpriced_only: bool = False,
     ) -> RepriceResult:
         """Price records anew; what changed goes to ``spectra_costs``, the current columns and the rollups."""
+        ...
 
     def rebuild_stats(self, start: date | None = None, end: date | None = None) -> int:
         """Make the rollups of UTC days ``start`` to ``end`` (inclusive) anew from the rows. Returns days rebuilt."""
+        ...
 
     def doctor(self) -> StoreHealth:
         """State of database and spool; never raises for a busy or missing file."""
+        ...

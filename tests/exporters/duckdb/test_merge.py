@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spectra_otel.exporters.duckdb import line
+from spectra_otel.exporters.duckdb import database, line
 from spectra_otel.exporters.duckdb.spool import OPEN, Lines, Spool, SpoolFullError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from tests.exporters.duckdb.records import ids, record, revised, rollup_differences
@@ -141,6 +141,16 @@ def test_a_late_record_does_not_widen_the_search(store: DuckDBStore) -> None:
     store.merge_pending()
     store.append([old, record(0)])
     assert store.merge_pending().duplicates == 2
+
+
+def test_a_batch_that_needs_too_much_memory_is_merged_in_pieces(
+    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Megabytes of content in each record do not stop the merge for ever."""
+    monkeypatch.setitem(database._THRIFTY, "memory_limit", "64MB")
+    store.append([record(number, response_body={"text": "x" * 1_500_000}) for number in range(40)])
+    result = store.merge_pending()
+    assert (result.new, result.quarantined) == (40, 0)
 
 
 def test_the_spool_refuses_when_full(tmp_path: Path) -> None:
