@@ -40,7 +40,8 @@ def semconv(i: int) -> dict[str, Any]:
 def openinference(i: int) -> dict[str, Any]:
     usage = {"prompt_tokens": 1000 + i, "completion_tokens": 77, "total_tokens": 1077 + i}
     message = {"content": "The weather in Paris is 18 degrees and sunny.", "role": "assistant"}
-    answer = {"id": f"chatcmpl-{random.getrandbits(96):024x}", "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion", "usage": usage,
+    response_id = f"chatcmpl-{random.getrandbits(96):024x}"
+    answer = {"id": response_id, "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion", "usage": usage,
               "choices": [{"finish_reason": "stop", "index": 0, "message": message}]}  # fmt: skip
     return {
         "openinference.span.kind": "LLM", "llm.system": "openai", "llm.provider": "openai",

@@ -221,6 +221,49 @@ def test_a_failure_seen_twice_is_one_record() -> None:
     assert (record["is_failed"], record["status_code"]) == (True, 429)
 
 
+def test_a_wrapper_of_two_calls_is_neither() -> None:
+    """google-genai calls twice under one span of MLflow, which repeats the last response: two records."""
+
+    def mlflow(response_id: str, prompt: int) -> dict[str, Any]:
+        return {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.llm.model": '"gemini-2.5-flash"',
+            "mlflow.message.format": '"gemini"',
+            "mlflow.spanOutputs": f'{{"response_id": "{response_id}", "usage_metadata": {{"prompt_token_count": {prompt}, '
+            '"candidates_token_count": 5, "thoughts_token_count": 2}}',
+        }
+
+    scope = "mlflow.tracing.provider"
+    first = made(scope, mlflow("a", 10), parent=1, trace=7, start=1, end=40)
+    second = made(scope, mlflow("b", 30), parent=1, trace=7, start=50, end=90)
+    found = records(UsageProcessor(), first, second, made(scope, mlflow("b", 30), id=1, trace=7, end=95))
+    assert [(r["response_id"], r["prompt_tokens"], r["completion_tokens"], r["provider"]) for r in found] == [
+        ("a", 10, 7, "google"),
+        ("b", 30, 7, "google"),
+    ]
+
+
+def test_adk_calls_are_recorded_where_the_model_was_called() -> None:
+    """`call_llm` wraps `generate_content`, whether it failed or not."""
+    scope = "gcp.vertex.agent"
+    generate = {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.provider.name": "gcp.gemini",
+        "gen_ai.request.model": "gemini-2.5-flash",
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20,
+    }
+    around = {"gen_ai.system": "gcp.vertex.agent", "gen_ai.request.model": "gemini-2.5-flash",
+              "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20}  # fmt: skip
+    for error in (None, "429 RESOURCE_EXHAUSTED"):
+        inner = made(scope, generate, parent=1, trace=7, end=9, error=error)
+        (record,) = records(UsageProcessor(), inner, made(scope, around, id=1, trace=7, end=10, error=error))
+        assert (record["span_id"], record["provider"]) == (
+            f"{inner.context.span_id:016x}" if inner.context else "",
+            "google",
+        )
+
+
 def test_an_embedding_inside_a_call_is_a_call_of_its_own() -> None:
     """Only calls of one kind can be one response."""
     inner = made(GENAI, {**call(None, 9, None), "gen_ai.operation.name": "embeddings"}, parent=1, trace=7, end=9)
