@@ -16,11 +16,12 @@ from spectra_otel.pricing.overrides import Overrides
 LONGEST = 256
 """Names longer than this are not looked up; no provider has such."""
 
-DATE_SUFFIX = re.compile(r"[-@](20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))\Z")
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+DATE_SUFFIX = re.compile(rf"[-@](20\d{{2}}-{_MONTH}-{_DAY}|20\d{{2}}{_MONTH}{_DAY})\Z")
 _REVISION = re.compile(r"-00\d\Z")
-_BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::\d+k?)*\Z")
+_BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::0)?(?::\d+k)?\Z")
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.")
-_FINE_TUNED = re.compile(r"(ft:[^:]+):")
+_FINE_TUNED = re.compile(r"(ft:[^:]+):.+")
 
 Rule = tuple[str, str]  # what the rule does, in words; the name it gives
 
