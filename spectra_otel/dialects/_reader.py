@@ -17,6 +17,7 @@ from spectra_otel import dialects
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
+from spectra_otel.model.attributes import ROLLUP
 
 _MAX_SCOPES = 1000
 _MAX_IGNORED = 500
@@ -99,7 +100,7 @@ class Reader:
                 fields[name] = found
                 if rank >= 0:
                     ranks[name] = rank
-        role = self._role(draft)
+        role = Role.WRAPPER if attributes.get(ROLLUP) is True else self._role(draft)
         if role is Role.CALL:
             self._complete(draft, ours)
         return role, draft
@@ -150,7 +151,8 @@ class Readers:
         self._scopes = sorted(scoped, key=lambda pair: -len(pair[0]))
         keyed = [(key, dialect) for dialect in all_dialects() for key in dialect.keys]
         self._keys = tuple(sorted(keyed, key=lambda pair: -len(pair[0])))
-        self._prefixes = tuple(key for key, _ in keyed)
+        self.prefixes = tuple(key for key, _ in keyed)
+        """Beginnings of attribute names by which a span of any scope is claimed."""
 
     def claim(self, span: ReadableSpan) -> Reader | None:
         """Who reads this span; None if it is none of ours."""
@@ -162,6 +164,13 @@ class Readers:
             reader = self._learn(name, version)
         return reader or self._by_keys(span, name, version)
 
+    def claims_scope(self, name: str, version: str | None) -> bool:
+        """Whether every span of that scope is claimed, whatever its attributes."""
+        try:
+            return self._known[name, version] is not None
+        except KeyError:
+            return self._learn(name, version) is not None
+
     def _learn(self, name: str, version: str | None) -> Reader | None:
         if len(self._known) >= _MAX_SCOPES:
             self._known.clear()
@@ -172,7 +181,7 @@ class Readers:
 
     def _by_keys(self, span: ReadableSpan, name: str, version: str | None) -> Reader | None:
         for attribute in span.attributes or ():
-            if attribute.startswith(self._prefixes):
+            if attribute.startswith(self.prefixes):
                 dialect = next(dialect for key, dialect in self._keys if attribute.startswith(key))
                 return _reader_for_keys(dialect, name, version)
         return None

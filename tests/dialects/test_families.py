@@ -360,6 +360,11 @@ def test_what_a_pipeline_upstream_wrote_wins() -> None:
     assert fields("openlit.instrumentation.anthropic", attributes)["prompt_tokens"] == 170
 
 
+def test_a_roll_up_of_a_pipeline_upstream_stays_one() -> None:
+    """The election was held where all spans of the call were seen."""
+    assert read("opentelemetry.instrumentation.genai.openai", {**SEMCONV, "spectra.rollup": True})[0] is Role.WRAPPER
+
+
 def test_a_scope_is_not_claimed_by_the_beginning_of_a_word() -> None:
     """`ai` is Vercel's scope, `aiohttp` is not; a span without GenAI attributes is nobody's."""
     span = made("aiohttp.client", {"http.request.method": "GET", "ai_flag": True})
