@@ -13,7 +13,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from spectra_otel import dialects
+from spectra_otel import dialects, faults
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
@@ -121,9 +121,12 @@ class Reader:
         for text in self._texts:
             value = attributes.get(text.key)
             if value is not None:
-                found = text.parse(value)
-                if found is not None:
-                    text.read(draft, found)
+                try:
+                    found = text.parse(value)
+                    if found is not None:
+                        text.read(draft, found)
+                except Exception as error:  # what stands in a text is anybody's: the record goes on without it
+                    faults.report(f"dialect {self.dialect.name}, {text.key}", error)
         for fix in self._names:
             fix(draft)
         finish.settle_provider(draft)

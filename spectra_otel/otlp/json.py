@@ -24,7 +24,6 @@ OnError: TypeAlias = Callable[[ImportFormatError], None]
 """Told of each part of a file that cannot be used; the rest is read. Raising stops the reading."""
 
 _OTHER_SIGNALS = ("resourceMetrics", "resourceLogs")
-# A parent id of an exported span says nothing of the process it came from; the SDK's exporter writes the flag, we do not read it.
 _KINDS: dict[Any, SpanKind] = {
     None: SpanKind.INTERNAL, 0: SpanKind.INTERNAL, 1: SpanKind.INTERNAL, 2: SpanKind.SERVER, 3: SpanKind.CLIENT,
     4: SpanKind.PRODUCER, 5: SpanKind.CONSUMER,

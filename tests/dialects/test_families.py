@@ -360,6 +360,24 @@ def test_what_a_pipeline_upstream_wrote_wins() -> None:
     assert fields("openlit.instrumentation.anthropic", attributes)["prompt_tokens"] == 170
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"input_tokens": 5, "input_token_details": {"cache_creation": "many", "ephemeral_5m_input_tokens": [1]}}',
+        '{"prompt_tokens": {"a": 1}, "completion_tokens": [], "prompt_tokens_details": 7}',
+        '{"input_tokens": "x", "cache_read_input_tokens": null, "cache_creation": [], "server_tool_use": 3}',
+        '["not", "an", "object"]',
+        "not json",
+        "{" * 100_000,
+    ],
+)
+def test_a_text_that_holds_anything_costs_no_record(raw: str) -> None:
+    """The record is made from the attributes, whatever a text among them says."""
+    attributes = {**SEMCONV, "logfire.span_type": "span", "gen_ai.response.id": "r1", "gen_ai.usage.raw": raw}
+    found = fields("logfire.openai", attributes, "5.2.0")
+    assert (found["response_id"], found["model"]) == ("r1", "gpt-4o-mini")
+
+
 def test_a_roll_up_of_a_pipeline_upstream_stays_one() -> None:
     """The election was held where all spans of the call were seen."""
     assert read("opentelemetry.instrumentation.genai.openai", {**SEMCONV, "spectra.rollup": True})[0] is Role.WRAPPER
