@@ -9,6 +9,8 @@ import logging
 from collections import Counter
 from threading import Lock
 
+from spectra_otel.forks import in_forked_child
+
 _logger = logging.getLogger("spectra_otel")
 _lock = Lock()
 _counts: Counter[str] = Counter()
@@ -30,6 +32,14 @@ def report(where: str, error: BaseException | str) -> None:
         return
     _logger.warning("Spectra: %s: %s: %s (said once; the app goes on)", where, type(error).__name__, error)
     _logger.debug("Spectra: %s", where, exc_info=error)
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = Lock()
+
+
+in_forked_child(_fresh_lock)
 
 
 def counts() -> dict[str, int]:

@@ -70,7 +70,8 @@ class BackgroundMerge:
     def _run(self) -> None:
         if self._stopped.wait(FIRST_SECONDS):
             return
-        from spectra_otel.exporters.duckdb.merge import Merger
+        with self.merging:  # a fork waits for it: a child must not inherit a module that is half imported
+            from spectra_otel.exporters.duckdb.merge import Merger
 
         merger = Merger(self._database, self._spool)
         while not self._stopped.is_set():

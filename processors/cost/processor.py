@@ -39,7 +39,7 @@ class CostProcessor:
         self._config = config or Config()
         try:
             # Read now: a host builds its processors off the app's path, and a catalog half read must not meet a fork.
-            self._pricer: Pricer = pricer(self._config.prices)
+            self._pricer: Pricer = pricer(self._config.prices or None)
         except PriceFileError as error:
             raise ConfigError(f"prices: {error}") from error
 

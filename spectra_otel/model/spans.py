@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
+from spectra_otel.forks import in_forked_child
 from spectra_otel.model.record import TrackedRequest
 
 
@@ -78,9 +79,13 @@ class Handoff:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._lock = Lock()
+        self._fresh_lock()
+        in_forked_child(self._fresh_lock)
         self._entries: dict[tuple[int, int], dict[str, Any]] = {}
         self.lost = 0
+
+    def _fresh_lock(self) -> None:
+        self._lock = Lock()
 
     def leave(self, context: SpanContext, values: dict[str, Any]) -> None:
         """Leave record fields for the span of ``context``; a second call for the same span adds to the first."""

@@ -19,11 +19,12 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from spectra_otel import faults
 from spectra_otel.component import Processor
+from spectra_otel.forks import in_forked_child
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan, handoff, record_of
 from spectra_otel.pipeline import BuiltExporter, GuardedProcessor, Pipeline
 from spectra_otel.pipeline import shutdown as shut_down
-from spectra_otel.sdk.queue import WorkQueue, forget_at_fork
+from spectra_otel.sdk.queue import WorkQueue
 
 LINGER_SECONDS = {"sync": 0.0, "background": 0.2, "after_response": 5.0}
 """By ``SPECTRA_PERSISTENCE``: how long a record may wait for company before it is written."""
@@ -63,7 +64,7 @@ class Delivery:
             if not e.records
         }
         self._reset()
-        forget_at_fork(self._reset)
+        in_forked_child(self._reset)
 
     def _reset(self) -> None:
         self._held: dict[int, Sequence[ReadableSpan]] = {}

@@ -7,15 +7,14 @@ empty queue and no worker: what was waiting is the parent's to deliver, once.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from spectra_otel import faults
+from spectra_otel.forks import in_forked_child
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ class WorkQueue(Generic[T]):
         self._batch = batch
         self._linger = linger
         self._reset()
-        forget_at_fork(self._reset)
+        in_forked_child(self._reset)
 
     def _reset(self) -> None:
         self._items: deque[T] = deque()
@@ -150,16 +149,3 @@ class WorkQueue(Generic[T]):
                 with self._changed:
                     self._done += len(batch)
                     self._changed.notify_all()
-
-
-def forget_at_fork(reset: Callable[[], None]) -> None:
-    """Call ``reset``, a bound method that is held weakly, in each forked child: fresh locks, nothing of the parent's to do."""
-    if not hasattr(os, "register_at_fork"):
-        return
-    weak = weakref.WeakMethod(reset)
-
-    def after_in_child() -> None:
-        if (method := weak()) is not None:
-            method()
-
-    os.register_at_fork(after_in_child=after_in_child)

@@ -51,3 +51,18 @@ def test_the_last_call_is_stored(ending: str, status: int, calls: int, tmp_path:
     got_status, got_calls, said = end(ending, tmp_path)
     assert (got_status, got_calls) == (status, calls), said
     assert "spectra" not in said.lower()
+
+
+def test_forks_in_the_middle_of_everything(tmp_path: Path) -> None:
+    """Children forked while other threads make calls neither hang nor lose nor repeat a call."""
+    done = subprocess.run(
+        [sys.executable, str(APPS / "forks.py"), "25"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    ended, made = map(int, done.stdout.split())
+    assert ended == 25, done.stderr
+    assert len(stored(tmp_path, "select id from spectra_requests")) == 25 + made

@@ -25,6 +25,7 @@ def test_a_notebook_stores_each_call_once(tmp_path: Path) -> None:
     from jupyter_client.manager import KernelManager
 
     kernel = KernelManager()
+    assert kernel.kernel_spec is not None
     kernel.kernel_spec.argv[0] = sys.executable
     kernel.start_kernel(env=environment(tmp_path, JUPYTER_RUNTIME_DIR=str(tmp_path)), cwd=os.fspath(tmp_path))
     client = kernel.blocking_client()
