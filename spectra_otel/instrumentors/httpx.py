@@ -6,13 +6,13 @@ and transports of the app's own still come after us, and where HTTP spans of oth
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-import wrapt
 from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
 
@@ -23,49 +23,49 @@ from spectra_otel.providers.base import Json
 
 MODULES = ("httpx", "httpx2")
 _SUPPRESSED = "suppress_instrumentation"
-_patched: dict[str, list[tuple[type, Any]]] = {}
-_hooked: set[str] = set()
+_patched: dict[str, list[tuple[type, Any, Any]]] = {}
+"""Module → (class, its own ``send``, ours)."""
 _observer: Observer | None = None
 
 
 def install(observer: Observer) -> None:
-    """Observe the clients of both modules: now where they are imported, else when they will be."""
+    """Observe the clients of those of the two modules that are imported."""
     global _observer
     _observer = observer
     for name in MODULES:
-        if name in sys.modules:
-            _patch(sys.modules[name])
-        elif name not in _hooked:
-            _hooked.add(name)
-            wrapt.register_post_import_hook(_patch_when_wanted, name)
+        if name in sys.modules and name not in _patched:
+            try:
+                _patch(sys.modules[name])
+            except Exception as error:
+                faults.report(f"instrumentor {name}", error)
 
 
 def uninstall() -> None:
-    """Leave the clients as they were."""
+    """Leave the clients as they were. Where somebody wrapped ``send`` after us, ours stays beneath and passes on."""
     global _observer
     _observer = None
-    for classes in _patched.values():
-        for owner, original in classes:
-            owner.send = original  # type: ignore[attr-defined]
-    _patched.clear()
-
-
-def _patch_when_wanted(module: ModuleType) -> None:
-    if _observer is not None:
-        _patch(module)
+    for name, classes in list(_patched.items()):
+        if all(owner.__dict__.get("send") is ours for owner, _, ours in classes):
+            for owner, original, _ in classes:
+                owner.send = original  # type: ignore[attr-defined]
+            del _patched[name]
 
 
 def _patch(module: ModuleType) -> None:
-    if module.__name__ in _patched:
-        return
-    try:
-        kit = _Kit(module)
-        pairs = [(module.Client, kit.send), (module.AsyncClient, kit.asend)]
-        _patched[module.__name__] = [(owner, owner.__dict__["send"]) for owner, _ in pairs]
-        for owner, replacement in pairs:
-            wrapt.wrap_function_wrapper(module, f"{owner.__name__}.send", replacement)
-    except Exception as error:
-        faults.report(f"instrumentor {module.__name__}", error)
+    kit = _Kit(module)
+    plain, awaited = module.Client.send, module.AsyncClient.send
+
+    @functools.wraps(plain)
+    def send(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return kit.send(functools.partial(plain, client), args, kwargs)
+
+    @functools.wraps(awaited)
+    async def asend(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return await kit.asend(functools.partial(awaited, client), args, kwargs)
+
+    _patched[module.__name__] = [(module.Client, plain, send), (module.AsyncClient, awaited, asend)]
+    module.Client.send = send
+    module.AsyncClient.send = asend
 
 
 class _Kit:
@@ -76,12 +76,12 @@ class _Kit:
         self._sync_stream, self._async_stream = _sync_stream(module), _async_stream(module)
         self._identity = module._decoders.IdentityDecoder
 
-    def send(self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def send(self, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """In place of ``Client.send``."""
         exchange = self._begin(args, kwargs)
         if exchange is None:
             return wrapped(*args, **kwargs)
-        request, args, kwargs, hider, streams = self._prepare(exchange, client, args, kwargs)
+        request, args, kwargs, hider, streams = self._prepare(exchange, args, kwargs)
         token = _enter(exchange)
         try:
             response = wrapped(*args, **kwargs)
@@ -94,14 +94,12 @@ class _Kit:
             response.read()
         return response
 
-    async def asend(
-        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def asend(self, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """In place of ``AsyncClient.send``."""
         exchange = self._begin(args, kwargs)
         if exchange is None:
             return await wrapped(*args, **kwargs)
-        request, args, kwargs, hider, streams = self._prepare(exchange, client, args, kwargs)
+        request, args, kwargs, hider, streams = self._prepare(exchange, args, kwargs)
         token = _enter(exchange)
         try:
             response = await wrapped(*args, **kwargs)
@@ -132,7 +130,7 @@ class _Kit:
             return None
 
     def _prepare(
-        self, exchange: Exchange, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, exchange: Exchange, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, tuple[Any, ...], dict[str, Any], UsageHider | None, bool]:
         """The request as the app made it, the arguments to send with, and a hider if they ask for usage the app did not."""
         request = args[0] if args else kwargs["request"]

@@ -1,4 +1,4 @@
-"""Amazon Bedrock where it speaks OpenAI's formats. Converse and InvokeModel, with their framing of their own, are not read yet."""
+"""Amazon Bedrock where it speaks OpenAI's formats. Converse and InvokeModel, framed in another way, are not read yet."""
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import pytest
 
 MODEL = "claude-opus-4-8"
-ASK = {"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": "What is the capital of Portugal?"}]}
-TOOLS = [{"name": "weather", "input_schema": {"type": "object", "properties": {}}}]
-CACHED = [{"type": "text", "text": "The rules of the house. " * 400, "cache_control": {"type": "ephemeral"}}]
+ASK: Any = {
+    "model": MODEL,
+    "max_tokens": 64,
+    "messages": [{"role": "user", "content": "What is the capital of Portugal?"}],
+}
+TOOLS: Any = [{"name": "weather", "input_schema": {"type": "object", "properties": {}}}]
+CACHED: Any = [{"type": "text", "text": "The rules of the house. " * 400, "cache_control": {"type": "ephemeral"}}]
 USAGE = {
     "prompt_tokens": 5000,
     "completion_tokens": 70,

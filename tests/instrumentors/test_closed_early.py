@@ -6,12 +6,13 @@ import asyncio
 import gc
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import openai
 import pytest
 
-ASK = {
+ASK: Any = {
     "model": "gpt-4o",
     "messages": [{"role": "user", "content": "Tell me a story of forty words, no more."}],
     "stream": True,

@@ -6,6 +6,7 @@ import gc
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import openai
@@ -15,7 +16,7 @@ from google import genai
 import spectra_otel as spectra
 from spectra_otel.component import Kind, registry
 
-ASK = [{"role": "user", "content": "A long story about Lisbon. " * 300}]
+ASK: Any = [{"role": "user", "content": "A long story about Lisbon. " * 300}]
 
 
 @pytest.fixture

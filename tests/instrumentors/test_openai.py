@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
 
-ASK = [{"role": "user", "content": "What is the capital of Portugal?"}]
-LONG = [{"role": "user", "content": "A long story about Lisbon. " * 400}]
-TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+ASK: Any = [{"role": "user", "content": "What is the capital of Portugal?"}]
+LONG: Any = [{"role": "user", "content": "A long story about Lisbon. " * 400}]
+TOOLS: Any = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
 USAGE = {"prompt_tokens": 1200, "completion_tokens": 300, "cached_tokens": 1024, "reasoning_tokens": 128}
 
 

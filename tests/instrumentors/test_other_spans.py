@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -13,8 +14,8 @@ from opentelemetry.trace import SpanKind
 
 from tests.recording import Recorder
 
-ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
-GENAI = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+ASK: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
+GENAI: Any = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ import asyncio
 import gc
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion
 
 import spectra_otel as spectra
 
-ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
+ASK: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
 ANSWER = {
     "id": "r1", "model": "gpt-4o-2024-08-06", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 100, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 20}},
@@ -64,7 +66,7 @@ def test_a_response_object_is_read_as_its_json(recorder):
     """An SDK's response object tells what its JSON does."""
     whole = ANSWER | {"object": "chat.completion", "created": 1}
     with spectra.track("openai", "gpt-4o") as request:
-        request.record(openai.types.chat.ChatCompletion.model_construct(**whole))
+        request.record(ChatCompletion.model_construct(**whole))
     assert recorder.only["prompt_tokens"] == 100
 
 
