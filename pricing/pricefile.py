@@ -5,6 +5,7 @@
     provider: openai                        # for all prices below; or on each price
     page: https://…                         # where the prices were read, and when
     read: 2026-11-20
+    verified: false                         # what the page says was not read on it; shown with the price
     prices:
       - model: gpt-5                        # or models: [a, b] with the same prices
         type: text                          # text, embedding, image, video, tts, stt, rerank, moderation, ocr
@@ -31,7 +32,7 @@ from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.units import parse_rate, part_of
 
 MODEL_TYPES = ("text", "embedding", "image", "video", "tts", "stt", "rerank", "moderation", "ocr")
-_FILE_KEYS = ("provider", "page", "read", "prices", "all_models", "aliases", "note")
+_FILE_KEYS = ("provider", "page", "read", "verified", "prices", "all_models", "aliases", "note")
 _PRICE_KEYS = (
     "provider",
     "model",
@@ -44,6 +45,7 @@ _PRICE_KEYS = (
     "rates",
     "page",
     "read",
+    "verified",
     "note",
     "replaces",
 )
@@ -212,6 +214,8 @@ class _Reader:
 
     def source(self, document: _Node, item: _Node) -> str:
         page = item.get("page") or document.get("page") or self.name
+        if (item.get("verified") or document.get("verified")) == "false":
+            return f"{page} (not verified)"
         read = self.day(item, "read") or self.day(document, "read")
         return f"{page} ({read})" if read else str(page)
 
