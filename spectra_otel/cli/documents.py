@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +23,7 @@ from spectra_otel.otlp.json import read_document
 
 BATCH = 1_024
 _END_TIME = re.compile(rb'"endTimeUnixNano"\s*:\s*"?(\d{1,20})')
+_ended: Callable[[ReadableSpan], int] = attrgetter("end_time")  # an OTLP document without it is refused
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -100,10 +102,6 @@ class SpanReader:
         data = file.read(request.length)
         self.on_bytes(request.length)
         return read_document(data.removeprefix(_BOM), request.label, lambda error: self.faults.append(str(error)))
-
-
-def _ended(span: ReadableSpan) -> int:
-    return span.end_time or 0
 
 
 def _earliest_end(data: bytes) -> int:

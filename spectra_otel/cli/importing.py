@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.cli.documents import SpanReader
 from spectra_otel.cli.options import db_option, effective_document, enrichers, store_of
+from spectra_otel.cli.reading import RemoteSpanReader
 from spectra_otel.component import Processor
 from spectra_otel.errors import StoreBusyError
 from spectra_otel.model.record import TrackedRequest
@@ -21,7 +23,7 @@ from spectra_otel.model.spans import record_of
 from spectra_otel.model.store import MergeResult
 
 LONG_IMPORT = 8_000_000
-"""Bytes from which a progress bar is worth its place."""
+"""Bytes from which a progress bar, and a process for the reading, are worth their place."""
 _SHOWN_FAULTS = 20
 
 
@@ -29,7 +31,7 @@ _SHOWN_FAULTS = 20
 class RecordStream:
     """Spans in, records out; counts both."""
 
-    reader: SpanReader
+    reader: SpanReader | RemoteSpanReader
     processors: Sequence[Processor]
     spans: int = 0
     records: int = 0
@@ -63,7 +65,7 @@ def import_(files: tuple[Path, ...], db: str | None) -> None:
     store = store_of(document, db)
     waiting = ""
     with _progress(files) as advance, _rare_collections():
-        stream = RecordStream(SpanReader(files, advance), enrichers(document))
+        stream = RecordStream(_reader(files, advance), enrichers(document))
         records = iter(stream)
         try:
             result = store.import_records(records)
@@ -79,6 +81,12 @@ def import_(files: tuple[Path, ...], db: str | None) -> None:
         parts.append(f"{result.pending} waiting for another process to merge them")
     click.echo(f"{', '.join(parts)} in {store.path}{waiting}", err=True)
     _report(stream.reader.faults)
+
+
+def _reader(files: Sequence[Path], advance: Callable[[int], None]) -> SpanReader | RemoteSpanReader:
+    """Reads here, or beside where the import is long and there is a core for it."""
+    is_long = sum(path.stat().st_size for path in files) >= LONG_IMPORT
+    return RemoteSpanReader(files, advance) if is_long and (os.cpu_count() or 1) > 1 else SpanReader(files, advance)
 
 
 def _report(faults: Sequence[str]) -> None:
