@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import google.genai as genai
 import openai
 import pytest
-from google import genai
 
 import spectra_otel as spectra
 from spectra_otel.component import Kind, registry
@@ -56,7 +56,8 @@ def test_every_call_costs_what_was_served(running, provider):
     for row, line in zip(rows, provider.ledger, strict=True):
         cost = spectra.estimate(line.provider, line.snapshot, **line.usage)
         assert row["cost_status"] == cost.cost_status == "priced", line
-        assert row["total_cost_in_cents"] == cost.total_cost_in_cents > Decimal(0), line
+        assert row["total_cost_in_cents"] == cost.total_cost_in_cents, line
+        assert row["total_cost_in_cents"] > Decimal(0)
         assert row["provider"] == line.provider
 
 
@@ -80,7 +81,7 @@ def test_a_stream_left_early_is_estimated_and_a_refusal_costs_nothing(running, p
     assert (refused["cost_status"], refused["total_cost_in_cents"], refused["is_failed"]) == ("not_billed", 0, True)
 
 
-def stored(home: Path) -> list[dict[str, object]]:
+def stored(home: Path) -> list[dict[str, Any]]:
     duckdb = registry(Kind.EXPORTER)["duckdb"]
     config = replace(duckdb.default_config(), path=str(home / "spectra.duckdb"))
     assert duckdb.store is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+import google.genai as genai
 import httpx2
 import pytest
-from google import genai
 from google.genai import errors, types
 
 MODEL = "gemini-2.5-flash"
@@ -34,7 +34,7 @@ def test_the_last_chunk_of_a_stream_has_the_counts(client, agree):
 
 def test_a_function_call_is_noticed(client, agree):
     """A model that wants a function called says so in the record."""
-    weather = types.FunctionDeclaration(name="weather", parameters={"type": "OBJECT", "properties": {}})
+    weather = types.FunctionDeclaration(name="weather", parameters=types.Schema(type=types.Type.OBJECT, properties={}))
     config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=[weather])])
     client.models.generate_content(model=MODEL, contents="Hello", config=config)
     agree(has_tool_calls=True)
@@ -55,7 +55,7 @@ def test_embeddings_count_input(client, agree):
 
 def test_a_failed_call_is_a_record(client, recorder):
     """A refused call is failed and not billed."""
-    config = types.GenerateContentConfig(http_options={"headers": {"x-demo-error": "429"}})
+    config = types.GenerateContentConfig(http_options=types.HttpOptions(headers={"x-demo-error": "429"}))
     with pytest.raises(errors.ClientError):
         client.models.generate_content(model=MODEL, contents="Hello", config=config)
     record = recorder.records[-1]
@@ -71,7 +71,7 @@ def test_the_async_client_is_recorded_alike(provider, agree):
 
     async def call() -> None:
         async with httpx2.AsyncClient() as http:
-            options = {"base_url": provider.url("google"), "httpx_async_client": http}
+            options = types.HttpOptions(base_url=provider.url("google"), httpx_async_client=http)
             client = genai.Client(api_key="secret", http_options=options)
             async for _ in await client.aio.models.generate_content_stream(model=MODEL, contents="Hello"):
                 pass

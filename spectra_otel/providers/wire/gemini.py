@@ -190,8 +190,9 @@ class PredictEmbeddings(Format):
         values["has_tool_calls"] = False
         rows = [as_dict(as_dict(row).get("embeddings")).get("statistics") for row in as_list(body.get("predictions"))]
         counts = [as_dict(row).get("token_count") for row in rows]
-        if counts and all(isinstance(count, int | float) for count in counts):
-            put_count(values, "prompt_tokens", sum(counts))
+        known = [count for count in counts if isinstance(count, int | float)]
+        if known and len(known) == len(counts):
+            put_count(values, "prompt_tokens", sum(known))
             values["usage_raw"] = {"predictions": rows}
 
 
