@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 from opentelemetry import trace
@@ -23,6 +24,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from spectra_otel import faults
+from spectra_otel.forks import in_forked_child
 from spectra_otel.sdk.host import Host
 
 
@@ -86,16 +88,23 @@ class Attachments:
 
     def __init__(self) -> None:
         self._all: list[Attachment] = []
+        self._fresh_lock()
+        in_forked_child(self._fresh_lock)
         self._original_init: Callable[..., None] | None = None
+
+    def _fresh_lock(self) -> None:
+        self._lock = Lock()
 
     def attach(self, provider: object, host: Host) -> bool:
         """Attach to a provider, once; False where it is not one of the SDK's (nor a wrapper around one)."""
         sdk_provider = _sdk_provider(provider)
         if sdk_provider is None:
             return False
-        self._all = [a for a in self._all if a.provider is not None]
-        if not any(a.provider is sdk_provider for a in self._all):
-            self._all.append(Attachment(sdk_provider, host))
+        with self._lock:
+            live = [a for a in self._all if a.provider is not None]
+            if not any(a.provider is sdk_provider for a in live):
+                live.append(Attachment(sdk_provider, host))
+            self._all = live
         return True
 
     def attach_to_future_providers(self, host: Host) -> None:
