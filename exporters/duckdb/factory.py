@@ -30,5 +30,6 @@ def factory() -> Factory[DuckDBConfig, DuckDBExporter]:
         default_config=DuckDBConfig,
         create=_create,
         records=True,
+        claimed_only=True,
         store=_store,
     )

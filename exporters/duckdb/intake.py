@@ -138,7 +138,7 @@ class Intake:
         """Merge ``good``; what DuckDB will not take after all moves to ``bad``."""
         if not good:
             return MergeResult()
-        file = _File(segment.path.with_suffix(".mended"), max(map(len, good)))
+        file = _File(self._spool.folder / "merge.mended", max(map(len, good)))
         try:
             file.path.write_bytes(b"".join(good))
             return self._transaction([file], [])

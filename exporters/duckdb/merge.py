@@ -135,7 +135,7 @@ class Merger:
 
     def _merge_batch(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
         batch, total = _take(segments, rows)
-        gathered = self._spool.folder / f"{os.getpid()}.gathered"
+        gathered = self._spool.folder / "merge.gathered"  # one name: what a killed merger left is written over
         try:
             sifted = sift(batch, gathered)
             with database.writer(self._path, patience, thrifty=True) as connection:

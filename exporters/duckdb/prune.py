@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +42,7 @@ def prune(path: Path, spool: Spool, hours: float, now: datetime | None = None) -
 
 def compact(path: Path, spool: Spool) -> None:
     """Write the database anew and put it in the place of the old file. Raises :class:`StoreError`; the old file stays then."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.compact")
+    fresh = path.with_name(f".{path.name}.compact")
     fresh.unlink(missing_ok=True)
     try:
         with merge_lock(spool, database.PATIENCE_SECONDS):

@@ -5,7 +5,6 @@ Columns are only ever added. A file of an older version is migrated in place aft
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -133,7 +132,7 @@ def create_file(path: Path) -> None:
     import duckdb
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     try:
         with duckdb.connect() as connection:

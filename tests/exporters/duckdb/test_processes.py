@@ -90,6 +90,8 @@ def test_kill_9_loses_and_doubles_nothing_acknowledged(store: DuckDBStore, tmp_p
     assert told - set(stored) == set()
     assert rollup_differences(store) == []
     assert store.doctor().pending_segments == 0
+    left = {path.suffix for path in store.spool.folder.iterdir() if path.is_file()}
+    assert left <= {".lock", ".next", ".open"}
 
 
 @pytest.mark.slow
