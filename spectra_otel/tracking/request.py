@@ -28,6 +28,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
 from spectra_otel import faults
+from spectra_otel.model.attributes import usage_attributes
 from spectra_otel.model.spans import handoff
 
 Values = dict[str, Any]
@@ -61,6 +62,7 @@ class Request:
         "_end",
         "_once",
         "_owner",
+        "_said",
         "_started",
         "_trace",
         "context",
@@ -80,6 +82,7 @@ class Request:
         self._trace = trace
         self.context = context_api.get_current()
         self._borrowed = _model_call_span(self.context) if borrow else None
+        self._said: dict[str, Any] = {}
         self.span: Span | None = None
         if self._borrowed is None:
             self.span = self._start_span()
@@ -119,7 +122,8 @@ class Request:
         if not span.is_recording():
             self._owner.record(self._as_readable(span, values, end), values)
             return
-        span.set_attributes(_attributes(values))
+        said = self._said  # an attribute costs a microsecond to set, also when it is there
+        span.set_attributes({key: value for key, value in _attributes(values).items() if said.get(key) != value})
         if values.get("is_failed"):
             span.set_status(Status(StatusCode.ERROR, values.get("error_message")))
         handoff.leave(span.get_span_context(), values)
@@ -141,11 +145,12 @@ class Request:
             links = [Link(here)] if here.is_valid else None
             context = trace.set_span_in_context(trace.INVALID_SPAN, context)
             tracer = _tracer_of_trace(tracer, self._trace)
+        self._said = start_attributes(self.values)
         return tracer.start_span(
             span_name(self.values),
             context=context,
             kind=SpanKind.CLIENT,
-            attributes=start_attributes(self.values),
+            attributes=self._said,
             links=links,
             start_time=self._started,
         )
@@ -251,8 +256,6 @@ def known_values(values: Values) -> Values:
 
 def _attributes(values: Values, existing: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the record adds to a span that has ``existing``."""
-    from spectra_otel.model.attributes import usage_attributes
-
     attributes = usage_attributes(values, existing or {})
     for key in ("gen_ai.request.model", "gen_ai.response.model"):
         name = attributes.get(key)
