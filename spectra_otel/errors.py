@@ -8,6 +8,7 @@
     │   ├── StoreBusyError                 another process holds the database file; transient
     │   └── StoreVersionError              the file was written by a newer program; terminal
     ├── ImportFormatError (also ValueError)  a document given to `spectra import` is not what it says; terminal
+    ├── LedgerError                        budgets cannot be counted: their ledger cannot be read or written; transient
     └── BudgetExceededError                the one error of ours that reaches an app on purpose
 
 Every message is one line that names the thing, the value it has and what would be valid. ``transient`` says whether
@@ -45,6 +46,12 @@ class StoreVersionError(StoreError):
 
 class ImportFormatError(SpectraError, ValueError):
     """A document given to ``spectra import`` is not OTLP JSON; the message names file and line."""
+
+
+class LedgerError(SpectraError):
+    """The ledger of budgets cannot be used; the message names it. Whether calls go on is each budget's ``on_unavailable``."""
+
+    transient = True
 
 
 class BudgetExceededError(SpectraError):

@@ -1,0 +1,1 @@
+"""Budgets that hold inside the app: reserve before a call, settle after it."""

@@ -1,0 +1,236 @@
+"""What every ledger of budgets can do, whatever keeps it. SQLite by default, Redis where several hosts share budgets.
+
+The life of a call: ``reserve`` its upper bound in all budgets that apply, or in none; perhaps ``extend`` while a stream outgrows
+it; then ``settle`` what it cost. A lease whose process died is swept: its floor is charged and the rest is free again.
+
+With ``wait=False`` a call that would have to wait for others raises :class:`WouldWait` instead, having done nothing: what code
+on an event loop asks for first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from spectra_otel.budgets.amounts import Amount, Limit
+from spectra_otel.config.settings import read_settings
+from spectra_otel.errors import ConfigError
+
+LEASE_SECONDS = 900
+"""How long a lease lives without a word from its process, which renews what it still holds."""
+_ZERO = Amount()
+
+
+class WouldWait(Exception):
+    """Somebody else has the ledger at the moment."""
+
+
+class Claim(NamedTuple):
+    """What a call draws on: one bucket of one budget in one window."""
+
+    budget: str
+    bucket: str
+    period: str
+    start: int
+    limit: Limit
+    is_hard: bool = True
+    thresholds: tuple[float, ...] = ()
+    end: int | None = None
+    scope: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What its amounts are counted under."""
+        return self[:4]
+
+
+class Refusal(NamedTuple):
+    """A claim that has no room: ``kind`` (cost, tokens, requests) with its limit, and what was settled and reserved of it.
+
+    ``is_first`` is True for the first refusal of the window, in all processes.
+    """
+
+    claim: Claim
+    kind: str
+    limit: int
+    settled: int
+    reserved: int
+    is_first: bool = False
+
+
+class Counted(NamedTuple):
+    """A claim after an amount was settled; ``fired`` are the thresholds that this reached first, in all processes."""
+
+    claim: Claim
+    settled: Amount
+    reserved: Amount
+    fired: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class Lease:
+    """Room that a call has been given. ``exceeded`` are soft budgets that have none left."""
+
+    id: int
+    claims: Sequence[Claim]
+    bound: Amount
+    floor: Amount
+    exceeded: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A definition in the ledger. ``configured`` is the definition a configuration file last gave, None for the other sources."""
+
+    name: str
+    definition: str
+    source: str
+    enabled: bool
+    configured: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """What is counted under one key."""
+
+    budget: str
+    bucket: str
+    period: str
+    start: int
+    settled: Amount = _ZERO
+    reserved: Amount = _ZERO
+    overshoot: int = 0
+    unpriced: int = 0
+    blocked: int = 0
+    fired: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """State of a ledger, for ``spectra doctor``."""
+
+    url: str
+    leases: int = 0
+    dead: int = 0
+    overshoot: int = 0
+    budgets: int = 0
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Ledger(Protocol):
+    """A place that counts budgets, for all processes that share it. Its methods raise :class:`LedgerError`."""
+
+    url: str
+
+    def reserve(
+        self, claims: Sequence[Claim], bound: Amount, floor: Amount, *, wait: bool = True
+    ) -> Lease | list[Refusal]:
+        """Give a call its bound in all claims or in none; hard claims without room are what is returned then."""
+        ...
+
+    def extend(self, lease: Lease, more: Amount, *, wait: bool = True) -> list[Refusal]:
+        """Add to a lease; nothing is added where this gives refusals."""
+        ...
+
+    def settle(self, lease: Lease, actual: Amount, *, unpriced: int = 0, wait: bool = True) -> list[Counted]:
+        """End a lease with what the call cost; a second time does nothing."""
+        ...
+
+    def count(self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0) -> list[Counted]:
+        """Settle a call that nobody reserved for, once per ``record`` id."""
+        ...
+
+    def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
+        """Add to what is settled: the record turned out to cost something else."""
+        ...
+
+    def renew(self, leases: Sequence[int]) -> None:
+        """Say that these leases are still held."""
+        ...
+
+    def sweep(self) -> int:
+        """End the leases of processes that are no more; gives their number."""
+        ...
+
+    def revision(self) -> int:
+        """Rises with every change of a definition."""
+        ...
+
+    def definitions(self) -> list[Stored]:
+        """Every definition, by name."""
+        ...
+
+    def define(self, stored: Stored) -> None:
+        """Add a definition or replace the one of its name. What it has counted stays."""
+        ...
+
+    def remove(self, name: str) -> bool:
+        """Forget a definition and what it has counted; False if there was none."""
+        ...
+
+    def states(self, budget: str | None = None) -> list[BucketState]:
+        """What is counted, of one budget or all."""
+        ...
+
+    def replace(self, states: Sequence[BucketState]) -> None:
+        """Set what is settled of these buckets: what ``spectra budgets rebuild`` does."""
+        ...
+
+    def health(self) -> Health:
+        """Leases and overshoot."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Tidy up, off the call path."""
+        ...
+
+
+def refusals_of(claim: Claim, settled: Amount, reserved: Amount, wanted: Amount) -> list[Refusal]:
+    """Where ``wanted`` does not fit beside what is there."""
+    return [
+        Refusal(claim, kind, limit, settled[index], reserved[index])
+        for index, (kind, limit) in enumerate(zip(Limit._fields, claim.limit, strict=True))
+        if limit is not None and settled[index] + reserved[index] + wanted[index] > limit and wanted[index] > 0
+    ]
+
+
+def fraction(limit: Limit, settled: Amount) -> float:
+    """The largest part of a limit that is used."""
+    return max((used / most for used, most in zip(settled, limit, strict=True) if most), default=0.0)
+
+
+def crossed(claim: Claim, settled: Amount, fired: float) -> tuple[float, ...]:
+    """The thresholds above ``fired`` that ``settled`` has reached."""
+    if not claim.thresholds:
+        return ()
+    part = fraction(claim.limit, settled)
+    return tuple(sorted(threshold for threshold in claim.thresholds if fired < threshold <= part))
+
+
+def ledger_url(environ: dict[str, str] | None = None) -> str:
+    """Where budgets are counted: ``SPECTRA_BUDGETS_URL``, else a SQLite file in Spectra's home."""
+    from spectra_otel.model.home import home
+
+    url = read_settings(environ).budgets_url
+    return url or f"sqlite:///{home(environ) / 'budgets.db'}"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a ``sqlite:///`` URL (three slashes and the path: four for an absolute one are understood, too)."""
+    if not url.startswith("sqlite:///"):
+        return None
+    path = url.removeprefix("sqlite:///").replace("$SPECTRA_HOME", os.environ.get("SPECTRA_HOME", ""))
+    return Path("/" + path.lstrip("/") if path.startswith("/") else path).expanduser().absolute()
+
+
+def open_ledger(url: str) -> Ledger:
+    """The ledger at a URL. Raises :class:`ConfigError` for one that names none."""
+    path = sqlite_path(url)
+    if path is not None:
+        from spectra_otel.budgets.sqlite_ledger import SqliteLedger
+
+        return SqliteLedger(path)
+    raise ConfigError(f"SPECTRA_BUDGETS_URL: got '{url}', valid: sqlite:///path or redis://host")
