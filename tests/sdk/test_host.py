@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
@@ -118,8 +119,11 @@ def test_providers_made_later_are_attached_and_detach_undoes_all(attachments: At
     assert len(store.spans) == 1
 
 
-def test_the_provider_for_our_spans_is_the_one_somebody_exports(attachments: Attachments) -> None:
+def test_the_provider_for_our_spans_is_the_one_somebody_exports(
+    attachments: Attachments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of several providers, ours are made by the one that has an exporter of the app's, until it is shut down."""
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)  # other tests may have set a global one
     host = host_of([pipeline(Remembering())], provider=attachments.provider)
     silent, watched = TracerProvider(shutdown_on_exit=False), TracerProvider(shutdown_on_exit=False)
     attached(host, attachments, watched)
