@@ -55,7 +55,7 @@ def components() -> str:
             folder = (
                 f"../{kind}/{name}"
                 if kind in (Kind.PROCESSOR, Kind.EXPORTER)
-                else f"../spectra_otel/service/{name}_receiver"
+                else f"../spectra_otel/service/{name}_{kind.removesuffix('s')}"
             )
             rows.append((kind.value, f"[`{name}`]({folder}/README.md)", factory.stability.value))
     return _table(("kind", "type", "stability"), rows)

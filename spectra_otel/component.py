@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 from unicodedata import category
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,6 +21,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util._importlib_metadata import entry_points
 
 from spectra_otel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spectra_otel.service.sending.transport import Transport
 
 C = TypeVar("C", bound="Config")
 T = TypeVar("T")
@@ -99,6 +102,11 @@ class Factory(Generic[C, T]):
     ``enriches`` marks processors whose result the app's own exporters get too (usage, cost, budget); the others act on the
     pipeline's exporters alone. ``records`` marks exporters that also take spans the app's sampler dropped. ``store`` is there
     where an exporter keeps records that people query.
+
+    For the stand-alone collector: ``claimed_only`` marks components that read only spans a dialect claims; the others stay
+    undecoded there, and reach them as bare ids. ``every_signal`` marks processors that work for metrics and logs too.
+    ``transport`` is there where an exporter forwards OTLP: the collector then sends requests as they came, with what processors
+    added, instead of calling ``create``.
     """
 
     type: str
@@ -109,6 +117,9 @@ class Factory(Generic[C, T]):
     enriches: bool = False
     records: bool = False
     store: Callable[[C], Any] | None = None
+    claimed_only: bool = False
+    every_signal: bool = False
+    transport: Callable[[C], Transport] | None = None
 
 
 class Registry(Mapping[str, Factory[Any, Any]]):

@@ -151,7 +151,7 @@ def build(document: Document) -> list[Pipeline]:
     try:
         for id_ in dict.fromkeys(id_ for spec in traces for id_ in spec.exporters):
             item = document.exporters[id_]
-            shared[id_] = BuiltExporter(id_, _create(Kind.EXPORTER, item), records=item.factory.records)
+            shared[id_] = BuiltExporter(id_, create(Kind.EXPORTER, item), records=item.factory.records)
         return [_build_pipeline(document, spec, shared) for spec in traces]
     except ConfigError:
         for built in shared.values():
@@ -164,12 +164,12 @@ def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[Compone
     for id_ in spec.processors:
         item = document.processors[id_]
         place = pipeline.enrichers if item.factory.enriches else pipeline.processors
-        place.append(GuardedProcessor(id_, _create(Kind.PROCESSOR, item)))
+        place.append(GuardedProcessor(id_, create(Kind.PROCESSOR, item)))
     return pipeline
 
 
-def _create(kind: Kind, item: Component) -> Any:
-    """Make a component; whatever goes wrong becomes one line that names it."""
+def create(kind: Kind, item: Component) -> Any:
+    """Make a component. Whatever goes wrong becomes one line that names it, a :class:`ConfigError`."""
     try:
         return item.factory.create(item.id, item.config)
     except ConfigError as error:

@@ -60,7 +60,8 @@ def test_every_setting_is_documented() -> None:
 def test_every_setting_of_a_component_is_in_its_readme(kind: Kind, name: str) -> None:
     """The README beside a component names each of its settings."""
     factory = registry(kind)[name]
-    folder = {Kind.RECEIVER: f"spectra_otel/service/{name}_receiver"}.get(kind, f"{kind}/{name}")
+    suffix = {Kind.RECEIVER: "receiver", Kind.EXTENSION: "extension"}.get(kind)
+    folder = f"spectra_otel/service/{name}_{suffix}" if suffix else f"{kind}/{name}"
     text = (ROOT / folder / "README.md").read_text()
     config: Any = factory.default_config()
     assert [f.name for f in dataclasses.fields(config) if f"`{f.name}`" not in text] == []

@@ -10,7 +10,7 @@ from spectra_otel.config.decode import Opaque
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.otlp_http.config import ClientTls
-from spectra_otel.sdk.span_export import SpanSettings
+from spectra_otel.service.sending.config import SendingSettings
 
 DEFAULT_TIMEOUT = Duration(5)
 _ENDPOINT = re.compile(r"(?:https?://|dns:/*|unix:)?[^\s/]+(?::\d+)?/?\S*\Z")
@@ -18,7 +18,7 @@ _HEADER = re.compile(r"[0-9a-z_.-]+\Z")
 
 
 @dataclass(slots=True)
-class OtlpGrpcConfig(SpanSettings):
+class OtlpGrpcConfig(SendingSettings):
     """Settings of the ``otlp_grpc`` exporter."""
 
     endpoint: str = ""
@@ -38,7 +38,7 @@ class OtlpGrpcConfig(SpanSettings):
 
     def validate(self) -> None:
         """Raise ConfigError with one line that names the setting, the value and what is valid."""
-        SpanSettings.validate(self)
+        SendingSettings.validate(self)
         if not self.endpoint:
             raise ConfigError('requires a non-empty "endpoint"')
         if not _ENDPOINT.match(self.endpoint):

@@ -10,7 +10,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
 from spectra_otel.exporters.otlp_http.config import ClientTls
 
-_COMPRESSION = {"gzip": Compression.Gzip, "deflate": Compression.Deflate, "none": Compression.NoCompression}
+COMPRESSION = {"gzip": Compression.Gzip, "deflate": Compression.Deflate, "none": Compression.NoCompression}
 
 
 class _Headers(tuple[tuple[str, str], ...]):
@@ -32,14 +32,15 @@ def make_exporter(config: OtlpGrpcConfig) -> OTLPSpanExporter:
     return OTLPSpanExporter(
         endpoint=config.endpoint,
         insecure=insecure,
-        credentials=None if insecure else _credentials(config.tls),
+        credentials=None if insecure else credentials_of(config.tls),
         headers=_Headers((name.lower(), value.reveal()) for name, value in config.headers.items()),
         timeout=float(config.timeout),
-        compression=_COMPRESSION[config.compression],
+        compression=COMPRESSION[config.compression],
     )
 
 
-def _credentials(tls: ClientTls) -> ChannelCredentials:
+def credentials_of(tls: ClientTls) -> ChannelCredentials:
+    """The files of ``tls``, read."""
     return ssl_channel_credentials(
         root_certificates=_read(tls.ca_file),
         private_key=_read(tls.key_file),

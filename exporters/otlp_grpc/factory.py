@@ -10,18 +10,26 @@ from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
 from spectra_otel.sdk.span_export import PerProcessExporter, wrap
+from spectra_otel.service.sending.transport import Transport
 
 _PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
 
 
 def factory() -> Factory[OtlpGrpcConfig, SpanExporter]:
     """Make the factory."""
-    return Factory("otlp_grpc", Stability.BETA, OtlpGrpcConfig, _create, deprecated_alias="otlp")
+    return Factory("otlp_grpc", Stability.BETA, OtlpGrpcConfig, _create, deprecated_alias="otlp", transport=_transport)
+
+
+def _transport(config: OtlpGrpcConfig) -> Transport:
+    _need_package()
+    config.tls.check_files()
+    from spectra_otel.exporters.otlp_grpc.transport import GrpcTransport
+
+    return GrpcTransport(config)
 
 
 def _create(id_: ComponentID, config: OtlpGrpcConfig) -> SpanExporter:
-    if not _is_installed():
-        raise ConfigError(f"needs {_PACKAGE}, which is not installed: pip install 'spectra-otel[grpc]'")
+    _need_package()
     config.tls.check_files()
 
     def make() -> SpanExporter:
@@ -30,6 +38,11 @@ def _create(id_: ComponentID, config: OtlpGrpcConfig) -> SpanExporter:
         return make_exporter(config)
 
     return wrap(PerProcessExporter(make), config)
+
+
+def _need_package() -> None:
+    if not _is_installed():
+        raise ConfigError(f"needs {_PACKAGE}, which is not installed: pip install 'spectra-otel[grpc]'")
 
 
 def _is_installed() -> bool:

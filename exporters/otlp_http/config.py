@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from spectra_otel.config.decode import Opaque
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
-from spectra_otel.sdk.span_export import SpanSettings
+from spectra_otel.service.sending.config import SendingSettings
 
 DEFAULT_TIMEOUT = Duration(30)
+_ENDPOINTS = ("endpoint", "traces_endpoint", "metrics_endpoint", "logs_endpoint")
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class ClientTls:
 
 
 @dataclass(slots=True)
-class OtlpHttpConfig(SpanSettings):
+class OtlpHttpConfig(SendingSettings):
     """Settings of the ``otlp_http`` exporter."""
 
     endpoint: str = ""
@@ -50,6 +51,12 @@ class OtlpHttpConfig(SpanSettings):
 
     traces_endpoint: str = ""
     """The whole URL for traces; wins over ``endpoint``."""
+
+    metrics_endpoint: str = ""
+    """The whole URL for metrics, which the stand-alone collector forwards."""
+
+    logs_endpoint: str = ""
+    """The whole URL for logs."""
 
     headers: dict[str, Opaque] = field(default_factory=dict)
     """Sent with every request, and never printed."""
@@ -65,10 +72,10 @@ class OtlpHttpConfig(SpanSettings):
 
     def validate(self) -> None:
         """Raise ConfigError with one line that names the setting, the value and what is valid."""
-        SpanSettings.validate(self)
-        if not (self.endpoint or self.traces_endpoint):
+        SendingSettings.validate(self)
+        if not any(getattr(self, name) for name in _ENDPOINTS):
             raise ConfigError("at least one endpoint must be specified")
-        for name in ("endpoint", "traces_endpoint"):
+        for name in _ENDPOINTS:
             value = getattr(self, name)
             if value and not _is_url(value):
                 raise ConfigError(f"{name}: got '{value}', valid: a URL such as http://localhost:4318")
@@ -81,7 +88,12 @@ class OtlpHttpConfig(SpanSettings):
     @property
     def url(self) -> str:
         """Where spans are posted."""
-        return self.traces_endpoint or f"{self.endpoint.rstrip('/')}/v1/traces"
+        return self.url_of("traces")
+
+    def url_of(self, signal: str) -> str:
+        """Where a signal (traces, metrics, logs) is posted."""
+        own: str = getattr(self, f"{signal}_endpoint")
+        return own or f"{self.endpoint.rstrip('/')}/v1/{signal}"
 
 
 def _is_url(text: str) -> bool:

@@ -7,11 +7,21 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 from spectra_otel.sdk.span_export import PerProcessExporter, wrap
+from spectra_otel.service.sending.transport import Transport
 
 
 def factory() -> Factory[OtlpHttpConfig, SpanExporter]:
     """Make the factory."""
-    return Factory("otlp_http", Stability.BETA, OtlpHttpConfig, _create, deprecated_alias="otlphttp")
+    return Factory(
+        "otlp_http", Stability.BETA, OtlpHttpConfig, _create, deprecated_alias="otlphttp", transport=_transport
+    )
+
+
+def _transport(config: OtlpHttpConfig) -> Transport:
+    config.tls.check_files()
+    from spectra_otel.exporters.otlp_http.transport import HttpTransport
+
+    return HttpTransport(config)
 
 
 def _create(id_: ComponentID, config: OtlpHttpConfig) -> SpanExporter:

@@ -11,6 +11,7 @@ from spectra_otel.errors import SpectraError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run:run", "Run an app with everything on; ends with one line: calls and cost."),
+    "collect": ("collect:collect", "Run the stand-alone collector: OTLP in, cost out."),
     "demo": ("demo:demo", "Run a real app against a local provider and show what it cost."),
     "init": ("init:init", "Write a commented collector-config.yaml."),
     "doctor": ("doctor:doctor", "Say what is attached, what is pending and what needs attention."),

@@ -1,6 +1,6 @@
 """From a span to a draft of its record: the dialects' tables, compiled for each scope once.
 
-A reader goes over the span's attributes once and asks one dictionary per attribute; a scope's reader is found once and kept.
+A scope's reader is found once and kept, and so is where each set of attributes has the fields.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from operator import itemgetter
+from typing import NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -20,7 +21,7 @@ from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
 from spectra_otel.model.attributes import ROLLUP
 
 _MAX_SCOPES = 1000
-_MAX_IGNORED = 500
+_MAX_LAYOUTS, _MAX_KEYS = 256, 256
 _SHORT, _LARGEST = convert.MAX_TEXT, convert.MAX_COUNT
 _METADATA = ("spectra.metadata.", "langfuse.trace.metadata.", "traceloop.association.properties.")
 _FRAMEWORK = ("ls_", "lc_", "langgraph_", "checkpoint_")
@@ -45,10 +46,24 @@ OURS = "spectra.usage."
 """Prefix of usage that a Spectra pipeline wrote on the span: normalised already, so it wins over the dialect."""
 
 
-class Reader:
-    """Reads the spans of one scope and version by one dialect."""
+class _Layout(NamedTuple):
+    """Where the fields are in spans that carry the very same attributes, in the same order."""
 
-    __slots__ = ("_fixes", "_ignored", "_names", "_role", "_table", "_texts", "dialect")
+    rows: tuple[tuple[str, str, convert.Convert], ...]
+    """(field, attribute, how to read it); of a field's attributes the best comes first."""
+    ours: tuple[tuple[str, str], ...]
+    """(field, attribute) of usage that a Spectra pipeline wrote."""
+    metadata: tuple[tuple[str, str], ...]
+    """(name, attribute)."""
+
+
+class Reader:
+    """Reads the spans of one scope and version by one dialect.
+
+    An instrumentation writes few different sets of attributes: which of them say what is worked out once for each set.
+    """
+
+    __slots__ = ("_fixes", "_layouts", "_names", "_role", "_table", "_texts", "dialect")
 
     def __init__(self, dialect: Dialect, scope: str, version: str | None) -> None:
         self.dialect = dialect
@@ -58,65 +73,69 @@ class Reader:
         self._fixes = tuple(
             (fix, rule.providers) for rule in dialect.rules if rule.holds(scope, version) for fix in rule.fixes
         )
-        self._ignored: set[str] = set()
-        self._table: dict[str, tuple[str, int, convert.Convert]] = {}
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._table: dict[str, tuple[int, str, str, convert.Convert]] = {}
+        """Attribute → its rank among those of its field, and its row."""
         for name, sources in {**COMMON, **dialect.fields}.items():
-            alone = len(sources) == 1
             for rank, source in enumerate(sources):
                 key = source if isinstance(source, str) else source.key
                 how = convert.for_field(name) if isinstance(source, str) else source.convert
-                self._table.setdefault(key, (name, -1 if alone else rank, how))
+                self._table.setdefault(key, (rank, name, key, how))
 
     def read(self, span: ReadableSpan) -> tuple[Role, Draft]:
         """What the span stands for; for a call, its record fields too (usage, names, outcome; no ids, no times)."""
-        attributes = span.attributes or {}
-        draft = Draft(span, attributes)
-        fields, table, ignored = draft.fields, self._table, self._ignored
+        draft = Draft(span)
+        fields, attributes = draft.fields, draft.attributes
+        keys = tuple(attributes)
+        layout = self._layouts.get(keys)
+        if layout is None:
+            layout = self._lay_out(keys)
         plain_text, plain_count = convert.text, convert.count
-        ranks: dict[str, int] = {}
-        ours: dict[str, Any] = {}
-        for key, value in attributes.items():
-            if key in ignored:
+        for name, key, how in layout.rows:
+            if name in fields:
                 continue
-            row = table.get(key)
-            if row is None:
-                self._take_prefixed(fields, ours, key, value)
-                continue
-            name, rank, how = row
-            if rank >= 0 and rank >= ranks.get(name, 99):
-                continue
+            value = attributes[key]
             # Nearly all values are short texts and small counts already, and a call costs as much as the rest of the row.
             if (how is plain_text and type(value) is str and 0 < len(value) < _SHORT) or (
                 how is plain_count and type(value) is int and 0 <= value <= _LARGEST
             ):
-                found = value
-            else:
-                try:
-                    found = how(value)
-                except convert.Absurd:
-                    draft.absurd[name] = value
-                    continue
+                fields[name] = value
+                continue
+            try:
+                found = how(value)
+            except convert.Absurd:
+                draft.absurd[name] = value
+                continue
             if found is not None:
                 fields[name] = found
-                if rank >= 0:
-                    ranks[name] = rank
+        for name, key in layout.metadata:
+            value = attributes[key]
+            fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
         role = Role.WRAPPER if attributes.get(ROLLUP) is True else self._role(draft)
         if role is Role.CALL:
-            self._complete(draft, ours)
+            self._complete(draft, layout.ours)
         return role, draft
 
-    def _take_prefixed(self, fields: dict[str, Any], ours: dict[str, Any], key: str, value: Any) -> None:
-        """Attributes that no table can list: they share a prefix. What is none of them is not looked at again."""
-        if key.startswith(OURS):
-            ours[key.removeprefix(OURS)] = value
-        elif key.startswith(_METADATA):
-            name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
-            if not name.startswith(_FRAMEWORK):
-                fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
-        elif len(self._ignored) < _MAX_IGNORED:
-            self._ignored.add(key)
+    def _lay_out(self, keys: tuple[str, ...]) -> _Layout:
+        rows, ours, metadata = [], [], []
+        for key in keys:
+            if key in self._table:
+                rows.append(self._table[key])
+            elif key.startswith(OURS):
+                ours.append((key.removeprefix(OURS), key))
+            elif key.startswith(_METADATA):
+                name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
+                if not name.startswith(_FRAMEWORK):
+                    metadata.append((name, key))
+        rows.sort(key=itemgetter(0))
+        layout = _Layout(tuple(row[1:] for row in rows), tuple(ours), tuple(metadata))
+        if len(self._layouts) >= _MAX_LAYOUTS:
+            self._layouts.clear()
+        if len(keys) <= _MAX_KEYS:
+            self._layouts[keys] = layout
+        return layout
 
-    def _complete(self, draft: Draft, ours: dict[str, Any]) -> None:
+    def _complete(self, draft: Draft, ours: tuple[tuple[str, str], ...]) -> None:
         attributes = draft.attributes
         for text in self._texts:
             value = attributes.get(text.key)
@@ -134,8 +153,8 @@ class Reader:
         finish.settle_failure(draft)
         draft.fields.setdefault("model_type", "text")
         if ours:
-            for name, value in ours.items():
-                draft.put(name, value)
+            for name, key in ours:
+                draft.put(name, attributes[key])
         else:
             for fix, providers in self._fixes:
                 if not providers or provider in providers:

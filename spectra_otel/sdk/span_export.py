@@ -53,11 +53,22 @@ def wrap(exporter: SpanExporter, settings: SpanSettings) -> SpanExporter:
     if settings.resource_attributes or settings.service_version:
         exporter = ResourceExporter(exporter, settings.resource_attributes, settings.service_version)
     if settings.span_builder or settings.cost_aliases:
-        builder: Deferred[SpanBuilder] | None = None
-        if settings.span_builder:
-            builder = Deferred(settings.span_builder, SpanBuilder, "span_builder")
-        exporter = BuilderExporter(exporter, builder, settings.cost_aliases)
+        exporter = _builder_exporter(exporter, settings)
     return exporter
+
+
+def change_of(settings: SpanSettings) -> Callable[[ReadableSpan], ReadableSpan | None] | None:
+    """What ``settings`` make of a single span, for a host that sends by itself; None where they ask for nothing."""
+    if not (settings.span_builder or settings.cost_aliases):
+        return None
+    return _builder_exporter(SpanExporter(), settings).change
+
+
+def _builder_exporter(exporter: SpanExporter, settings: SpanSettings) -> BuilderExporter:
+    builder: Deferred[SpanBuilder] | None = None
+    if settings.span_builder:
+        builder = Deferred(settings.span_builder, SpanBuilder, "span_builder")
+    return BuilderExporter(exporter, builder, settings.cost_aliases)
 
 
 class PerProcessExporter(SpanExporter):

@@ -40,10 +40,3 @@ def test_what_cannot_work_is_refused(protocols: Any, message: str) -> None:
     """One line each."""
     with pytest.raises(ConfigError, match=message):
         receiver(protocols).config.validate()
-
-
-def test_an_application_cannot_start_it() -> None:
-    """The message says who can."""
-    item = receiver({"http": None})
-    with pytest.raises(ConfigError, match='receiver "otlp" is started by the stand-alone collector only'):
-        item.factory.create(item.id, item.config)

@@ -1,0 +1,104 @@
+"""OTLP/HTTP as the collector sends it: the protobuf request as it is, any signal."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from threading import local
+from typing import Any
+
+import requests
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
+from spectra_otel.otlp.signals import Signal
+from spectra_otel.service.sending.transport import SendError
+
+_RETRYABLE = frozenset((429, 502, 503, 504))
+_PROTOBUF = "application/x-protobuf"
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, 1),
+    "deflate": zlib.compress,
+    "none": lambda body: body,
+}
+_log = logging.getLogger(__name__)
+
+
+class HttpTransport:
+    """Posts requests; a session per thread, because those of requests are not for sharing."""
+
+    def __init__(self, config: OtlpHttpConfig) -> None:
+        self._config = config
+        self._headers = {
+            "Content-Type": _PROTOBUF,
+            "User-Agent": "spectra-otel",
+            **({"Content-Encoding": config.compression} if config.compression != "none" else {}),
+            **{name: value.reveal() for name, value in config.headers.items()},
+        }
+        self._threads = local()
+
+    def send(self, signal: Signal, body: bytes) -> None:
+        """Post one request. Raises :class:`SendError`."""
+        url = self._config.url_of(signal.name)
+        data = _COMPRESS[self._config.compression](body)
+        try:
+            answer = self._session().post(
+                url, data=data, headers=self._headers, timeout=float(self._config.timeout), allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise SendError(f"{url}: {_reason(error)}", is_transient=True) from None
+        if answer.status_code // 100 == 2:
+            _report_partial(url, answer)
+            return
+        raise SendError(
+            f"{url}: HTTP status {answer.status_code}: {answer.text[:200]!r}",
+            is_transient=answer.status_code in _RETRYABLE,
+            retry_after=_retry_after(answer) if answer.status_code in (429, 503) else 0.0,
+        )
+
+    def close(self) -> None:
+        """Sessions end with their threads."""
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            session.trust_env = False  # neither a .netrc nor a proxy of the environment is ours to use
+            tls = self._config.tls
+            session.verify = tls.ca_file or True
+            if tls.cert_file:
+                session.cert = (tls.cert_file, tls.key_file)
+        return session
+
+
+def _reason(error: requests.RequestException) -> str:
+    cause: Any = error.args[0] if error.args else error
+    return str(getattr(cause, "reason", cause))[:300]
+
+
+def _retry_after(answer: requests.Response) -> float:
+    """Seconds, from either form of the header."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _report_partial(url: str, answer: requests.Response) -> None:
+    """A backend that took a part says so in a 2xx answer; nobody else would hear of it."""
+    if answer.headers.get("Content-Type") != _PROTOBUF or not answer.content:
+        return
+    try:
+        partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    except DecodeError:
+        return
+    if partial.rejected_spans or partial.error_message:
+        _log.warning("Partial success response: %s: %s: dropped=%d", url, partial.error_message, partial.rejected_spans)

@@ -1,0 +1,76 @@
+"""OTLP/JSON requests of any signal to protobuf: ids are hex there, where protobuf's own JSON has base64.
+
+What else differs from protobuf's JSON is none: enums are numbers, 64-bit integers text or numbers, unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from google.protobuf.json_format import ParseDict, ParseError
+
+from spectra_otel.otlp.protobuf import BadRequestError
+from spectra_otel.otlp.signals import Signal
+
+_IDS = {"traceId": 32, "spanId": 16, "parentSpanId": 16}
+"""Field → hex digits."""
+_GROUPS = {
+    "traces": ("resourceSpans", "scopeSpans", "spans"),
+    "metrics": ("resourceMetrics", "scopeMetrics", "metrics"),
+    "logs": ("resourceLogs", "scopeLogs", "logRecords"),
+}
+_POINTS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
+
+
+def protobuf_of(signal: Signal, body: bytes) -> bytes:
+    """The protobuf request that a JSON body describes. Raises :class:`BadRequestError`."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BadRequestError("not an OTLP JSON request: an object is needed")
+    try:
+        for item in _with_ids(signal, document):
+            _convert_ids(item)
+        return ParseDict(document, signal.request(), ignore_unknown_fields=True).SerializeToString()
+    except (ParseError, TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+        raise BadRequestError(f"not an OTLP JSON request: {str(error)[:200]}") from None
+
+
+def _with_ids(signal: Signal, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Everything in a request that carries ids of traces and spans."""
+    groups, scopes, items = _GROUPS[signal.name]
+    for group in _objects(document, groups):
+        for scope in _objects(group, scopes):
+            for item in _objects(scope, items):
+                if signal.name != "metrics":
+                    yield item
+                    yield from _objects(item, "links")
+                    continue
+                for kind in _POINTS:
+                    data = item.get(kind)
+                    for point in _objects(data, "dataPoints") if isinstance(data, dict) else ():
+                        yield from _objects(point, "exemplars")
+
+
+def _objects(parent: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    items = parent.get(key)
+    if isinstance(items, list):
+        yield from (item for item in items if isinstance(item, dict))
+
+
+def _convert_ids(item: dict[str, Any]) -> None:
+    for name, digits in _IDS.items():
+        text = item.get(name)
+        if not text:
+            continue
+        if not isinstance(text, str) or len(text) != digits or "_" in text:
+            raise BadRequestError(f"{name} must be {digits} hex digits, got {str(text)[:40]!r}")
+        try:
+            item[name] = b64encode(bytes.fromhex(text)).decode()
+        except ValueError:
+            raise BadRequestError(f"{name} must be {digits} hex digits, got {text!r}") from None

@@ -1,0 +1,247 @@
+"""The stand-alone collector: receivers, lanes, exporters and extensions of one document, started and stopped in order.
+
+As in the OpenTelemetry Collector: every pipeline has its own instance of a processor, pipelines share receivers and exporters,
+exporters start first and receivers last, and it stops in the reverse order, so that nothing that was accepted is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from spectra_otel import pipeline
+from spectra_otel.component import ComponentID, Kind
+from spectra_otel.config.document import Component, Document, PipelineSpec
+from spectra_otel.errors import ConfigError
+from spectra_otel.model.home import home
+from spectra_otel.otlp.signals import SIGNALS, TRACES, Signal
+from spectra_otel.pipeline import BuiltExporter, GuardedProcessor
+from spectra_otel.sdk.span_export import SpanSettings, change_of
+from spectra_otel.service.delivery import Authenticator, Outcome, Payload, Receiver, Room
+from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
+from spectra_otel.service.lane import Job, Lane, Step
+from spectra_otel.service.sending.sender import Sender
+from spectra_otel.service.targets import ForwardTarget, SpanTarget, Target
+from spectra_otel.service.telemetry import Telemetry
+
+_REMEMBERED = 4_096
+"""Payloads of which some exporters have taken their part and others have not."""
+DEFAULT_METRICS_ENDPOINT = "localhost:8888"
+_log = logging.getLogger(__name__)
+
+
+class Collector:
+    """Builds what a document describes; raises :class:`ConfigError` for the first thing that cannot be made.
+
+    It is the host of its receivers: see :class:`~spectra_otel.service.delivery.ReceiverHost`.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.room = Room()
+        self.telemetry = Telemetry()
+        self._document = document
+        self._lock = Lock()
+        self._partial: OrderedDict[bytes, set[str]] = OrderedDict()
+        self._senders: dict[ComponentID, Sender] = {}
+        self._exporters: dict[ComponentID, BuiltExporter] = {}
+        self._lanes: dict[ComponentID, Lane] = {}
+        self._extensions: dict[ComponentID, Any] = {}
+        self._metrics_server: SmallServer | None = None
+        self._is_ready = False
+        try:
+            for id_ in document.service_extensions:
+                self._extensions[id_] = pipeline.create(Kind.EXTENSION, document.extensions[id_])
+            for spec in document.pipelines:
+                self._lanes[spec.id] = self._lane(spec)
+            used = dict.fromkeys(id_ for spec in document.pipelines for id_ in spec.receivers)
+            self._receivers: dict[ComponentID, Receiver] = {
+                id_: pipeline.create(Kind.RECEIVER, document.receivers[id_]) for id_ in used
+            }
+        except ConfigError:
+            self._close_exporters()
+            raise
+        self._routes = {
+            (id_, SIGNALS[spec.id.type]): [
+                self._lanes[other.id]
+                for other in document.pipelines
+                if other.id.type == spec.id.type and id_ in other.receivers
+            ]
+            for spec in document.pipelines
+            for id_ in spec.receivers
+        }
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything; raises :class:`ConfigError` after stopping what had started."""
+        try:
+            self._serve_metrics()
+            for id_, extension in self._extensions.items():
+                _log.info("Extension is starting... %s", id_)
+                if hasattr(extension, "start"):
+                    extension.start(self)
+            for lane in self._lanes.values():
+                lane.start()
+            for id_, receiver in self._receivers.items():
+                try:
+                    await receiver.start(self)
+                except ConfigError as error:
+                    raise ConfigError(f"receivers::{id_}: {error}") from error
+        except BaseException:
+            await self.stop()
+            raise
+        self._is_ready = True
+        _log.info("Everything is ready. Begin running and processing data.")
+
+    async def stop(self) -> None:
+        """Stop taking, finish what was taken, and stop the rest."""
+        self._is_ready = False
+        await asyncio.gather(*(receiver.stop() for receiver in self._receivers.values()), return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._finish)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every receiver is listening."""
+        return self._is_ready
+
+    def _finish(self) -> None:
+        for lane in self._lanes.values():
+            if lane.is_running:
+                lane.stop()
+        self._close_exporters()
+        for extension in self._extensions.values():
+            if hasattr(extension, "stop"):
+                extension.stop()
+        if self._metrics_server is not None:
+            self._metrics_server.close()
+
+    def _close_exporters(self) -> None:
+        for sender in self._senders.values():
+            sender.stop()
+        for built in self._exporters.values():
+            built.force_flush()
+            built.shutdown()
+
+    # -- host of receivers ---------------------------------------------------------------------------------------------
+
+    def deliver(self, receiver: ComponentID, payload: Payload) -> Future[Outcome]:
+        """Send a payload through every lane of its signal that names the receiver."""
+        lanes = self._routes[receiver, payload.signal]
+        job = Job(payload, len(lanes))
+        reason = next((reason for lane in lanes if (reason := lane.refusal())), None)
+        if reason is not None:
+            job.future.set_result(Outcome(reason))
+            return job.future
+        digest = blake2b(payload.body, digest_size=16).digest()
+        with self._lock:
+            job.done |= self._partial.get(digest, set())
+        job.future.add_done_callback(lambda future: self._remember(digest, job, future.result()))
+        for lane in lanes:
+            lane.submit(job)
+        return job.future
+
+    def takes(self, receiver: ComponentID, signal: Signal) -> bool:
+        """Whether a pipeline of that signal names the receiver."""
+        return (receiver, signal) in self._routes
+
+    def authenticator(self, id: str) -> Authenticator:
+        """The running extension of that id."""
+        found = self._extensions.get(ComponentID.parse(id))
+        if found is None or not hasattr(found, "refusal"):
+            raise ConfigError(f'failed to resolve authenticator "{id}": authenticator not found')
+        authenticator: Authenticator = found
+        return authenticator
+
+    def _remember(self, digest: bytes, job: Job, outcome: Outcome) -> None:
+        """A sender whose payload one exporter refused sends it again: the others must not get it twice."""
+        with self._lock:
+            if outcome.error is None:
+                self._partial.pop(digest, None)
+            elif job.done:
+                self._partial[digest] = job.done
+                while len(self._partial) > _REMEMBERED:
+                    self._partial.popitem(last=False)
+
+    # -- building ------------------------------------------------------------------------------------------------------
+
+    def _lane(self, spec: PipelineSpec) -> Lane:
+        signal = SIGNALS[spec.id.type]
+        components = [self._document.processors[id_] for id_ in spec.processors]
+        if signal is not TRACES:
+            components = [item for item in components if item.factory.every_signal]
+        steps = [
+            Step(item.id, GuardedProcessor(item.id, pipeline.create(Kind.PROCESSOR, item)), item.factory.claimed_only)
+            for item in components
+        ]
+        merges = any(getattr(step.guarded.processor, "batching", None) for step in steps)
+        exporters = [self._document.exporters[id_] for id_ in dict.fromkeys(spec.exporters)]
+        every = not all(step.claimed_only for step in steps) or any(
+            not (item.factory.claimed_only or item.factory.transport) for item in exporters
+        )
+        targets = [self._target(item, signal, merges) for item in exporters]
+        return Lane(spec.id, steps, targets, self.telemetry, every=every)
+
+    def _target(self, item: Component, signal: Signal, merges: bool) -> Target:
+        if item.factory.transport is not None:
+            if item.id not in self._senders:
+                self._senders[item.id] = self._sender(item)
+            config = item.config
+            change, added = None, {}
+            if isinstance(config, SpanSettings):
+                change = change_of(config)
+                added = dict(config.resource_attributes)
+            return ForwardTarget(self._senders[item.id], change=change, resource_attributes=added, merges=merges)
+        if signal is not TRACES:
+            raise ConfigError(
+                f'failed to create "{item.id}" exporter for data type "{signal.name}": telemetry type is not supported'
+            )
+        if item.id not in self._exporters:
+            made = pipeline.create(Kind.EXPORTER, item)
+            self._exporters[item.id] = BuiltExporter(item.id, made, records=item.factory.records)
+        return SpanTarget(self._exporters[item.id], self.telemetry)
+
+    def _sender(self, item: Component) -> Sender:
+        assert item.factory.transport is not None
+        try:
+            folder = self._queue_folder(item)
+            transport = item.factory.transport(item.config)
+            return Sender(str(item.id), transport, item.config, folder, self.telemetry)
+        except (ConfigError, OSError) as error:
+            raise ConfigError(f"exporters::{item.id}: {error}") from error
+
+    def _queue_folder(self, item: Component) -> Path:
+        name = str(item.id).replace("/", "_")
+        storage: str = item.config.sending_queue.storage
+        if not storage:
+            return home() / "queue" / name
+        found: Any = self._extensions.get(ComponentID.parse(storage))
+        if not hasattr(found, "folder"):
+            raise ConfigError(f'sending_queue::storage: storage client extension "{storage}" not found')
+        return Path(found.folder(name))
+
+    def _serve_metrics(self) -> None:
+        settings = self._document.telemetry.get("metrics") or {}
+        if settings.get("level") == "none":
+            return
+        endpoint = _metrics_endpoint(settings)
+        self._metrics_server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
+
+
+def _metrics_endpoint(settings: Any) -> str:
+    """``address``, or the first pull reader of prometheus, as the collector writes it since v0.115."""
+    if settings.get("address"):
+        return str(settings["address"])
+    readers: Sequence[Any] = settings.get("readers") or ()
+    for reader in readers:
+        found = (((reader or {}).get("pull") or {}).get("exporter") or {}).get("prometheus")
+        if found is not None:
+            return f"{found.get('host', 'localhost')}:{found.get('port', 8888)}"
+    return DEFAULT_METRICS_ENDPOINT

@@ -1,0 +1,115 @@
+"""What the receiver answers, by the OTLP specification: statuses, bodies, and how a body is unpacked within bounds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+
+import orjson
+from google.protobuf.any_pb2 import Any as ProtoAny
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from spectra_otel.otlp.protobuf import BadRequestError
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+# gRPC status codes, which the bodies of HTTP answers carry too.
+INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = (
+    3,
+    5,
+    8,
+    12,
+    13,
+    14,
+    16,
+)
+
+
+class TooLargeError(BadRequestError):
+    """A body of more bytes than the receiver takes, after decompression."""
+
+
+def success_body(content_type: str) -> bytes:
+    """An empty ``Export…ServiceResponse``."""
+    return b'{"partialSuccess":{}}' if content_type == JSON else b""
+
+
+def status_body(content_type: str, code: int, message: str, retry_after: int | None = None) -> bytes:
+    """An ``rpc.Status`` in the content type of the request."""
+    if content_type == JSON:
+        return orjson.dumps({"code": code, "message": message})
+    body: bytes = status_of(code, message, retry_after).SerializeToString()
+    return body
+
+
+def status_of(code: int, message: str, retry_after: int | None = None) -> Status:
+    """An ``rpc.Status``, with ``RetryInfo`` where the sender shall come back after so many seconds."""
+    status = Status(code=code, message=message)
+    if retry_after is not None:
+        detail = ProtoAny()
+        detail.Pack(RetryInfo(retry_delay=Duration(seconds=retry_after)))
+        status.details.append(detail)
+    return status
+
+
+def unpack(encoding: str, body: bytes, limit: int) -> bytes:
+    """The body behind a content encoding, never more than ``limit`` bytes of it in memory.
+
+    Raises :class:`TooLargeError`, or :class:`BadRequestError` for a body that is not of that encoding.
+    """
+    unpacked = _UNPACK[encoding](body, limit)
+    if len(unpacked) > limit:
+        raise TooLargeError(f"request body too large: more than {limit} bytes after decompression")
+    return unpacked
+
+
+def _zlib(bits: int) -> Callable[[bytes, int], bytes]:
+    def unpack_zlib(body: bytes, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while body:
+                decompressor = zlib.decompressobj(bits)
+                parts.append(decompressor.decompress(body, limit + 1 - size))
+                size += len(parts[-1])
+                if size > limit:
+                    break
+                if not decompressor.eof:
+                    raise BadRequestError("the compressed body is not whole")
+                body = decompressor.unused_data  # gzip may be several members, one after the other
+        except zlib.error as error:
+            raise BadRequestError(f"the body is not compressed as it says: {error}") from None
+        return b"".join(parts)
+
+    return unpack_zlib
+
+
+def _zstd(body: bytes, limit: int) -> bytes:
+    import zstandard
+
+    decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)  # the largest the format asks receivers to take
+    try:
+        with decompressor.stream_reader(body, read_across_frames=True) as reader:
+            unpacked: bytes = reader.read(limit + 1)
+            return unpacked
+    except zstandard.ZstdError as error:
+        raise BadRequestError(f"the body is not compressed as it says: {error}") from None
+
+
+_UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
+    "": lambda body, limit: body,
+    "gzip": _zlib(31),
+    "deflate": _zlib(15),  # HTTP's deflate is zlib's format
+    "zlib": _zlib(15),
+    "zstd": _zstd,
+}
+
+
+@cache
+def encodings() -> frozenset[str]:
+    """The content encodings that can be unpacked here; zstd needs a package."""
+    return frozenset(name for name in _UNPACK if name != "zstd" or find_spec("zstandard"))

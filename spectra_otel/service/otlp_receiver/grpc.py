@@ -1,0 +1,117 @@
+"""OTLP over gRPC, on grpcio's asyncio server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from spectra_otel.component import ComponentID
+from spectra_otel.errors import ConfigError
+from spectra_otel.otlp.protobuf import BadRequestError
+from spectra_otel.otlp.signals import SIGNALS, Signal
+from spectra_otel.service.delivery import RETRY_AFTER_SECONDS, Authenticator, Outcome, ReceiverHost, payload_of
+from spectra_otel.service.exposition import split_endpoint
+from spectra_otel.service.otlp_receiver import answers
+from spectra_otel.service.otlp_receiver.config import GrpcServer, ServerTls
+
+_INLINE_BYTES = 16 * 1024
+_STOP_SECONDS = 10.0
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_log = logging.getLogger(__name__)
+
+
+class GrpcReceiver:
+    """The gRPC half of the ``otlp`` receiver."""
+
+    def __init__(self, id_: ComponentID, config: GrpcServer, host: ReceiverHost, decoders: ThreadPoolExecutor) -> None:
+        self._id = id_
+        self._config = config
+        self._host = host
+        self._decoders = decoders
+        self._auth: Authenticator | None = host.authenticator(config.auth.authenticator) if config.auth else None
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+        """The port it got, once started."""
+
+    async def start(self) -> None:
+        """Listen. Raises :class:`ConfigError` where that is not possible."""
+        size = self._config.max_recv_msg_size_mib << 20
+        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)))
+        for signal in SIGNALS.values():
+            if self._host.takes(self._id, signal):
+                _, service, method = signal.method.split("/")
+                handler: Any = grpc.unary_unary_rpc_method_handler(self._handler(signal))
+                self._server.add_generic_rpc_handlers(
+                    (grpc.method_handlers_generic_handler(service, {method: handler}),)
+                )
+        host, port = split_endpoint(self._config.endpoint)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if self._config.tls is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, _credentials(self._config.tls))
+        except (RuntimeError, OSError) as error:
+            raise ConfigError(f"cannot listen on '{self._config.endpoint}': {error}") from error
+        await self._server.start()
+        _log.info("Starting GRPC server endpoint=%s", self._config.endpoint)
+
+    async def stop(self) -> None:
+        """Stop listening and finish what is under way."""
+        if self._server is not None:
+            await self._server.stop(_STOP_SECONDS)
+
+    def _handler(self, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def export(body: bytes, context: Any) -> bytes:
+            metadata = {str(key).lower(): str(value) for key, value in context.invocation_metadata() or ()}
+            if self._auth is not None and (reason := self._auth.refusal(metadata)) is not None:
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
+            if not self._host.room.take(len(body)):
+                await self._abort(context, Outcome("too many requests under way"))
+            try:
+                outcome = await self._receive(signal, body, metadata if self._config.include_metadata else {})
+            except BadRequestError as error:
+                self._host.telemetry.received(str(self._id), "grpc", signal, 0, "failed")
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                raise
+            finally:
+                self._host.room.give_back(len(body))
+            if outcome.error is not None:
+                await self._abort(context, outcome)
+            return b""
+
+        return export
+
+    async def _receive(self, signal: Signal, body: bytes, metadata: dict[str, str]) -> Outcome:
+        if len(body) <= _INLINE_BYTES:
+            payload = payload_of(signal, body, metadata)
+        else:
+            loop = asyncio.get_running_loop()
+            payload = await loop.run_in_executor(self._decoders, payload_of, signal, body, metadata)
+        outcome = await asyncio.wrap_future(self._host.deliver(self._id, payload))
+        what = "accepted" if outcome.error is None else "refused" if outcome.is_transient else "failed"
+        self._host.telemetry.received(str(self._id), "grpc", signal, payload.items, what)
+        return outcome
+
+    async def _abort(self, context: Any, outcome: Outcome) -> None:
+        """UNAVAILABLE with RetryInfo where the sender shall come back, else INTERNAL."""
+        if not outcome.is_transient:
+            await context.abort(grpc.StatusCode.INTERNAL, outcome.error)
+        status = answers.status_of(answers.UNAVAILABLE, outcome.error or "", outcome.retry_after or RETRY_AFTER_SECONDS)
+        details = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(_CODES[answers.UNAVAILABLE], outcome.error, details)
+
+
+def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
+    try:
+        pair = (Path(tls.key_file).read_bytes(), Path(tls.cert_file).read_bytes())
+        authority = Path(tls.client_ca_file).read_bytes() if tls.client_ca_file else None
+    except OSError as error:
+        raise ConfigError(f"tls: failed to load TLS config: {error}") from error
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)

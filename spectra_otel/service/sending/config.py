@@ -1,0 +1,68 @@
+"""``sending_queue`` and ``retry_on_failure``, named and defaulted as the collector's exporterhelper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from spectra_otel.config.durations import Duration
+from spectra_otel.errors import ConfigError
+from spectra_otel.sdk.span_export import SpanSettings
+
+
+@dataclass(slots=True)
+class RetryOnFailure:
+    """When a request that failed for now is sent again."""
+
+    enabled: bool = True
+    initial_interval: Duration = Duration(5)  # noqa: RUF009  (durations are immutable)
+    randomization_factor: float = 0.5
+    multiplier: float = 1.5
+    max_interval: Duration = Duration(30)  # noqa: RUF009
+    max_elapsed_time: Duration = Duration(300)  # noqa: RUF009
+    """After so long a request is given up; 0 never gives up."""
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot be."""
+        for name in ("initial_interval", "max_interval", "max_elapsed_time", "multiplier"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"retry_on_failure::{name}: got '{getattr(self, name)}', valid: 0 or more")
+        if not 0 <= self.randomization_factor <= 1:
+            raise ConfigError(
+                f"retry_on_failure::randomization_factor: got '{self.randomization_factor}', valid: 0 to 1"
+            )
+
+
+@dataclass(slots=True)
+class SendingQueue:
+    """Where requests wait. Always on disk: an acknowledged request outlives the process."""
+
+    enabled: bool = True
+    """False: the sender is answered when the backend has answered."""
+    num_consumers: int = 10
+    queue_size: int = 1000
+    sizer: Literal["requests", "items", "bytes"] = "requests"
+    block_on_overflow: bool = False
+    """True: a full queue makes senders wait; False: they are asked to try again."""
+    storage: str = ""
+    """Id of a ``file_storage`` extension; empty: a folder in ``SPECTRA_HOME``."""
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot be."""
+        for name in ("num_consumers", "queue_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"sending_queue::{name}: got '{getattr(self, name)}', valid: 1 or more")
+
+
+@dataclass(slots=True)
+class SendingSettings(SpanSettings):
+    """Settings of every exporter that sends OTLP on."""
+
+    retry_on_failure: RetryOnFailure = field(default_factory=RetryOnFailure)
+    sending_queue: SendingQueue = field(default_factory=SendingQueue)
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot be."""
+        SpanSettings.validate(self)
+        self.retry_on_failure.validate()
+        self.sending_queue.validate()

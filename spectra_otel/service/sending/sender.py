@@ -1,0 +1,157 @@
+"""Sends requests through a transport: at once or through the queue, again where that can help."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from spectra_otel.otlp.signals import Signal
+from spectra_otel.service.sending.config import SendingSettings
+from spectra_otel.service.sending.disk_queue import DiskQueue, QueueFullError, Waiting
+from spectra_otel.service.sending.transport import SendError, Transport
+
+if TYPE_CHECKING:
+    from spectra_otel.service.telemetry import Telemetry
+
+_BLOCK_SECONDS = 30.0
+_DRAIN_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Sender:
+    """One exporter's way out.
+
+    Args:
+        name: The exporter's id.
+        folder: Where the queue is kept.
+    """
+
+    def __init__(
+        self, name: str, transport: Transport, settings: SendingSettings, folder: Path, telemetry: Telemetry
+    ) -> None:
+        self.name = name
+        self._transport = transport
+        self._retry = settings.retry_on_failure
+        self._settings = settings.sending_queue
+        self._telemetry = telemetry
+        self._stopping = Event()
+        self._in_trouble = False
+        self._queue: DiskQueue | None = None
+        self._consumers: list[Thread] = []
+        self._under_way = 0
+        if self._settings.enabled:
+            self._queue = DiskQueue(folder, self._settings.queue_size, self._settings.sizer)
+            self._start_consumers()
+            self._watch(self._queue)
+
+    def offer(self, signal: Signal, body: bytes, items: int) -> None:
+        """Queue a request, or send it where there is no queue.
+
+        Raises :class:`QueueFullError`, the :class:`OSError` of a disk that is full, or :class:`SendError`.
+        """
+        if self._queue is None:
+            self._send(signal, body, items)
+            return
+        try:
+            patience = _BLOCK_SECONDS if self._settings.block_on_overflow else 0.0
+            self._queue.put(signal, body, items, patience=patience)
+        except (QueueFullError, OSError):
+            self._telemetry.exported(self.name, signal, items, "enqueue_failed")
+            raise
+
+    def stop(self) -> None:
+        """Send what can be sent soon; the rest stays on disk for the next start."""
+        if self._queue is not None:
+            if not self._in_trouble:
+                self._queue.wait_until_idle(_DRAIN_SECONDS)
+            self._queue.close()
+        self._stopping.set()
+        for consumer in self._consumers:
+            consumer.join(_DRAIN_SECONDS)
+        if self._queue is not None:
+            self._queue.release()
+        self._transport.close()
+
+    def _start_consumers(self) -> None:
+        for number in range(self._settings.num_consumers):
+            consumer = Thread(target=self._consume, name=f"spectra-send-{self.name}-{number}", daemon=True)
+            consumer.start()
+            self._consumers.append(consumer)
+
+    def _watch(self, queue: DiskQueue) -> None:
+        key = (("exporter", self.name),)
+        metrics = self._telemetry.metrics
+        metrics.watch("otelcol_exporter_queue_size", "gauge", "Current size of the queue.", lambda: [(key, queue.size)])
+        metrics.watch("otelcol_exporter_queue_capacity", "gauge", "Size it may have.", lambda: [(key, queue.limit)])
+        metrics.watch(
+            "otelcol_exporter_in_flight_requests", "gauge", "Requests being sent.", lambda: [(key, self._under_way)]
+        )
+
+    def _consume(self) -> None:
+        assert self._queue is not None
+        while (item := self._queue.take()) is not None:
+            if self._deliver(item):
+                self._queue.done(item)
+
+    def _deliver(self, item: Waiting) -> bool:
+        """Whether the request is dealt with; False leaves it on disk."""
+        try:
+            body = item.read()
+        except OSError as error:
+            _log.error("exporter %s: %s cannot be read: %s", self.name, item.path.name, error.strerror)
+            return True
+        self._under_way += 1
+        try:
+            self._send(item.signal, body, item.items)
+        except SendError:
+            return not self._stopping.is_set()
+        finally:
+            self._under_way -= 1
+        return True
+
+    def _send(self, signal: Signal, body: bytes, items: int) -> None:
+        """Send, and again as long as that can help and time is left. Raises :class:`SendError`."""
+        began, interval = time.monotonic(), float(self._retry.initial_interval)
+        while True:
+            try:
+                self._transport.send(signal, body)
+            except SendError as error:
+                pause = max(self._jittered(interval), error.retry_after)
+                if not self._is_worth_it(error, began, pause):
+                    self._give_up(signal, items, error)
+                    raise
+                self._say_once(error, pause)
+                if self._stopping.wait(pause):
+                    raise
+                interval = min(interval * self._retry.multiplier, float(self._retry.max_interval))
+                continue
+            self._in_trouble = False
+            self._telemetry.exported(self.name, signal, items, "sent")
+            return
+
+    def _is_worth_it(self, error: SendError, began: float, pause: float) -> bool:
+        if not (error.is_transient and self._retry.enabled):
+            return False
+        longest = float(self._retry.max_elapsed_time)
+        return not longest or time.monotonic() - began + pause <= longest
+
+    def _jittered(self, interval: float) -> float:
+        return interval * random.uniform(1 - self._retry.randomization_factor, 1 + self._retry.randomization_factor)
+
+    def _give_up(self, signal: Signal, items: int, error: SendError) -> None:
+        if self._stopping.is_set() and error.is_transient and self._queue is not None:
+            return
+        self._telemetry.exported(self.name, signal, items, "send_failed")
+        _log.error("Exporting failed. Dropping data. exporter=%s dropped_items=%d error=%s", self.name, items, error)
+
+    def _say_once(self, error: SendError, pause: float) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            _log.warning(
+                "Exporting failed. Will retry the request after interval. exporter=%s interval=%.1fs error=%s",
+                self.name, pause, error,
+            )  # fmt: skip

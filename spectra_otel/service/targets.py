@@ -1,0 +1,121 @@
+"""Where a pipeline's payloads go: exporters that are given spans, and exporters that forward requests as they came.
+
+A target says for each payload whether it is durable there. One that fails does not keep the others from theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from spectra_otel import faults
+from spectra_otel.errors import SpectraError
+from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest
+from spectra_otel.otlp.signals import TRACES
+from spectra_otel.pipeline import BuiltExporter
+from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload
+from spectra_otel.service.sending.sender import Sender
+from spectra_otel.service.sending.transport import SendError
+from spectra_otel.service.telemetry import Telemetry
+
+
+@dataclass(slots=True)
+class Processed:
+    """A payload after the processors. ``request`` and ``spans`` are there for traces."""
+
+    payload: Payload
+    request: TraceRequest | None = None
+    spans: Sequence[ReadableSpan] = ()
+
+
+class Target(Protocol):
+    """An exporter as a pipeline of the collector sees it."""
+
+    name: str
+
+    def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
+        """One outcome for each payload, in order. Raises nothing."""
+        ...
+
+
+class SpanTarget:
+    """An exporter of the SDK's kind: it gets the spans of a whole batch at once, so that a store syncs once."""
+
+    def __init__(self, built: BuiltExporter, telemetry: Telemetry) -> None:
+        self.name = str(built.id)
+        self._built = built
+        self._telemetry = telemetry
+
+    def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
+        spans = [span for item in batch for span in item.spans if type(span) is not PassedSpan]
+        if not spans:
+            return [ACCEPTED] * len(batch)
+        result = self._built.export(spans)
+        is_done = result is SpanExportResult.SUCCESS
+        self._telemetry.exported(self.name, TRACES, len(spans), "sent" if is_done else "send_failed")
+        return [ACCEPTED if is_done else Outcome(f"exporter {self.name} cannot take it now")] * len(batch)
+
+
+class ForwardTarget:
+    """An exporter that forwards requests: as they came, with what processors added.
+
+    ``change`` is what the exporter's own settings make of a span; ``resource_attributes`` are added to every resource. With
+    ``merges`` the payloads of a batch go out as one request, of at most ``largest`` items where that is above 0.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        change: Change | None = None,
+        resource_attributes: Mapping[str, str] | None = None,
+        merges: bool = False,
+    ) -> None:
+        self.name = sender.name
+        self._sender = sender
+        self._change = change
+        self._resource_attributes = resource_attributes
+        self._merges = merges
+
+    def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
+        if not self._merges or len(batch) < 2:
+            return [self._offer([item]) for item in batch]
+        return [self._offer(batch)] * len(batch)
+
+    def _offer(self, batch: Sequence[Processed]) -> Outcome:
+        """Requests of a signal, written one after the other, are one request: protobuf merges by concatenation."""
+        signal = batch[0].payload.signal
+        try:
+            body = b"".join(map(self._render, batch))
+            if body:
+                self._sender.offer(signal, body, sum(_items(item) for item in batch))
+        except SendError as error:
+            return Outcome(str(error), error.is_transient, max(1, round(error.retry_after)))
+        except (SpectraError, OSError) as error:
+            return Outcome(f"exporter {self.name}: {error}")
+        except Exception as error:
+            faults.report(f"exporter {self.name}", error)
+            return Outcome(f"exporter {self.name}: {type(error).__name__}", is_transient=False)
+        return ACCEPTED
+
+    def _render(self, item: Processed) -> bytes:
+        if item.request is None:
+            return item.payload.body
+        return item.request.render(item.spans, self._change, self._resource_attributes)
+
+
+def _items(item: Processed) -> int:
+    return item.payload.items if item.request is None else len(item.spans)
+
+
+def release(batch: Sequence[Processed]) -> None:
+    """Part spans and records, which hold each other: apart, both are freed at once, without the collector of garbage."""
+    for item in batch:
+        for span in item.spans:
+            if isinstance(span, TrackedSpan) and span.record is not None:
+                span.record.span = None

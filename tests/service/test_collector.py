@@ -1,0 +1,317 @@
+"""The stand-alone collector, end to end: OTLP in, through the pipelines, durable and forwarded."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import orjson
+import pytest
+import zstandard
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.otlp.signals import LOGS
+from tests.exporters.servers import http_server
+from tests.service.running import CHAT, FREE, Running, attributes_of, request, running, spans_of, tree
+
+PIPELINE = {"usage": None, "cost": None}
+BOTH = {"http": {"endpoint": FREE}, "grpc": {"endpoint": FREE}}
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": lambda body: zstandard.ZstdCompressor().compress(body),
+    "identity": bytes,
+}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path / "home"))
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait for something that another thread brings about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def test_a_call_is_stored_with_its_cost(tmp_path: Path) -> None:
+    """OTLP over HTTP and gRPC arrives in the database, priced, and is there when the sender is answered."""
+    database = tmp_path / "x.duckdb"
+    with running(tree({"duckdb": {"path": str(database)}}, PIPELINE, protocols=BOTH)) as collector:
+        answer = collector.post(request(CHAT).SerializeToString())
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"", "application/x-protobuf")
+        assert collector.call(request(CHAT, seed=2).SerializeToString()) == b""
+        assert collector.metric("otelcol_receiver_accepted_spans", transport="grpc") == 1
+    (row,) = DuckDBStore(database).costs()
+    assert (row["model"], row["requests"], str(row["total_cost_in_cents"])) == ("gpt-4o", 2, "0.70000000")
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+def test_bodies_may_be_compressed(encoding: str) -> None:
+    """With gzip, zstd or deflate."""
+    with running(tree({"debug": None})) as collector:
+        body = ENCODERS[encoding](request(CHAT).SerializeToString())
+        assert collector.post(body, {"Content-Encoding": encoding}).status == 200
+
+
+def test_json_has_hex_ids() -> None:
+    """OTLP/JSON as the specification has it: hex ids, numbers as text, unknown fields ignored; answered in JSON."""
+    span = {
+        "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "chat", "kind": 3,
+        "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": 1790000001000000000, "newField": 1,
+        "attributes": [{"key": "model", "value": {"stringValue": "gpt-4o"}}, {"key": "n", "value": {"intValue": "7"}}],
+    }  # fmt: skip
+    body = orjson.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    with http_server() as backend:
+        with running(tree({"otlp_http": {"endpoint": backend.endpoint}})) as collector:
+            answer = collector.post(body, {"Content-Type": "application/json; charset=utf-8"})
+            assert (answer.status, answer.body) == (200, b'{"partialSuccess":{}}')
+            assert answer.headers["content-type"].startswith("application/json")
+        (received,) = backend.spans
+    assert received.trace_id.hex() == span["traceId"]
+    assert received.span_id.hex() == span["spanId"]
+    assert attributes_of(received) == {"model": "gpt-4o", "n": 7}
+
+
+def test_what_is_not_ours_passes_byte_for_byte() -> None:
+    """A request without a GenAI span leaves as it came; in a mixed one the other spans are protobuf-equal."""
+    plain, mixed = request({"http.method": "GET"}), request({"a": 1}, CHAT, {"b": 2}, seed=2)
+    with http_server() as backend:
+        with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, PIPELINE)) as collector:
+            assert collector.post(plain.SerializeToString()).status == 200
+            until(lambda: backend.requests)
+            assert collector.post(mixed.SerializeToString()).status == 200
+        assert backend.requests[0] == plain
+        first, priced, last = spans_of(backend.requests[1])
+    assert [first, last] == [spans_of(mixed)[0], spans_of(mixed)[2]]
+    attributes = attributes_of(priced)
+    assert attributes["gen_ai.usage.cost.amount"] == pytest.approx(0.0035)
+    assert attributes["spectra.cost.status"] == "priced"
+    for pair in ("kind", "flags", "dropped_events_count", "trace_id"):
+        assert getattr(priced, pair) == getattr(spans_of(mixed)[1], pair)
+
+
+def test_a_priced_span_is_not_priced_again() -> None:
+    """Its amount stays what the pipeline upstream wrote."""
+    body = request({**CHAT, "gen_ai.usage.cost.amount": 0.5, "gen_ai.usage.cost.currency": "USD"}).SerializeToString()
+    with http_server() as backend:
+        with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, PIPELINE)) as collector:
+            collector.post(body)
+        (span,) = backend.spans
+    assert attributes_of(span)["gen_ai.usage.cost.amount"] == 0.5
+
+
+def test_each_exporter_has_its_own_view_of_a_span() -> None:
+    """Cost aliases and resource attributes of one exporter are not seen by the next."""
+    with http_server() as plain, http_server() as fancy:
+        exporters = {
+            "otlp_http/plain": {"endpoint": plain.endpoint},
+            "otlp_http/fancy": {
+                "endpoint": fancy.endpoint, "cost_aliases": ["logfire"], "resource_attributes": {"team": "ml"},
+            },
+        }  # fmt: skip
+        with running(tree(exporters, PIPELINE)) as collector:
+            collector.post(request(CHAT, {"a": 1}).SerializeToString())
+        assert "operation.cost" not in attributes_of(plain.spans[0])
+        assert attributes_of(fancy.spans[0])["operation.cost"] == pytest.approx(0.0035)
+        resource = fancy.requests[0].resource_spans[0].resource
+        assert {pair.key: pair.value.string_value for pair in resource.attributes} == {
+            "service.name": "shop",
+            "team": "ml",
+        }
+
+
+def test_metrics_and_logs_are_forwarded_untouched() -> None:
+    """Byte for byte, to the path of their signal."""
+    metrics = ExportMetricsServiceRequest()
+    metrics.resource_metrics.add().scope_metrics.add().metrics.add(name="m").gauge.data_points.add().as_int = 7
+    logs = ExportLogsServiceRequest()
+    logs.resource_logs.add().scope_logs.add().log_records.add().body.string_value = "hello"
+    with http_server() as backend:
+        config = tree({"otlp_http": {"endpoint": backend.endpoint}}, PIPELINE, protocols=BOTH)
+        for name in ("metrics", "logs"):
+            config["service"]["pipelines"][name] = {"receivers": ["otlp"], "exporters": ["otlp_http"]}
+        with running(config) as collector:
+            assert collector.post(metrics.SerializeToString(), path="/v1/metrics").status == 200
+            assert collector.call(logs.SerializeToString(), method=LOGS.method) == b""
+            assert collector.metric("otelcol_receiver_accepted_metric_points") == 1
+            assert collector.metric("otelcol_receiver_accepted_log_records") == 1
+        assert sorted(backend.paths) == ["/v1/logs", "/v1/metrics"]
+        assert logs.SerializeToString() in [found.SerializeToString() for found in backend.requests]
+
+
+def test_a_full_queue_asks_the_sender_to_come_back_and_the_others_have_their_part_once(tmp_path: Path) -> None:
+    """503 with Retry-After and UNAVAILABLE with RetryInfo; a retry does not give the healthy exporter the span again."""
+    with http_server() as healthy:
+        exporters = {
+            "otlp_http/dead": {
+                "endpoint": "http://localhost:9",
+                "sending_queue": {"queue_size": 1},
+                "retry_on_failure": {"initial_interval": "1m"},
+            },
+            "otlp_http/healthy": {"endpoint": healthy.endpoint},
+        }  # fmt: skip
+        with running(tree(exporters, protocols=BOTH)) as collector:
+            assert collector.post(request({"n": 1}).SerializeToString()).status == 200
+            refused = request({"n": 2}, seed=2).SerializeToString()
+            for _ in range(2):
+                answer = collector.post(refused)
+                assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+                status = Status.FromString(answer.body)
+                assert (status.code, "sending queue is full" in status.message) == (14, True)
+            with pytest.raises(grpc.RpcError) as caught:
+                collector.call(refused)
+            error: Any = caught.value
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            details = Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+            info = RetryInfo()
+            assert details.details[0].Unpack(info)
+            assert info.retry_delay.seconds == 1
+            assert collector.metric("otelcol_exporter_enqueue_failed_spans", exporter="otlp_http/dead") == 3
+            assert collector.metric("otelcol_receiver_refused_spans") == 3
+            until(lambda: len(healthy.spans) == 2)
+            time.sleep(0.1)
+            assert len(healthy.spans) == 2
+
+
+def test_what_was_queued_outlives_the_process() -> None:
+    """A request for a backend that is down waits on disk and is sent by the next start."""
+    with http_server() as backend:
+        exporters = {"otlp_http": {"endpoint": "http://localhost:9", "retry_on_failure": {"initial_interval": "1m"}}}
+        with running(tree(exporters)) as collector:
+            assert collector.post(request({"n": 1}).SerializeToString()).status == 200
+        exporters["otlp_http"]["endpoint"] = backend.endpoint
+        with running(tree(exporters)):
+            until(lambda: backend.spans)
+        assert backend.requests == [request({"n": 1})]
+
+
+def test_a_backend_that_says_when_to_come_back_is_heeded() -> None:
+    """503 with Retry-After is tried again; 400 is given up at once."""
+    answers = ((503, {"Retry-After": "0"}), (400, {}))
+    with http_server(*answers) as backend:
+        exporters = {"otlp_http": {"endpoint": backend.endpoint, "retry_on_failure": {"initial_interval": "10ms"}}}
+        with running(tree(exporters)) as collector:
+            collector.post(request({"n": 1}).SerializeToString())
+            until(lambda: collector.metric("otelcol_exporter_send_failed_spans") == 1)
+            collector.post(request({"n": 2}, seed=2).SerializeToString())
+            until(lambda: collector.metric("otelcol_exporter_sent_spans") == 1)
+        assert len(backend.paths) == 3
+
+
+def test_without_a_queue_the_backend_itself_answers() -> None:
+    """What it refuses for good is refused for good."""
+    with http_server((400, {})) as backend:
+        exporters = {"otlp_http": {"endpoint": backend.endpoint, "sending_queue": {"enabled": False}}}
+        with running(tree(exporters)) as collector:
+            assert collector.post(request({"n": 1}).SerializeToString()).status == 500
+            assert collector.post(request({"n": 2}).SerializeToString()).status == 200
+
+
+def test_several_pipelines_do_not_see_each_others_work() -> None:
+    """One prices, the other does not: each backend gets its own."""
+    with http_server() as priced, http_server() as raw:
+        config = tree(
+            {"otlp_http/priced": {"endpoint": priced.endpoint}, "otlp_http/raw": {"endpoint": raw.endpoint}}, PIPELINE
+        )
+        config["service"]["pipelines"] = {
+            "traces": {"receivers": ["otlp"], "processors": ["usage", "cost"], "exporters": ["otlp_http/priced"]},
+            "traces/raw": {"receivers": ["otlp"], "exporters": ["otlp_http/raw"]},
+        }
+        with running(config) as collector:
+            collector.post(request(CHAT).SerializeToString())
+        assert "gen_ai.usage.cost.amount" in attributes_of(priced.spans[0])
+        assert raw.requests == [request(CHAT)]
+
+
+def test_spans_from_long_ago_and_from_the_future_are_kept(tmp_path: Path) -> None:
+    """Each priced as of its start."""
+    database = tmp_path / "x.duckdb"
+    year = 365 * 86_400 * 10**9
+    with running(tree({"duckdb": {"path": str(database)}}, PIPELINE)) as collector:
+        for seed, start in ((1, 1_790_000_000_000_000_000 - 2 * year), (2, 1_790_000_000_000_000_000 + 2 * year)):
+            assert collector.post(request(CHAT, start=start, seed=seed).SerializeToString()).status == 200
+    rows = DuckDBStore(database).requests()
+    assert [row["started_at"].year for row in rows] == [2028, 2024]
+    assert {row["cost_status"] for row in rows} == {"priced"}
+
+
+def collector_with(auth: str, extension: Any) -> dict[str, Any]:
+    """A configuration whose receivers ask for authentication."""
+    protocols = {name: {"endpoint": FREE, "auth": {"authenticator": auth}} for name in ("http", "grpc")}
+    pipelines = {"traces": {"receivers": ["otlp"], "exporters": ["debug"]}}
+    service = {"extensions": [auth], "pipelines": pipelines}
+    return tree({"debug": None}, protocols=protocols, extensions={auth: extension}, service=service)
+
+
+@pytest.mark.parametrize(
+    ("auth", "extension", "good"),
+    [
+        ("bearertokenauth", {"token": "s3cret"}, "Bearer s3cret"),
+        ("basicauth", {"htpasswd": {"inline": "ann:pw"}}, "Basic YW5uOnB3"),
+        ("basicauth", {"htpasswd": {"inline": "ann:{SHA}GhvSMSbMCpvNjBlTaFd3Oph8vTM="}}, "Basic YW5uOnB3"),
+    ],
+)
+def test_senders_may_have_to_say_who_they_are(auth: str, extension: Any, good: str) -> None:
+    """Nobody gets in without the right word, over either protocol."""
+    if "{SHA}" in str(extension):
+        import base64
+        import hashlib
+
+        digest = base64.b64encode(hashlib.sha1(b"pw").digest()).decode()
+        extension = {"htpasswd": {"inline": f"ann:{{SHA}}{digest}"}}
+    body = request(CHAT).SerializeToString()
+    config = collector_with(auth, extension)
+    config["service"]["telemetry"] = {"metrics": {"level": "none"}}
+    with running(config) as collector:
+        assert collector.post(body).status == 401
+        assert collector.post(body, {"Authorization": "Bearer wrong"}).status == 401
+        assert collector.post(body, {"Authorization": good}).status == 200
+        with pytest.raises(grpc.RpcError) as caught:
+            collector.call(body)
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert collector.call(body, (("authorization", good),)) == b""
+
+
+def test_browsers_may_send_where_their_origin_is_allowed() -> None:
+    """CORS is off unless an origin is named; wildcards work."""
+    cors = {"allowed_origins": ["https://*.example.com"], "allowed_headers": ["x-own"], "max_age": 60}
+    ask = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST",
+           "Access-Control-Request-Headers": "content-type, x-own, x-other"}  # fmt: skip
+    with running(tree({"debug": None}, protocols={"http": {"endpoint": FREE, "cors": cors}})) as collector:
+        answer = collector.post(b"", ask, method="OPTIONS")
+        assert answer.status == 204
+        assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+        assert answer.headers["access-control-allow-headers"] == "content-type, x-own"
+        assert answer.headers["access-control-max-age"] == "60"
+        sent = collector.post(request(CHAT).SerializeToString(), {"Origin": "https://app.example.com"})
+        assert sent.headers["access-control-allow-origin"] == "https://app.example.com"
+        other = collector.post(request(CHAT).SerializeToString(), {"Origin": "https://evil.test"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def ask_twice(collector: Running) -> None:
+    """Send the same request twice."""
+    for _ in range(2):
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+
+
+def test_a_replay_is_the_same_row(tmp_path: Path) -> None:
+    """A sender that did not hear the answer sends again: one record."""
+    database = tmp_path / "x.duckdb"
+    with running(tree({"duckdb": {"path": str(database)}}, PIPELINE)) as collector:
+        ask_twice(collector)
+    assert [row["requests"] for row in DuckDBStore(database).costs()] == [1]
