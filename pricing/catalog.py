@@ -58,7 +58,7 @@ class Offer:
         return cls(
             tier=raw.get("tier", "standard"),
             rates=raw["rates"],
-            since=utc(date.fromisoformat(raw["since"])) if "since" in raw else None,
+            since=utc(datetime.fromisoformat(raw["since"])) if "since" in raw else None,
             hours=tuple(_hours(text) for text in raw.get("hours", "").split()),
             days=frozenset(int(day) for day in raw.get("days", "")),
             source=raw.get("from", ""),

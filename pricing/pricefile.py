@@ -9,7 +9,7 @@
     prices:
       - model: gpt-5                        # or models: [a, b] with the same prices
         type: text                          # text, embedding, image, video, tts, stt, rerank, moderation, ocr
-        since: 2026-10-12                   # 00:00 UTC; left out: always
+        since: 2026-10-12                   # 00:00 UTC, or 2026-10-12T16:00; left out: always
         tier: standard
         rates: {input: 1.25, output: 10, cache_read: 0.125}
     all_models: {tool.web_search: 10/1K}    # for every model of the provider
@@ -32,6 +32,8 @@ from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.units import parse_rate, part_of
 
 MODEL_TYPES = ("text", "embedding", "image", "video", "tts", "stt", "rerank", "moderation", "ocr")
+NOT_READ = " (not verified)"
+"""End of the source of a price that nobody read on the page it names; such a price is marked as disputed."""
 _FILE_KEYS = ("provider", "page", "read", "verified", "prices", "all_models", "aliases", "note")
 _PRICE_KEYS = (
     "provider",
@@ -49,6 +51,7 @@ _PRICE_KEYS = (
     "note",
     "replaces",
 )
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d\Z")
 _HOURS = re.compile(r"([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d\Z")
 
 
@@ -182,7 +185,7 @@ class _Reader:
         if not rates:
             raise self.fail(item.line, f"{names[0]}: no `rates`")
         offer = WrittenOffer(
-            rates, item.get("tier", "standard"), self.day(item, "since"), self.hours(item), item.get("days", "")
+            rates, item.get("tier", "standard"), self.moment(item, "since"), self.hours(item), item.get("days", "")
         )
         return FilePrice(
             self.provider(document, item, item.line), names[0], tuple(names[1:]), model_type, (offer,),
@@ -215,14 +218,24 @@ class _Reader:
     def source(self, document: _Node, item: _Node) -> str:
         page = item.get("page") or document.get("page") or self.name
         if (item.get("verified") or document.get("verified")) == "false":
-            return f"{page} (not verified)"
+            return page + NOT_READ
         read = self.day(item, "read") or self.day(document, "read")
         return f"{page} ({read})" if read else str(page)
 
     def day(self, node: _Node, key: str) -> str:
         text = node.get(key) or ""
+        return self.day_of(node, key, text) if text else ""
+
+    def moment(self, node: _Node, key: str) -> str:
+        """A day, or a moment of one in UTC."""
+        text = node.get(key) or ""
+        if isinstance(text, str) and _MOMENT.match(text):
+            return self.day_of(node, key, text[:10]) + text[10:]
+        return self.day(node, key)
+
+    def day_of(self, node: _Node, key: str, text: str) -> str:
         try:
-            return date.fromisoformat(text).isoformat() if text else ""
+            return date.fromisoformat(text).isoformat()
         except (ValueError, TypeError) as error:
             raise self.fail(node.lines[key], f"{key}: {text!r} is not a day; write it as 2026-11-20") from error
 

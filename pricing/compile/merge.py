@@ -15,7 +15,7 @@ from typing import Any
 
 from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates
 from spectra_otel.pricing.match import DATE_SUFFIX
-from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer
+from spectra_otel.pricing.pricefile import NOT_READ, PriceFile, WrittenOffer
 from spectra_otel.pricing.units import parse_rate
 
 SECOND_FIRST = frozenset({"bedrock"})
@@ -197,6 +197,8 @@ def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) ->
                     del target["rates"][old]
             target["rates"][meter] = rate
             target.get("disputed", {}).pop(meter, None)
+            if source.endswith(NOT_READ):
+                target.setdefault("disputed", {})[meter] = "not read on the provider's page"
             if target.get("from") != source:
                 target.setdefault("origins", {})[meter] = source
         if not target.get("disputed", True):
