@@ -6,6 +6,7 @@
     calculate("openai", "gpt-4o", {"prompt_tokens": 1000, "completion_tokens": 500}).total_cost_in_cents   # Decimal('0.75…')
 """
 
+from spectra_otel.pricing.bounds import Bounds, estimate_request
 from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate, estimate, pricer
 from spectra_otel.pricing.catalog import Catalog, Entry, Offer, load_catalog, shipped_catalog
 from spectra_otel.pricing.cost import Cost
@@ -16,6 +17,7 @@ from spectra_otel.pricing.plan import USAGE_FIELDS
 
 __all__ = [
     "USAGE_FIELDS",
+    "Bounds",
     "Catalog",
     "Cost",
     "Entry",
@@ -29,6 +31,7 @@ __all__ = [
     "Terms",
     "calculate",
     "estimate",
+    "estimate_request",
     "load_catalog",
     "load_overrides",
     "pricer",

@@ -70,13 +70,17 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model of one provider with all its offers, oldest first; of those in force the last one of a tier counts."""
+    """One model of one provider with all its offers, oldest first; of those in force the last one of a tier counts.
+
+    ``limits`` are the most tokens of the prompt and of the answer, ``None`` where it is not known.
+    """
 
     provider: str
     model: str
     model_type: str
     offers: tuple[Offer, ...]
     names: tuple[str, ...] = ()
+    limits: tuple[int | None, int | None] = (None, None)
 
     def offer(self, tier: str, at: datetime) -> Offer | None:
         """The offer of ``tier`` in force at ``at``."""
@@ -163,7 +167,9 @@ def _entry(provider: str, line: bytes) -> Entry:
     names, _, raw = line.partition(b"\t")
     model, *others = names.decode().split(" ")
     value = json.loads(raw)
-    return Entry(provider, model, value["type"], tuple(Offer.read(offer) for offer in value["offers"]), tuple(others))
+    context, answer = value.get("limits", (None, None))
+    offers = tuple(Offer.read(offer) for offer in value["offers"])
+    return Entry(provider, model, value["type"], offers, tuple(others), (context or None, answer or None))
 
 
 def _hours(text: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spectra_otel.errors import BudgetExceededError as BudgetExceededError
     from spectra_otel.model.record import TrackedRequest as TrackedRequest
     from spectra_otel.pricing import estimate as estimate
+    from spectra_otel.pricing import estimate_request as estimate_request
     from spectra_otel.sdk.events import BudgetExceeded as BudgetExceeded
     from spectra_otel.sdk.events import BudgetThresholdReached as BudgetThresholdReached
     from spectra_otel.sdk.events import RequestTracked as RequestTracked
@@ -53,6 +54,7 @@ _HOMES = {
     "configure": "spectra_otel.sdk.runtime",
     "context": "spectra_otel.tracking.context",
     "estimate": "spectra_otel.pricing",
+    "estimate_request": "spectra_otel.pricing",
     "force_flush": "spectra_otel.sdk.runtime",
     "on": "spectra_otel.sdk.events",
     "record_failure": "spectra_otel.tracking.track",
@@ -81,6 +83,7 @@ __all__ = [
     "configure",
     "context",
     "estimate",
+    "estimate_request",
     "force_flush",
     "on",
     "record_failure",

@@ -22,6 +22,8 @@ class Draft:
     offers: list[WrittenOffer] = field(default_factory=list)
     group: str = ""
     source: str = ""
+    limits: tuple[int, int] = (0, 0)
+    """Most tokens of the prompt and of the answer; 0 is not known."""
 
     def standard(self, on: str) -> WrittenOffer | None:
         """The offer of the standard tier that holds on the ISO day ``on``, and has no hours."""

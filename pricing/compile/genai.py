@@ -57,6 +57,7 @@ def read() -> tuple[Drafts, dict[str, str]]:
             for name in _names(provider, model):
                 full = f"{name}:{route}" if route else name
                 draft = Draft(target, full, _type(model, offers), offers, f"genai:{model.id}:{route}", "genai-prices")
+                draft.limits = (getattr(model, "context_window", None) or 0, 0)
                 drafts.setdefault((target, full.lower()), draft)
     return drafts, {"name": "genai-prices", "version": version("genai-prices"), "licence": "MIT"}
 

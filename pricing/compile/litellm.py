@@ -101,7 +101,13 @@ def read(path: Path) -> tuple[Drafts, dict[str, str]]:
         if offers:
             draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, model_type, source="litellm"))
             draft.offers = draft.offers or offers
+            draft.limits = _limit(row, "max_input_tokens"), _limit(row, "max_output_tokens")
     return drafts, {"name": "litellm", "version": _version(path), "licence": "MIT"}
+
+
+def _limit(row: dict[str, Any], key: str) -> int:
+    value = row.get(key)
+    return int(value) if isinstance(value, Decimal) and 0 < value < 10**9 else 0
 
 
 def _version(path: Path) -> str:

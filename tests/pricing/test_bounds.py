@@ -1,0 +1,125 @@
+"""What a call can cost before it is made: never more than the upper bound, never less than the lower one."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spectra_otel.pricing import calculate, estimate_request
+
+AT = date(2026, 11, 21)
+HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}
+
+
+def bounds(provider: str, body: dict[str, Any], **more: Any) -> tuple[Decimal, Decimal]:
+    found = estimate_request(provider, body, at=AT, **more)
+    assert found.lower_in_cents is not None
+    assert found.upper_in_cents is not None, found.unbounded
+    return found.lower_in_cents, found.upper_in_cents
+
+
+def test_a_call_costs_between_its_bounds() -> None:
+    """The text of the body bounds the prompt, its limit the answer."""
+    lower, upper = bounds("openai", HELLO)
+    cost = calculate("openai", "gpt-4o", {"prompt_tokens": 8, "completion_tokens": 100}, at=AT).total_cost_in_cents
+    assert cost is not None
+    assert 0 < lower <= cost <= upper
+    assert upper < 1  # a bound that is of use: the overhead of 1,000 tokens and the answer
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(max_size=300), most=st.integers(1, 4000), cached=st.booleans())
+def test_any_tokenization_lies_between_the_bounds(text: str, most: int, cached: bool) -> None:
+    """From one token for 128 bytes, all cached, to one for each byte."""
+    body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": text}], "max_tokens": most}
+    lower, upper = bounds("anthropic", body)
+    for tokens in (-(-len(text.encode()) // 128) + 1, len(text.encode()) + 20):
+        usage = {"prompt_tokens": tokens, "cached_tokens": tokens if cached else 0, "completion_tokens": most}
+        cost = calculate("anthropic", "claude-sonnet-4-5", usage, at=AT).total_cost_in_cents
+        assert cost is not None
+        assert lower <= cost <= upper
+
+
+def test_an_answer_without_a_limit_is_bounded_by_the_model() -> None:
+    """gpt-4o answers with 16,384 tokens at most, and each of several answers may be as long."""
+    found = estimate_request("openai", HELLO | {"max_tokens": None, "n": 2}, at=AT)
+    assert found.completion_tokens == 2 * 16_384
+
+
+def test_an_image_takes_the_whole_context_at_most() -> None:
+    """What is no text is bounded by the context window."""
+    content = [
+        {"type": "text", "text": "what is it?"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+    ]
+    found = estimate_request("openai", HELLO | {"messages": [{"role": "user", "content": content}]}, at=AT)
+    assert found.prompt_tokens == 128_000
+
+
+def test_a_batch_or_a_priority_call_is_bounded_at_its_own_price() -> None:
+    """Priority is dearer; flex is bounded by the standard price, at which it may be served."""
+    standard, priority, flex = (
+        bounds("openai", {"model": "gpt-5", "input": "hi", "max_output_tokens": 9, "service_tier": tier})[1]
+        for tier in ("default", "priority", "flex")
+    )
+    assert Decimal("1.99") < priority / standard < Decimal("2.01")
+    assert Decimal("0.99") < flex / standard <= 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "lower", "upper"),
+    [
+        ("openai", {"model": "dall-e-3", "prompt": "a cat", "size": "1024x1792", "quality": "hd", "n": 2}, "24", "24"),
+        ("openai", {"model": "dall-e-3", "prompt": "a cat", "size": "1024x1024"}, "4", "8"),
+        ("openai", {"model": "tts-1", "input": "x" * 1000, "voice": "alloy"}, "1.5", "1.5"),
+        ("openai", {"model": "sora-2", "prompt": "a cat", "seconds": "8", "size": "1280x720"}, "80", "80"),
+        ("cohere", {"model": "rerank-v3.5", "query": "q", "documents": ["a"] * 101}, "0.4", "0.4"),
+        ("openai", {"model": "omni-moderation-latest", "input": "x"}, "0", "0"),
+    ],
+)  # fmt: skip
+def test_media_is_bounded_by_what_the_body_asks_for(
+    provider: str, body: dict[str, Any], lower: str, upper: str
+) -> None:
+    """Images by size and quality, speech by character, video by second, reranking by search."""
+    assert bounds(provider, body) == (Decimal(lower), Decimal(upper))
+
+
+def test_searches_are_bounded_where_the_body_bounds_them() -> None:
+    """Without `max_uses` nobody knows how often a model searches."""
+    tool = {"type": "web_search_20250305", "name": "web_search"}
+    body = {"model": "claude-sonnet-4-5", "messages": [], "max_tokens": 1, "tools": [tool | {"max_uses": 3}]}
+    without = bounds("anthropic", body | {"tools": []})[1]
+    assert bounds("anthropic", body)[1] >= without + 3
+    open_ended = estimate_request("anthropic", body | {"tools": [tool]}, at=AT)
+    assert open_ended.upper_in_cents is None
+    assert "web_search" in open_ended.unbounded[0]
+
+
+def test_the_model_may_stand_in_the_path() -> None:
+    """As Gemini, Bedrock and Azure have it."""
+    body = {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 10}}
+    path = "/v1beta/models/gemini-2.5-pro:generateContent"
+    assert estimate_request("google", body, endpoint=path, at=AT).completion_tokens == 10
+    bedrock = {"messages": [], "inferenceConfig": {"maxTokens": 7}}
+    path = "/model/anthropic.claude-sonnet-4-5-20250929-v1:0/converse"
+    assert estimate_request("bedrock", bedrock, endpoint=path, at=AT).completion_tokens == 7
+
+
+def test_a_model_without_a_price_has_no_bounds() -> None:
+    """And the reason is said."""
+    found = estimate_request("openai", {"model": "gpt-4ox"}, at=AT)
+    assert not found.is_bounded
+    assert found.unbounded == ("no price is known for openai/gpt-4ox",)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"model": 7}, {"model": "gpt-4o", "messages": "x", "max_tokens": "many", "tools": {}, "n": -1}]
+)
+def test_no_body_makes_it_fail(body: dict[str, Any]) -> None:
+    """Whatever a body holds, there is an answer."""
+    assert estimate_request("openai", body, at=AT).price_version
