@@ -1,15 +1,51 @@
-"""What a request's body says, as one flat or nested object: JSON, a form, or the text parts of a multipart form."""
+"""What a request's body says, as one flat or nested object: JSON, a form, or the parts of a multipart form."""
 
 from __future__ import annotations
 
+import io
+import os
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
-from spectra_otel.providers.base import Json
+from spectra_otel.providers.base import Json, Upload
 
 _FIELD_LIMIT = 64 * 1024
 """Bytes of a multipart part without a file name that we still take for a field."""
+
+
+_EDGE = 16 * 1024
+"""Bytes of a file that are looked at, from its begin and from its end: enough for the headers that tell a length."""
+
+
+def upload_of(data: bytes) -> Upload:
+    """A file that is in memory."""
+    return Upload(data[:_EDGE], data[-_EDGE:], len(data))
+
+
+def form_value(value: Any) -> Any:
+    """A value of a form that an HTTP client has not encoded yet: text as it is, a file as an :class:`Upload`.
+
+    An open file is read at both ends and left at the position where it was; one that cannot go back is not touched.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return upload_of(value)
+    try:
+        if isinstance(value, io.TextIOBase) or not value.seekable():
+            return None
+        here = value.tell()
+        size = value.seek(0, os.SEEK_END)
+        value.seek(max(0, size - _EDGE))
+        tail = value.read(_EDGE)
+        value.seek(0)
+        head = value.read(_EDGE)
+        value.seek(here)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return Upload(head, tail, size)
 
 
 def read_request_body(raw: bytes | Json | None, content_type: str) -> Json:
@@ -30,16 +66,21 @@ def read_request_body(raw: bytes | Json | None, content_type: str) -> Json:
 
 
 def _multipart(raw: bytes, content_type: str) -> Json:
-    """The text fields; files are left out."""
+    """The fields: text as text, files as uploads."""
     boundary = content_type.partition("boundary=")[2].partition(";")[0].strip().strip('"')
     if not boundary:
         return {}
     fields: Json = {}
     for part in raw.split(b"--" + boundary.encode()):
         head, blank, value = part.partition(b"\r\n\r\n")
-        if not blank or b"filename=" in head or len(value) > _FIELD_LIMIT:
+        if not blank:  # some recordings of forms have their line breaks shortened
+            head, blank, value = part.partition(b"\n\n")
+        name = head.partition(b'name="')[2].partition(b'"')[0].decode("utf-8", "replace")
+        if not blank or not name:
             continue
-        name = head.partition(b'name="')[2].partition(b'"')[0]
-        if name:
-            fields[name.decode("utf-8", "replace")] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
+        value = value.removesuffix(b"\n").removesuffix(b"\r")
+        if b"filename=" in head:
+            fields[name] = upload_of(value)
+        elif len(value) <= _FIELD_LIMIT:
+            fields[name] = value.decode("utf-8", "replace")
     return fields

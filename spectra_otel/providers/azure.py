@@ -5,11 +5,14 @@ Grok reports more cached tokens than it read here. Streams are not asked for usa
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
+from spectra_otel.providers.wire.cohere import CohereEmbed, CohereRerank
 from spectra_otel.providers.wire.media import Images, Speech, Transcription
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
+from spectra_otel.providers.wire.video import Videos
 
 chat, embeddings, responses = Chat(cached_doubtful=True), Embeddings(), Responses()
+images, transcription, videos = Images(), Transcription(), Videos()
 
 PROVIDER = Provider(
     name="azure",
@@ -23,12 +26,25 @@ PROVIDER = Provider(
         Endpoint("/deployments/{model}/chat/completions", chat),
         Endpoint("/deployments/{model}/completions", Completions()),
         Endpoint("/deployments/{model}/embeddings", embeddings),
-        Endpoint("/deployments/{model}/images/generations", Images()),
+        Endpoint("/deployments/{model}/images/generations", images),
+        Endpoint("/deployments/{model}/images/edits", images),
         Endpoint("/deployments/{model}/audio/speech", Speech()),
-        Endpoint("/deployments/{model}/audio/transcriptions", Transcription()),
+        Endpoint("/deployments/{model}/audio/transcriptions", transcription),
+        Endpoint("/deployments/{model}/audio/translations", transcription),
         Endpoint("/chat/completions", chat),
+        Endpoint("/completions", Completions()),
         Endpoint("/embeddings", embeddings),
+        Endpoint("/images/generations", images),
+        Endpoint("/images/edits", images),
+        Endpoint("/audio/speech", Speech()),
+        Endpoint("/audio/transcriptions", transcription),
+        Endpoint("/videos", videos),
+        Endpoint("/videos/{job}", videos, "GET", completes=True),
         Endpoint("/responses", responses),
+        Endpoint("/responses/compact", responses),
+        Endpoint("/responses/{job}", responses, "GET", completes=True),
+        Endpoint("/providers/cohere/v2/embed", CohereEmbed()),
+        Endpoint("/v2/rerank", CohereRerank()),
         Endpoint("/anthropic/v1/messages", Messages()),
     ),
 )  # fmt: skip

@@ -10,21 +10,23 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote
 
 Json = dict[str, Any]
 Values = dict[str, Any]
 """Record fields by name."""
 
 BudgetBlock = Literal["429", "raise"]
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = re.compile(r"\{(\w+(?:\.\.\.)?)\}")
 
 
 @dataclass(slots=True)
 class Sent:
     """A request, as formats read it.
 
-    ``body`` is the decoded JSON object or the text fields of a form (empty when it is neither), ``places`` what the
-    placeholders of the endpoint's template matched, ``headers`` any mapping that ignores case.
+    ``body`` is the decoded JSON object or the fields of a form, a file among them as an :class:`Upload` (empty when it is
+    neither), ``places`` what the placeholders of the endpoint's template matched, ``headers`` any mapping that ignores case,
+    ``upload`` a body that is itself a file.
     """
 
     provider: Provider
@@ -34,6 +36,20 @@ class Sent:
     headers: Mapping[str, str]
     body: Json
     places: dict[str, str] = field(default_factory=dict)
+    upload: Upload | None = None
+
+    def asked(self, name: str) -> str | None:
+        """A parameter of the query."""
+        return dict(parse_qsl(self.query)).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was sent: its first bytes, its last, and how many there are (None: not known)."""
+
+    head: bytes
+    tail: bytes = b""
+    size: int | None = None
 
 
 class StreamReader:
@@ -98,22 +114,33 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row of a provider's table: ``template`` is the end of the path, with ``{placeholders}`` for one segment each."""
+    """One row of a provider's table: ``template`` is the end of the path.
+
+    A ``{placeholder}`` matches one segment, or its part before a colon; ``{placeholder...}`` matches all that is left.
+    """
 
     template: str
     format: Format
     method: str = "POST"
+    completes: bool = False
+    """Asks after a job that an earlier call began: ``{job}`` in the template is its id."""
     pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = _PLACE.split(self.template)
-        text = "".join(f"(?P<{part}>[^/:]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+        text = "".join(_pattern_of(part, parts[i + 1]) if i % 2 else re.escape(part) for i, part in enumerate(parts))
         object.__setattr__(self, "pattern", re.compile(text + r"/?\Z"))
 
     @property
     def tail(self) -> str:
         """The last literal word of the template, by which candidates are found."""
         return re.split(r"[/:]", self.template)[-1]
+
+
+def _pattern_of(place: str, after: str) -> str:
+    if place.endswith("..."):
+        return f"(?P<{place[:-3]}>.+?)"
+    return f"(?P<{place}>[^/:]+)" if after.startswith(":") else f"(?P<{place}>[^/]+)"
 
 
 def billing_of_status(status: int) -> str:
@@ -151,7 +178,7 @@ class Provider:
             if row.method == method and (row.tail == tail or "{" in row.tail):
                 match = row.pattern.search(path)
                 if match:
-                    return row, match.groupdict()
+                    return row, {name: unquote(text) for name, text in match.groupdict().items()}
         return None
 
     def tier(self, word: str) -> str:
@@ -169,6 +196,16 @@ def put_text(values: Values, name: str, text: Any) -> None:
     """Set a text if it is one that says something."""
     if text and isinstance(text, str):
         values[name] = text
+
+
+JOB = "spectra.job"
+"""The id of the job that a call began and that is not done; not a field of the record."""
+
+
+def put_job(values: Values, job: Any) -> None:
+    """The answer is a job that is not done: its cost is not known until a later request asks after it."""
+    values["cost_status"] = "billed_unknown"
+    put_text(values, JOB, job)
 
 
 def as_dict(value: Any) -> Json:

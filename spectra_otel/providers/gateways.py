@@ -2,7 +2,7 @@
 
 from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
-from spectra_otel.providers.wire.media import Rerank
+from spectra_otel.providers.wire.media import Images, Rerank, Speech, Transcription
 from spectra_otel.providers.wire.responses import Responses
 
 
@@ -23,17 +23,26 @@ TEXT = Endpoint("/completions", Completions())
 VECTORS = Endpoint("/embeddings", Embeddings())
 RESPONSES = Endpoint("/responses", Responses())
 RERANK = Endpoint("/rerank", Rerank())
+MULTI = Endpoint("/multimodalembeddings", Embeddings())
+CONTEXT = Endpoint("/contextualizedembeddings", Embeddings())
+IMAGES = Endpoint("/images/generations", Images())
+SPEECH = Endpoint("/audio/speech", Speech())
+HEARD = Endpoint("/audio/transcriptions", Transcription())
 
 PROVIDERS = (
-    Provider("together", ("api.together.xyz", "api.together.ai"), (CHAT, TEXT, VECTORS, RERANK)),
-    Provider("fireworks", ("api.fireworks.ai",), (CHAT, TEXT, VECTORS, RESPONSES, RERANK)),
+    Provider("together", ("api.together.xyz", "api.together.ai"), (CHAT, TEXT, VECTORS, RERANK, IMAGES, SPEECH, HEARD)),
+    Provider(
+        "fireworks",
+        ("api.fireworks.ai", "audio-{kind}.us-virginia-1.direct.fireworks.ai"),
+        (CHAT, TEXT, VECTORS, RESPONSES, RERANK, HEARD),
+    ),
     Provider("cerebras", ("api.cerebras.ai",), (CHAT, TEXT), budget_block="429"),
-    Provider("scaleway", ("api.scaleway.ai",), (CHAT, TEXT, VECTORS, RESPONSES, RERANK)),
+    Provider("scaleway", ("api.scaleway.ai",), (CHAT, TEXT, VECTORS, RESPONSES, RERANK, HEARD)),
     Provider(
         "huggingface", ("router.huggingface.co", "api-inference.huggingface.co"), (CHAT, TEXT, VECTORS, RESPONSES)
     ),
-    Provider("zai", ("api.z.ai", "open.bigmodel.cn"), (CHAT, VECTORS)),
-    Provider("voyage", ("api.voyageai.com",), (VECTORS, RERANK)),
+    Provider("zai", ("api.z.ai", "open.bigmodel.cn"), (CHAT, VECTORS, IMAGES, HEARD)),
+    Provider("voyage", ("api.voyageai.com",), (VECTORS, MULTI, CONTEXT, RERANK)),
     Provider(
         "perplexity",
         ("api.perplexity.ai",),

@@ -2,9 +2,10 @@
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat, Embeddings
-from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions
+from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions, Predict
+from spectra_otel.providers.wire.video import PredictVideos
 
-generate, embed = Generate(), Embed()
+generate, embed, interactions, videos = Generate(), Embed(), Interactions(), PredictVideos()
 TIERS = {"on_demand": "standard", "on_demand_flex": "flex", "on_demand_priority": "priority", "default": "standard"}
 
 PROVIDER = Provider(
@@ -18,7 +19,11 @@ PROVIDER = Provider(
         Endpoint("/tunedModels/{model}:streamGenerateContent", generate),
         Endpoint("/models/{model}:embedContent", embed),
         Endpoint("/models/{model}:batchEmbedContents", embed),
-        Endpoint("/interactions", Interactions()),
+        Endpoint("/models/{model}:predict", Predict()),
+        Endpoint("/models/{model}:predictLongRunning", videos),
+        Endpoint("/models/{model}/operations/{job}", videos, "GET", completes=True),
+        Endpoint("/interactions", interactions),
+        Endpoint("/interactions/{job}", interactions, "GET", completes=True),
         Endpoint("/openai/chat/completions", Chat(thoughts_hidden=True)),
         Endpoint("/openai/embeddings", Embeddings()),
     ),

@@ -2,9 +2,9 @@
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
-from spectra_otel.providers.wire.media import Speech, Transcription
+from spectra_otel.providers.wire.media import Moderation, Ocr, Speech, Transcription
 
-chat = Chat()
+chat, moderation = Chat(audio_beside=True), Moderation()
 
 PROVIDER = Provider(
     name="mistral",
@@ -14,7 +14,10 @@ PROVIDER = Provider(
         Endpoint("/agents/completions", chat),
         Endpoint("/fim/completions", Completions()),
         Endpoint("/embeddings", Embeddings()),
-        Endpoint("/audio/transcriptions", Transcription()),
+        Endpoint("/audio/transcriptions", Transcription(audio_beside=True)),
         Endpoint("/audio/speech", Speech()),
+        Endpoint("/ocr", Ocr()),
+        Endpoint("/moderations", moderation),
+        Endpoint("/chat/moderations", moderation),
     ),
 )

@@ -1,17 +1,20 @@
 """OpenAI.
 
 Files, models, batches, vector stores, token counting and the management of threads are not billed by the call: what is not in
-the table is skipped. Runs of the Assistants API name neither model nor usage when they are made; only their stream does.
+the table is skipped. Runs of the Assistants API name neither model nor usage when they are made; their stream does, or a
+later GET.
 """
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
-from spectra_otel.providers.wire.media import Images, Speech, Transcription
+from spectra_otel.providers.wire.media import Images, Moderation, Speech, Transcription
 from spectra_otel.providers.wire.responses import Responses
 from spectra_otel.providers.wire.threads import Runs
+from spectra_otel.providers.wire.video import Videos
 
 responses = Responses()
 runs = Runs()
+videos = Videos()
 
 PROVIDER = Provider(
     name="openai",
@@ -33,5 +36,11 @@ PROVIDER = Provider(
         Endpoint("/threads/runs", runs),
         Endpoint("/threads/{thread}/runs", runs),
         Endpoint("/threads/{thread}/runs/{run}/submit_tool_outputs", runs),
+        Endpoint("/videos", videos),
+        Endpoint("/videos/{video}/remix", videos),
+        Endpoint("/moderations", Moderation()),
+        Endpoint("/responses/{job}", responses, "GET", completes=True),
+        Endpoint("/threads/{thread}/runs/{job}", runs, "GET", completes=True),
+        Endpoint("/videos/{job}", videos, "GET", completes=True),
     ),
 )

@@ -3,8 +3,9 @@
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.google import TIERS
 from spectra_otel.providers.wire.chat import Chat
-from spectra_otel.providers.wire.gemini import Embed, Generate, PredictEmbeddings
+from spectra_otel.providers.wire.gemini import Embed, Generate, Predict
 from spectra_otel.providers.wire.messages import Messages
+from spectra_otel.providers.wire.video import PredictVideos
 
 generate, messages = Generate(), Messages()
 
@@ -16,11 +17,12 @@ PROVIDER = Provider(
         Endpoint("/models/{model}:generateContent", generate),
         Endpoint("/models/{model}:streamGenerateContent", generate),
         Endpoint("/models/{model}:embedContent", Embed()),
-        Endpoint("/publishers/google/models/{model}:predict", PredictEmbeddings()),
+        Endpoint("/publishers/google/models/{model}:predict", Predict()),
         Endpoint("/publishers/anthropic/models/{model}:rawPredict", messages),
         Endpoint("/publishers/anthropic/models/{model}:streamRawPredict", messages),
         Endpoint("/publishers/mistralai/models/{model}:rawPredict", Chat()),
         Endpoint("/publishers/mistralai/models/{model}:streamRawPredict", Chat()),
+        Endpoint("/models/{model}:predictLongRunning", PredictVideos()),
         Endpoint("/endpoints/openapi/chat/completions", Chat()),
     ),
 )

@@ -1,10 +1,21 @@
 """xAI. Chat counts reasoning beside the output, Responses inside it."""
 
-from spectra_otel.providers.base import Endpoint, Provider
-from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
-from spectra_otel.providers.wire.media import Images
+from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
+from spectra_otel.providers.wire.media import Images, Speech, Transcription
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
+from spectra_otel.providers.wire.video import Videos
+
+
+def _ticks(body: Json, values: Values) -> None:
+    """What xAI says it charged for images, in units of 1e-10 USD; tokens are priced from the catalog."""
+    ticks = as_dict(body.get("usage")).get("cost_in_usd_ticks")
+    if isinstance(ticks, int) and ticks > 0:
+        put_provider_cost(values, cents(ticks / 10**10))
+
+
+images, videos = Images(_ticks), Videos()
 
 PROVIDER = Provider(
     name="xai",
@@ -16,7 +27,12 @@ PROVIDER = Provider(
         Endpoint("/responses", Responses()),
         Endpoint("/messages", Messages()),
         Endpoint("/embeddings", Embeddings()),
-        Endpoint("/images/generations", Images()),
-        Endpoint("/images/edits", Images()),
+        Endpoint("/images/generations", images),
+        Endpoint("/images/edits", images),
+        Endpoint("/videos/generations", videos),
+        Endpoint("/videos/edits", videos),
+        Endpoint("/videos/{job}", videos, "GET", completes=True),
+        Endpoint("/stt", Transcription()),
+        Endpoint("/tts", Speech(text="text")),
     ),
 )

@@ -46,6 +46,9 @@ def test_ollama_is_known_by_its_port(providers):
     ("openai", "/v1/chat/completions"), ("openai", "/v1/responses"), ("openai", "/v1/responses/compact"),
     ("openai", "/v1/embeddings"), ("openai", "/v1/completions"), ("openai", "/proxy/openai/v1/chat/completions/"),
     ("anthropic", "/v1/messages"), ("google", "/v1beta/models/gemini-2.5-flash:generateContent"),
+    ("bedrock", "/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/converse"), ("fal", "/fal-ai/flux/dev"),
+    ("bedrock", "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Famazon.titan-tg1-large/invoke"),
+    ("replicate", "/v1/models/meta/llama-3/predictions"), ("elevenlabs", "/v1/text-to-speech/v1/stream"),
     ("google", "/v1/models/gemini-2.5-flash:streamGenerateContent"), ("google", "/v1beta/models/m:batchEmbedContents"),
 ])  # fmt: skip
 def test_what_is_billed_is_in_the_table(providers, name, path):
@@ -54,7 +57,7 @@ def test_what_is_billed_is_in_the_table(providers, name, path):
 
 
 @pytest.mark.parametrize(("name", "method", "path"), [
-    ("openai", "GET", "/v1/models"), ("openai", "POST", "/v1/files"), ("openai", "GET", "/v1/responses/resp_1"),
+    ("openai", "GET", "/v1/models"), ("openai", "POST", "/v1/files"),
     ("openai", "DELETE", "/v1/responses/resp_1"), ("openai", "POST", "/v1/responses/input_tokens"),
     ("openai", "POST", "/v1/batches"), ("openai", "POST", "/v1/threads/t1/messages"),
     ("anthropic", "POST", "/v1/messages/count_tokens"), ("anthropic", "POST", "/v1/messages/batches"),
@@ -63,6 +66,13 @@ def test_what_is_billed_is_in_the_table(providers, name, path):
 def test_what_is_not_billed_is_skipped(providers, name, method, path):
     """Lists, files, polls, counting and batches are not calls that cost."""
     assert providers.by_name[name].endpoint(method, path) is None
+
+
+def test_asking_after_a_job_is_a_row_of_its_own(providers):
+    """A poll makes no record of its own; it completes that of the call that began the job."""
+    found = providers.by_name["openai"].endpoint("GET", "/v1/responses/resp_1")
+    assert found is not None
+    assert (found[0].completes, found[1]) == (True, {"job": "resp_1"})
 
 
 def test_the_model_is_in_the_path(providers):

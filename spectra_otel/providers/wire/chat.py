@@ -2,7 +2,8 @@
 
 Accents, each an argument of :class:`Chat`: streams that tell their usage only when asked (``asks_for_usage``), reasoning counted
 beside the output (``reasoning_beside``) or only in the total (``thoughts_hidden``), cached tokens on a scale of their own
-(``cached_doubtful``: more cached than read is left out), and what one provider adds (``extra``).
+(``cached_doubtful``: more cached than read is left out), audio tokens beside the prompt's (``audio_beside``), and what one
+provider adds (``extra``).
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ def read_usage(usage: Json, values: Values) -> None:
     put_count(values, "reasoning_tokens", output.get("reasoning_tokens"))
     put_count(values, "audio_completion_tokens", output.get("audio_tokens"))
     put_count(values, "image_completion_tokens", output.get("image_tokens"))
+
+
+def add_audio(values: Values) -> None:
+    """Count audio tokens that are beside the prompt's into it; the total tells whether they are."""
+    audio, prompt, total = (values.get(name) for name in ("audio_prompt_tokens", "prompt_tokens", "total_tokens"))
+    if audio and prompt is not None and total == prompt + audio + (values.get("completion_tokens") or 0):
+        values["prompt_tokens"] = prompt + audio
 
 
 def read_attribution(body: Json, values: Values) -> None:
@@ -84,12 +92,14 @@ class Chat(Format):
         reasoning_beside: bool = False,
         thoughts_hidden: bool = False,
         cached_doubtful: bool = False,
+        audio_beside: bool = False,
         extra: Callable[[Json, Values], None] | None = None,
     ) -> None:
         self.asks_for_usage = asks_for_usage
         self.reasoning_beside = reasoning_beside
         self.thoughts_hidden = thoughts_hidden
         self.cached_doubtful = cached_doubtful
+        self.audio_beside = audio_beside
         self.extra = extra
 
     def read_request(self, sent: Sent) -> Values:
@@ -127,6 +137,8 @@ class Chat(Format):
         read_usage(usage, values)
         put_text(values, "pricing_tier", usage.get("service_tier"))
         put_provider_cost(values, cents(usage.get("cost")))
+        if self.audio_beside:
+            add_audio(values)
         if self.cached_doubtful and values.get("cached_tokens", 0) > values.get("prompt_tokens", 0):
             values.pop("cached_tokens", None)
         output, reasoning = values.get("completion_tokens"), values.get("reasoning_tokens")

@@ -13,6 +13,7 @@ from spectra_otel.providers.base import (
     as_dict,
     as_list,
     put_count,
+    put_job,
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_error
@@ -196,6 +197,29 @@ class PredictEmbeddings(Format):
             values["usage_raw"] = {"predictions": rows}
 
 
+class Predict(PredictEmbeddings):
+    """Vertex ``:predict`` of a model that the name tells: Imagen makes images, all others vectors."""
+
+    def read_request(self, sent: Sent) -> Values:
+        values = super().read_request(sent)
+        if "imagen" in str(values["model"]) or "image" in str(values["model"]):
+            values["model_type"], values["operation"] = "image", "generate_content"
+            put_text(values, "image_size", as_dict(sent.body.get("parameters")).get("sampleImageSize"))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        if values.get("model_type") != "image":
+            super().read_response(body, values)
+            return
+        values["has_tool_calls"] = False
+        images = [
+            row
+            for row in as_list(body.get("predictions"))
+            if "bytesBase64Encoded" in as_dict(row) or "gcsUri" in as_dict(row)
+        ]
+        put_count(values, "image_count", len(images) or None)
+
+
 class Interactions(Format):
     """``/interactions``: names of its own; thoughts are outside the output. An agent's first answer is a job, not its cost."""
 
@@ -217,7 +241,7 @@ class Interactions(Format):
         if as_dict(body.get("usage")):
             read_interaction_usage(body["usage"], values)
         elif body.get("status") == "in_progress":
-            values["cost_status"] = "billed_unknown"
+            put_job(values, body.get("id"))
 
     def open_stream(self, values: Values) -> StreamReader:
         return InteractionStream(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from spectra_otel.providers.base import (
@@ -15,7 +17,8 @@ from spectra_otel.providers.base import (
     put_count,
     put_text,
 )  # fmt: skip
-from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
+from spectra_otel.providers.wire.audio import sent_seconds
+from spectra_otel.providers.wire.chat import add_audio, cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.chat import read_usage as read_chat_usage
 from spectra_otel.providers.wire.responses import read_usage as read_responses_usage
 
@@ -32,15 +35,51 @@ def read_any_usage(usage: Json, values: Values) -> None:
         values["duration_seconds"] = float(seconds)
 
 
+_KINDS = (
+    ("stt", ("whisper", "speech-to-text", "transcri", "wizper", "/stt")),
+    ("tts", ("tts", "text-to-speech", "bark", "speech-0", "voice", "kokoro", "music")),
+    ("video", ("video", "veo", "kling", "hailuo", "wan-", "sora", "seedance", "/ltx", "pika", "runway", "luma")),
+    ("embedding", ("embed", "clip-features")),
+    ("image", ("flux", "diffusion", "sdxl", "image", "imagen", "recraft", "ideogram", "upscal", "esrgan", "seedream")),
+    (
+        "text",
+        (
+            "llama",
+            "gpt",
+            "claude",
+            "instruct",
+            "chat",
+            "mistral",
+            "mixtral",
+            "qwen",
+            "deepseek",
+            "gemma",
+            "gemini",
+            "phi-",
+        ),
+    ),
+)
+
+
+def kind_of_model(name: Any) -> str | None:
+    """The type of a model where only its name can tell: hosts of models of all kinds. None where it does not."""
+    lower = str(name or "").lower()
+    return next((kind for kind, words in _KINDS if any(word in lower for word in words)), None)
+
+
 class Images(Format):
     """``/images/generations``, ``/images/edits`` and ``/images/variations``, JSON or form, streamed or not."""
 
     operation = "generate_content"
     model_type = "image"
 
+    def __init__(self, extra: Callable[[Json, Values], None] | None = None) -> None:
+        self.extra = extra
+
     def read_request(self, sent: Sent) -> Values:
         body = sent.body
-        values: Values = {"model": body.get("model"), "is_streaming": body.get("stream") in (True, "true")}
+        values: Values = {"model": body.get("model") or sent.places.get("model")}
+        values["is_streaming"] = body.get("stream") in (True, "true")
         put_text(values, "image_size", body.get("size"))
         put_text(values, "image_quality", body.get("quality"))
         return values
@@ -55,6 +94,8 @@ class Images(Format):
         put_text(values, "image_quality", body.get("quality"))
         if as_dict(body.get("usage")):
             read_any_usage(body["usage"], values)
+        if self.extra is not None:
+            self.extra(body, values)
 
     def open_stream(self, values: Values) -> StreamReader:
         return ImagesStream()
@@ -102,27 +143,38 @@ class Speech(Format):
 
 
 class Transcription(Format):
-    """Audio in, text out: the length comes from the answer, where it tells."""
+    """Audio in, text out: the length comes from the answer, where it tells, else from the audio.
+
+    ``audio_beside``: the prompt's tokens are counted without those of the audio, which are in its details alone.
+    """
 
     operation = "generate_content"
     model_type = "stt"
 
     def read_request(self, sent: Sent) -> Values:
         body = sent.body
-        model = body.get("model") or body.get("model_id")
-        return {"model": model, "is_streaming": body.get("stream") in (True, "true"), "has_tool_calls": False}
+        model = body.get("model") or sent.places.get("model")
+        values: Values = {"model": model, "is_streaming": body.get("stream") in (True, "true"), "has_tool_calls": False}
+        put_seconds(values, sent_seconds(sent))
+        return values
+
+    def __init__(self, *, audio_beside: bool = False) -> None:
+        self.audio_beside = audio_beside
 
     def read_response(self, body: Json, values: Values) -> None:
         put_text(values, "snapshot", body.get("model"))
-        _put_seconds(values, body.get("duration"))
+        put_seconds(values, body.get("duration"))
         if as_dict(body.get("usage")):
             read_any_usage(body["usage"], values)
+            if self.audio_beside:
+                add_audio(values)
 
     def open_stream(self, values: Values) -> StreamReader:
         return MediaStream()
 
 
-def _put_seconds(values: Values, seconds: Any) -> None:
+def put_seconds(values: Values, seconds: Any) -> None:
+    """Set a length, if it is one."""
     if isinstance(seconds, int | float) and not isinstance(seconds, bool):
         values["duration_seconds"] = float(seconds)
 
@@ -163,12 +215,40 @@ class Rerank(Format):
             put_provider_cost(values, cents(usage.get("cost")))
 
 
+class Ocr(Format):
+    """``/ocr``: billed by page."""
+
+    operation = "generate_content"
+    model_type = "ocr"
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "snapshot", body.get("model"))
+        usage = as_dict(body.get("usage_info"))
+        pages = usage.get("pages_processed", len(as_list(body.get("pages"))) or None)
+        put_count(values, "pages", pages)
+        if usage:
+            values["usage_raw"] = usage
+
+
 class Moderation(Format):
-    """``/moderations``: answered for nothing."""
+    """``/moderations``: answered for nothing, or billed by token (``is_free=False``)."""
 
     operation = "moderation"
     model_type = "moderation"
 
+    def __init__(self, *, is_free: bool = True) -> None:
+        self.is_free = is_free
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
+
     def read_response(self, body: Json, values: Values) -> None:
         put_text(values, "response_id", body.get("id"))
         put_text(values, "snapshot", body.get("model"))
+        if self.is_free and not values.get("is_failed"):
+            values["cost_status"], values["total_cost_in_cents"] = "free", Decimal(0)
+        elif as_dict(body.get("usage")):
+            read_any_usage(body["usage"], values)

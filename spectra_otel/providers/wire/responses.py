@@ -14,6 +14,7 @@ from spectra_otel.providers.base import (
     as_dict,
     as_list,
     put_count,
+    put_job,
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_attribution, read_error
@@ -60,7 +61,7 @@ class Responses(Format):
         reason = as_dict(body.get("incomplete_details")).get("reason")
         put_text(values, "finish_reason", reason or status)
         if status in _PENDING:
-            values["cost_status"] = "billed_unknown"
+            put_job(values, body.get("id"))
         if status == "failed" or body.get("error"):
             read_error(body, values)
         self._read_output(body, values)

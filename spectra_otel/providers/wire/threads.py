@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, as_dict, put_text
+from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, as_dict, put_job, put_text
 from spectra_otel.providers.wire.chat import read_error, read_usage
 
 
@@ -23,7 +23,7 @@ class Runs(Format):
             values["usage_raw"] = body["usage"]
             read_usage(body["usage"], values)
         elif body.get("status") in ("queued", "in_progress"):
-            values["cost_status"] = "billed_unknown"
+            put_job(values, body.get("id"))
         if as_dict(body.get("last_error")):
             read_error({"error": body["last_error"]}, values)
 

@@ -1,0 +1,49 @@
+"""Deepgram: the model is in the query, the audio is the body, the answer says how long it was."""
+
+from collections.abc import Mapping
+
+from spectra_otel.providers.base import Endpoint, Format, Json, Provider, Sent, Values, as_dict, put_text
+from spectra_otel.providers.wire.audio import sent_seconds
+from spectra_otel.providers.wire.media import put_seconds
+
+
+class Listen(Format):
+    """``/listen``: audio as the body, or a URL of it."""
+
+    operation = "generate_content"
+    model_type = "stt"
+
+    def read_request(self, sent: Sent) -> Values:
+        values: Values = {"model": sent.asked("model"), "is_streaming": False, "has_tool_calls": False}
+        put_seconds(values, sent_seconds(sent))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        metadata = as_dict(body.get("metadata"))
+        put_text(values, "response_id", metadata.get("request_id") or body.get("request_id"))
+        put_seconds(values, metadata.get("duration"))
+
+
+class Speak(Format):
+    """``/speak``: text in, audio out."""
+
+    operation = "generate_content"
+    model_type = "tts"
+
+    def read_request(self, sent: Sent) -> Values:
+        values: Values = {"model": sent.asked("model"), "is_streaming": False, "has_tool_calls": False}
+        text = sent.body.get("text")
+        if isinstance(text, str):
+            values["input_characters"] = len(text)
+        return values
+
+    def read_headers(self, headers: Mapping[str, str], values: Values) -> None:
+        put_text(values, "response_id", headers.get("dg-request-id"))
+        put_text(values, "snapshot", headers.get("dg-model-name"))
+
+
+PROVIDER = Provider(
+    name="deepgram",
+    hosts=("api.deepgram.com", "api.eu.deepgram.com"),
+    endpoints=(Endpoint("/v1/listen", Listen()), Endpoint("/v1/speak", Speak())),
+)

@@ -1,0 +1,86 @@
+"""fal.ai: the model is the path. ``fal.run`` answers at once, ``queue.fal.run`` with a job whose result a later GET brings."""
+
+from typing import Any
+
+from spectra_otel.providers.base import (
+    Endpoint,
+    Format,
+    Json,
+    Provider,
+    Sent,
+    Values,
+    as_dict,
+    as_list,
+    put_job,
+    put_text,
+)  # fmt: skip
+from spectra_otel.providers.wire.media import kind_of_model, put_seconds
+
+
+class Run(Format):
+    """Any model: what came out tells what was made."""
+
+    operation = "generate_content"
+    model_type = "image"
+
+    def read_request(self, sent: Sent) -> Values:
+        model = sent.places.get("model", "").strip("/")
+        body = sent.body
+        values: Values = {"model": model, "is_streaming": model.endswith("/stream"), "has_tool_calls": False}
+        values["model"] = model.removesuffix("/stream")
+        values["model_type"] = kind_of_model(model) or "image"
+        put_text(values, "image_size", body.get("image_size"))
+        put_text(values, "video_resolution", body.get("resolution"))
+        if values["model_type"] == "video":
+            put_seconds(values, _number(body.get("duration")))
+        text = body.get("text") or body.get("gen_text") or body.get("prompt")
+        if values["model_type"] == "tts" and isinstance(text, str):
+            values["input_characters"] = len(text)
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        job = body.get("request_id")
+        put_text(values, "response_id", job)
+        if body.get("status") in ("IN_QUEUE", "IN_PROGRESS") or (job and "response_url" in body):
+            if body.get("status") != "COMPLETED":
+                put_job(values, job)
+            return
+        images = as_list(body.get("images")) or ([body["image"]] if as_dict(body.get("image")) else [])
+        if images:
+            values["image_count"], values["model_type"] = len(images), "image"
+            first = as_dict(images[0])
+            if isinstance(first.get("width"), int) and isinstance(first.get("height"), int):
+                values["image_size"] = f"{first['width']}x{first['height']}"
+        if as_dict(body.get("video")):
+            values["video_count"], values["model_type"] = 1, "video"
+            put_seconds(values, as_dict(body["video"]).get("duration"))
+        if as_dict(body.get("audio")) or as_dict(body.get("audio_file")):
+            put_seconds(values, as_dict(body.get("audio") or body.get("audio_file")).get("duration"))
+        self._read_transcript(body, values)
+
+    @staticmethod
+    def _read_transcript(body: Json, values: Values) -> None:
+        ends = [as_list(as_dict(chunk).get("timestamp"))[-1:] for chunk in as_list(body.get("chunks"))]
+        known = [end[0] for end in ends if end and isinstance(end[0], int | float)]
+        if "text" in body and known:
+            values["model_type"] = "stt"
+            put_seconds(values, max(known))
+
+
+def _number(text: Any) -> float | None:
+    try:
+        return float(str(text).removesuffix("s"))
+    except ValueError:
+        return None
+
+
+run = Run()
+
+PROVIDER = Provider(
+    name="fal",
+    hosts=("fal.run", "queue.fal.run", "ws.fal.run"),
+    endpoints=(
+        Endpoint("{model...}/requests/{job}", run, "GET", completes=True),
+        Endpoint("{model...}", run),
+    ),
+)

@@ -1,0 +1,93 @@
+"""Videos: jobs that are made by a POST and done when a later GET says so. Length and size may stand in the request alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    Values,
+    as_dict,
+    as_list,
+    put_count,
+    put_job,
+    put_text,
+)  # fmt: skip
+from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
+from spectra_otel.providers.wire.media import put_seconds
+
+_PENDING = ("queued", "pending", "in_progress", "processing", "running")
+_FAILED = ("failed", "expired", "cancelled", "canceled", "error")
+
+
+class Videos(Format):
+    """``/videos`` of OpenAI, ``/videos/generations`` of xAI and those who copied them."""
+
+    operation = "generate_content"
+    model_type = "video"
+
+    def read_request(self, sent: Sent) -> Values:
+        body = sent.body
+        values: Values = {"model": body.get("model"), "is_streaming": False, "has_tool_calls": False}
+        put_text(values, "video_resolution", body.get("size") or body.get("resolution"))
+        put_seconds(values, as_number(body.get("seconds", body.get("duration"))))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        job = body.get("id") or body.get("request_id")
+        put_text(values, "response_id", job)
+        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "video_resolution", body.get("size") or body.get("resolution"))
+        put_seconds(values, as_number(body.get("seconds")))
+        status = body.get("status")
+        video = as_dict(body.get("video"))
+        if status in _FAILED:
+            read_error(body if body.get("error") else {"error": status}, values)
+        elif status in _PENDING or not (status or video):
+            put_job(values, job)
+        else:
+            put_text(values, "finish_reason", status)
+            values["video_count"] = 1
+            put_seconds(values, as_number(video.get("duration")))
+            ticks = as_dict(body.get("usage")).get("cost_in_usd_ticks")
+            if isinstance(ticks, int) and ticks > 0:
+                put_provider_cost(values, cents(ticks / 10**10))
+
+
+class PredictVideos(Format):
+    """Google's ``:predictLongRunning`` (Veo): an operation, done when its ``response`` is there."""
+
+    operation = "generate_content"
+    model_type = "video"
+
+    def read_request(self, sent: Sent) -> Values:
+        asked = as_dict(sent.body.get("parameters"))
+        values: Values = {"model": sent.places.get("model"), "is_streaming": False, "has_tool_calls": False}
+        put_text(values, "video_resolution", asked.get("resolution"))
+        put_seconds(values, as_number(asked.get("durationSeconds")))
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        job = str(body.get("name") or "").rpartition("/")[2]
+        put_text(values, "response_id", job)
+        if not body.get("done"):
+            put_job(values, job)
+            return
+        if body.get("error"):
+            read_error(body, values)
+            return
+        answer = as_dict(body.get("response"))
+        made = as_dict(answer.get("generateVideoResponse")).get("generatedSamples") or answer.get("videos")
+        put_count(values, "video_count", len(as_list(made)) or None)
+        if values.get("video_count", 1) > 1 and values.get("duration_seconds"):
+            values["duration_seconds"] *= values["video_count"]
+
+
+def as_number(value: Any) -> float | None:
+    """A number, also one that was sent as text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
