@@ -1,8 +1,10 @@
 """Spans per second of `spectra import`: OTLP JSON files into DuckDB, counted at the destination. Goal: ≥ 20,000.
 
 Each round is a fresh process on a fresh home, as a user runs it: from its start to its exit, with every record merged and
-queryable. A line holds 100 spans of 22 attributes, about as the collector's file exporter writes them; every span has an id
-of its own. ``python bench/bench_import.py [spans] [rounds]``
+queryable. A line holds 512 spans, as a batch of the collector has, of 22 attributes; every span has an id of its own. Two sizes:
+``lean`` spans are about 600 bytes of OTLP protobuf each, ``full`` ones are as the OpenTelemetry GenAI instrumentation names
+things, half as large again. JSON takes twice the bytes. CPU is of all processes and threads together: two cores have
+100 µs for each span at 20,000/s. ``python bench/bench_import.py [spans] [rounds] [lean|full]``
 """
 
 from __future__ import annotations
@@ -14,34 +16,58 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import duckdb
 import orjson
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-SPANS_PER_LINE = 100
+from spectra_otel.otlp.json import spans_of
+
+SPANS_PER_LINE = 512
 MODELS = ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18", "o3-2025-04-16")
 START = 1_790_000_000_000_000_000
 
 
-def span(random: Random, number: int) -> dict[str, Any]:
-    """A chat span as the OpenTelemetry GenAI instrumentation of OpenAI makes it, with 22 attributes."""
+Attributes = dict[str, str | int | bool | list[str]]
+
+
+def core(random: Random, number: int) -> Attributes:
+    """What every chat span has, in any size."""
     snapshot = random.choice(MODELS)
-    prompt, completion = random.randrange(20, 4000), random.randrange(5, 900)
-    started = START + number * 1_000_000
-    attributes: dict[str, str | int | bool | list[str]] = {
+    return {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": snapshot[:-11],
         "gen_ai.response.model": snapshot,
+        "gen_ai.usage.input_tokens": random.randrange(20, 4000),
+        "gen_ai.usage.output_tokens": random.randrange(5, 900),
+        "user.id": f"user-{number % 2000}",
+        "session.id": f"session-{number % 9000}",
+        "server.port": 443,
+    }
+
+
+def lean(random: Random, number: int) -> Attributes:
+    """22 attributes in about 600 bytes of protobuf, span included: the app's own have short names."""
+    return core(random, number) | {
+        "tenant": f"t{number % 50}", "region": "eu", "route": "/chat", "plan": "pro", "build": 4711, "retry": number % 2 == 0,
+        "queue": "web", "shard": number % 16, "locale": "de", "beta": False, "step": number % 5, "prompt.id": number % 90,
+        "gen_ai.conversation.id": f"c{number % 5000:09d}",
+    }  # fmt: skip
+
+
+def full(random: Random, number: int) -> Attributes:
+    """The 22 attributes of a chat span as the OpenTelemetry GenAI instrumentation of OpenAI makes it."""
+    attributes = core(random, number)
+    return attributes | {
         "gen_ai.response.id": f"chatcmpl-{random.getrandbits(96):024x}",
         "gen_ai.response.finish_reasons": ["stop"],
-        "gen_ai.usage.input_tokens": prompt,
-        "gen_ai.usage.output_tokens": completion,
-        "gen_ai.usage.cache_read.input_tokens": prompt // 2,
-        "gen_ai.usage.reasoning.output_tokens": completion // 3 if snapshot.startswith("o3") else 0,
+        "gen_ai.usage.cache_read.input_tokens": 10,
+        "gen_ai.usage.reasoning.output_tokens": 5 if attributes["gen_ai.request.model"] == "o3" else 0,
         "gen_ai.request.max_tokens": 1000,
         "gen_ai.request.stream": number % 2 == 0,
         "gen_ai.conversation.id": f"conversation-{number % 5000}",
@@ -50,11 +76,17 @@ def span(random: Random, number: int) -> dict[str, Any]:
         "openai.response.system_fingerprint": "fp_0123456789",
         "openai.api.type": "chat_completions",
         "server.address": "api.openai.com",
-        "server.port": 443,
-        "user.id": f"user-{number % 2000}",
         "spectra.metadata.tenant": f"tenant-{number % 50}",
-        "session.id": f"session-{number % 9000}",
     }
+
+
+SIZES = {"lean": lean, "full": full}
+
+
+def span(random: Random, number: int, size: str = "full") -> dict[str, Any]:
+    """A chat span as OTLP JSON has it."""
+    started = START + number * 1_000_000
+    attributes = SIZES[size](random, number)
     return {
         "traceId": f"{random.getrandbits(128):032x}", "spanId": f"{random.getrandbits(64):016x}", "name": "chat",
         "kind": 3,
@@ -74,14 +106,14 @@ def value_of(value: str | int | bool | list[str]) -> dict[str, Any]:
     return {"stringValue": value}
 
 
-def write(path: Path, count: int) -> None:
+def write(path: Path, count: int, size: str = "full") -> None:
     """A file of ``count`` spans."""
     random = Random(7)
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
     scope = {"name": "opentelemetry.instrumentation.genai.openai", "version": "1.3b0"}
     with path.open("wb") as file:
         for first in range(0, count, SPANS_PER_LINE):
-            spans = [span(random, number) for number in range(first, min(first + SPANS_PER_LINE, count))]
+            spans = [span(random, number, size) for number in range(first, min(first + SPANS_PER_LINE, count))]
             request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}]}
             file.write(orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -100,18 +132,38 @@ def once(path: Path, count: int) -> float:
     return seconds
 
 
-def main(count: int, rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spans.jsonl"
-        write(path, count)
-        size = path.stat().st_size
-        seconds = [once(path, count) for _ in range(rounds)]
+def protobuf_bytes(size: str) -> int:
+    """Bytes of one span as OTLP protobuf, its resource and scope not counted."""
+    document = {"resourceSpans": [{"scopeSpans": [{"spans": [span(Random(7), 1, size)]}]}]}
+    return int(encode_spans(spans_of(document, size)).resource_spans[0].scope_spans[0].spans[0].ByteSize())
+
+
+def main(count: int, rounds: int, sizes: Sequence[str]) -> None:
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "spans.jsonl"
+            write(path, count, size)
+            json_bytes = path.stat().st_size / count
+            before = cpu_seconds()
+            seconds = [once(path, count) for _ in range(rounds)]
+            cpu = (cpu_seconds() - before) / rounds
+        print(
+            f"{size}: {count} spans of 22 attributes, {protobuf_bytes(size)} bytes of protobuf or {json_bytes:.0f} of JSON"
+        )
+        print(
+            f"  {count / statistics.median(seconds):,.0f} spans/s, median of {rounds} (best {count / min(seconds):,.0f}); "
+            f"{cpu / count * 1e6:.0f} µs CPU a span; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        )
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{count} spans, {size / count:.0f} bytes each, {os.cpu_count()} cores, median of {rounds}")
-    print(
-        f"{count / statistics.median(seconds):,.0f} spans/s (best {count / min(seconds):,.0f}), peak {peak:.0f} MiB RSS"
-    )
+    print(f"peak {peak:.0f} MiB RSS of the largest process")
+
+
+def cpu_seconds() -> float:
+    """Processor time of all children so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300_000, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    chosen = sys.argv[3:] or list(SIZES)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300_000, int(sys.argv[2]) if len(sys.argv) > 2 else 3, chosen)

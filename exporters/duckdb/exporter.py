@@ -77,7 +77,7 @@ class DuckDBExporter(SpanExporter):
             if record is None:
                 continue
             try:
-                lines.add(line.encode(record.known(), record.rev))
+                lines.add(line.encode(record.values_by_field, record.rev))
             except ValueError as error:
                 self.counts.invalid += 1
                 if self.counts.invalid == 1:

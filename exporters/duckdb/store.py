@@ -156,7 +156,7 @@ def _batches(records: Iterable[Mapping[str, Any]]) -> Iterator[Lines]:
     """The lines of records, as many at a time as make a segment."""
     lines = Lines()
     for record in records:
-        values, rev = (record.known(), record.rev) if isinstance(record, TrackedRequest) else (record, 0)
+        values, rev = (record.values_by_field, record.rev) if isinstance(record, TrackedRequest) else (record, 0)
         lines.add(line.encode(values, rev))
         if lines.rows >= SEGMENT_ROWS or len(lines.body) >= SEGMENT_BYTES:
             yield lines

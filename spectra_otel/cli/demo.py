@@ -107,7 +107,7 @@ def _title(text: str) -> None:
 
 
 def _spans_in(path: Path) -> list[ReadableSpan]:
-    from spectra_otel.otlp.json import read_file
+    from spectra_otel.otlp.files import read_file
 
     return sorted(read_file(path), key=lambda span: span.start_time or 0)
 

@@ -12,33 +12,27 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from itertools import starmap
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import orjson
 from opentelemetry.sdk.trace import ReadableSpan
 
-from spectra_otel.otlp.json import read_document
+from spectra_otel.otlp.files import Piece, pieces
+from spectra_otel.otlp.rows import END, Row, span_of
 
 BATCH = 1_024
-_END_TIME = re.compile(rb'"endTimeUnixNano"\s*:\s*"?(\d{1,20})')
-_ended: Callable[[ReadableSpan], int] = attrgetter("end_time")  # an OTLP document without it is refused
-_BOM = b"\xef\xbb\xbf"
+_KEY = b'"endTimeUnixNano"'
+_VALUE = re.compile(rb'\s*:\s*"?(\d{1,20})')
+_ended: Callable[[Row], int] = itemgetter(END)
 
 
-class Request(NamedTuple):
-    """One request in a file: when its earliest span ends (ns), and where it lies. ``line`` is 0 for a whole document."""
+class _Request(NamedTuple):
+    """One request: when its earliest span ends (ns), and where it lies."""
 
     ends: int
-    path: Path
-    line: int
-    offset: int
-    length: int
-
-    @property
-    def label(self) -> str:
-        return f"{self.path}:{self.line}" if self.line else str(self.path)
+    piece: Piece
 
 
 @dataclass(slots=True)
@@ -52,17 +46,19 @@ class SpanReader:
     paths: Sequence[Path]
     on_bytes: Callable[[int], None] = lambda _: None
     faults: list[str] = field(default_factory=list)
-    requests: int = 0
 
     def __iter__(self) -> Iterator[list[ReadableSpan]]:
+        return (list(starmap(span_of, rows)) for rows in self.rows())
+
+    def rows(self) -> Iterator[list[Row]]:
+        """The spans as rows."""
         requests = sorted(request for path in dict.fromkeys(self.paths) for request in self._find(path))
-        self.requests = len(requests)
-        waiting: list[ReadableSpan] = []
+        waiting: list[Row] = []
         enough = BATCH
         files: dict[Path, BinaryIO] = {}
         try:
             for index, request in enumerate(requests):
-                waiting += self._read(request, files)
+                waiting += self._read(request.piece, files)
                 if len(waiting) < enough or index + 1 == len(requests):
                     continue
                 waiting.sort(key=_ended)
@@ -70,59 +66,30 @@ class SpanReader:
                 if ready:
                     yield waiting[:ready]
                     del waiting[:ready]
-                enough = len(waiting) + max(
-                    BATCH, len(waiting) // 2
-                )  # so that a long wait is not sorted again and again
+                # Growing, so that a long wait is not sorted again and again.
+                enough = len(waiting) + max(BATCH, len(waiting) // 2)
         finally:
             for file in files.values():
                 file.close()
         waiting.sort(key=_ended)
         yield waiting
 
-    def _find(self, path: Path) -> Iterator[Request]:
+    def _find(self, path: Path) -> Iterator[_Request]:
         """The requests of a file: the first pass."""
-        if not _is_lines(path):
-            data = path.read_bytes()
-            self.on_bytes(len(data))
-            if data.strip():
-                yield Request(_earliest_end(data), path, 0, 0, len(data))
-            return
-        offset = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield Request(_earliest_end(line), path, number, offset, len(line))
-                offset += len(line)
-                self.on_bytes(len(line))
+        for piece, text in pieces(path):
+            yield _Request(_earliest_end(text), piece)
+            self.on_bytes(piece.length)
 
-    def _read(self, request: Request, files: dict[Path, BinaryIO]) -> Sequence[ReadableSpan]:
+    def _read(self, piece: Piece, files: dict[Path, BinaryIO]) -> Sequence[Row]:
         """The spans of a request: the second pass. What is not OTLP JSON is noted and left out."""
-        file = files.get(request.path) or files.setdefault(request.path, request.path.open("rb"))
-        file.seek(request.offset)
-        data = file.read(request.length)
-        self.on_bytes(request.length)
-        return read_document(data.removeprefix(_BOM), request.label, lambda error: self.faults.append(str(error)))
+        file = files.get(piece.path) or files.setdefault(piece.path, piece.path.open("rb"))
+        file.seek(piece.offset)
+        text = file.read(piece.length)
+        self.on_bytes(piece.length)
+        return piece.rows(text, lambda error: self.faults.append(str(error)))
 
 
-def _earliest_end(data: bytes) -> int:
-    return min(map(int, _END_TIME.findall(data)), default=0)
-
-
-def _is_lines(path: Path) -> bool:
-    """Whether a file holds one request per line, rather than one document over many lines."""
-    with path.open("rb") as file:
-        first = next((line for line in file if line.strip()), b"")
-        if _is_json(first.removeprefix(_BOM)):
-            return True
-        if first.strip() in (b"{", b"["):
-            return False  # a document that somebody formatted
-        file.seek(0)
-        return not _is_json(file.read().removeprefix(_BOM))
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+def _earliest_end(text: bytes) -> int:
+    # To split by the key and look at what follows takes a tenth of the time of a search with the whole pattern.
+    _, *rests = text.split(_KEY)
+    return min((int(found[1]) for rest in rests if (found := _VALUE.match(rest))), default=0)

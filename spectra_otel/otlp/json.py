@@ -1,43 +1,40 @@
-"""OTLP JSON to spans: `ExportTraceServiceRequest` documents, whole or one request per line.
+"""OTLP JSON to spans: `ExportTraceServiceRequest` documents, and spans to documents.
 
 This is the form that the collector's file exporter writes: lowerCamelCase keys, ids in hex, 64-bit numbers as text or as
-numbers. Unknown fields are ignored, as the OTLP specification asks. A span becomes the SDK's own `ReadableSpan`, filled
-without its constructor: a file of a million spans is read at the speed of the JSON parser, not of argument checking.
+numbers. Unknown fields are ignored, as the OTLP specification asks.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from itertools import starmap
 from typing import Any, TypeAlias
 
 import orjson
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import SpanKind, StatusCode
 
 from spectra_otel.errors import ImportFormatError
+from spectra_otel.otlp.rows import Row, span_of
 
 OnError: TypeAlias = Callable[[ImportFormatError], None]
-"""Told of each part of a file that cannot be used; the rest is read. Raising stops the reading."""
+"""Told of each part of a document that cannot be used; the rest is read. Raising stops the reading."""
 
-_OTHER_SIGNALS = ("resourceMetrics", "resourceLogs")
-_KINDS: dict[Any, SpanKind] = {
-    None: SpanKind.INTERNAL, 0: SpanKind.INTERNAL, 1: SpanKind.INTERNAL, 2: SpanKind.SERVER, 3: SpanKind.CLIENT,
-    4: SpanKind.PRODUCER, 5: SpanKind.CONSUMER,
-    **{f"SPAN_KIND_{kind.name}": kind for kind in SpanKind}, "SPAN_KIND_UNSPECIFIED": SpanKind.INTERNAL,
+SIGNALS = ("resourceSpans", "resourceMetrics", "resourceLogs")
+"""Keys of OTLP documents; the spans are in the first."""
+
+_KINDS: dict[Any, int] = {
+    0: SpanKind.INTERNAL.value, 1: SpanKind.INTERNAL.value, 2: SpanKind.SERVER.value, 3: SpanKind.CLIENT.value,
+    4: SpanKind.PRODUCER.value, 5: SpanKind.CONSUMER.value, **{f"SPAN_KIND_{kind.name}": kind.value for kind in SpanKind},
 }  # fmt: skip
-_CODES: dict[Any, StatusCode] = {
-    None: StatusCode.UNSET, 0: StatusCode.UNSET, 1: StatusCode.OK, 2: StatusCode.ERROR,
-    **{f"STATUS_CODE_{code.name}": code for code in StatusCode},
+_CODES: dict[Any, int] = {
+    **{code.value: code.value for code in StatusCode}, **{f"STATUS_CODE_{code.name}": code.value for code in StatusCode},
 }  # fmt: skip
-_UNSET = Status(StatusCode.UNSET)
-_OK = Status(StatusCode.OK)
+_INTERNAL, _UNSET = SpanKind.INTERNAL.value, StatusCode.UNSET.value
 _NO_SCOPE = InstrumentationScope("")
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_NO_STATE = TraceState()
 
 
 def fail(error: ImportFormatError) -> None:
@@ -45,76 +42,41 @@ def fail(error: ImportFormatError) -> None:
     raise error
 
 
-def read_file(path: str | Path, on_error: OnError = fail) -> Iterator[ReadableSpan]:
-    """The spans of a file, in the order they stand there.
-
-    The file holds one document, or one request per line. What cannot be used goes to ``on_error`` as
-    :class:`ImportFormatError` that names file and line (and span); with the default, the first one is raised.
-    """
-    where = str(path)
-    try:
-        with open(path, "rb") as file:
-            first = file.readline()
-            if not _is_json(first):  # one document over many lines, or a bad first line
-                yield from _read_text(first + file.read(), where, on_error)
-                return
-            yield from read_document(first, f"{where}:1", on_error)
-            for number, line in enumerate(file, start=2):
-                if not line.isspace():
-                    yield from read_document(line, f"{where}:{number}", on_error)
-    except OSError as error:
-        on_error(ImportFormatError(f"{where}: cannot be read: {error.strerror or error}"))
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
-
-
-def _read_text(text: bytes, where: str, on_error: OnError) -> Iterator[ReadableSpan]:
-    if not text.strip():
-        return
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        lines = text.splitlines()
-        if not any(line[:1] == b"{" and _is_json(line) for line in lines):
-            on_error(ImportFormatError(f"{where}:{error.lineno}: not JSON: {error.msg} at column {error.colno}"))
-            return
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield from read_document(line, f"{where}:{number}", on_error)
-        return
-    yield from spans_of(document, where, on_error)
-
-
 def read_document(text: bytes | str, where: str, on_error: OnError = fail) -> list[ReadableSpan]:
     """The spans of one `ExportTraceServiceRequest`; ``where`` is what messages call it."""
+    return list(starmap(span_of, read_rows(text, where, on_error)))
+
+
+def read_rows(text: bytes | str, where: str, on_error: OnError = fail, first_line: int = 0) -> list[Row]:
+    """The spans of a document as rows. ``first_line``: where it begins, if messages are to name the line that is not JSON."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        on_error(ImportFormatError(f"{where}: not JSON: {error.msg} at column {error.colno}"))
+        place = f"{where}:{first_line + error.lineno - 1}" if first_line else where
+        on_error(ImportFormatError(f"{place}: not JSON: {error.msg} at column {error.colno}"))
         return []
-    return spans_of(document, where, on_error)
+    return rows_of(document, where, on_error)
 
 
 def spans_of(document: Any, where: str, on_error: OnError = fail) -> list[ReadableSpan]:
     """The spans of a parsed document. A span that cannot be used goes to ``on_error``; the others are returned."""
+    return list(starmap(span_of, rows_of(document, where, on_error)))
+
+
+def rows_of(document: Any, where: str, on_error: OnError = fail) -> list[Row]:
+    """The spans of a parsed document as rows, as :func:`spans_of` returns them."""
     if not isinstance(document, dict):
         on_error(
             ImportFormatError(f"{where}: not OTLP JSON: an object with resourceSpans is needed, got {_kind(document)}")
         )
         return []
-    if document and "resourceSpans" not in document and not any(key in document for key in _OTHER_SIGNALS):
+    if document and not any(key in document for key in SIGNALS):
         found = ", ".join(sorted(document)[:3])[:80]
         on_error(
             ImportFormatError(f"{where}: not OTLP JSON: an object with resourceSpans is needed, got the keys {found}")
         )
         return []
-    spans: list[ReadableSpan] = []
+    rows: list[Row] = []
     for i, group in enumerate(_objects(document, "resourceSpans", where, on_error)):
         place = f"{where}: resourceSpans[{i}]"
         resource = _resource(group.get("resource"), place, on_error)
@@ -122,10 +84,10 @@ def spans_of(document: Any, where: str, on_error: OnError = fail) -> list[Readab
             scope = _scope(scoped.get("scope"), scoped.get("schemaUrl"))
             for k, span in enumerate(_objects(scoped, "spans", f"{place}.scopeSpans[{j}]", on_error)):
                 try:
-                    spans.append(_span(span, resource, scope))
+                    rows.append(_row(span, resource, scope))
                 except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                     on_error(ImportFormatError(f"{place}.scopeSpans[{j}].spans[{k}]: {_reason(error)}"))
-    return spans
+    return rows
 
 
 def _objects(parent: Mapping[str, Any], key: str, where: str, on_error: OnError) -> list[dict[str, Any]]:
@@ -163,35 +125,34 @@ def _scope(value: Any, schema_url: Any) -> InstrumentationScope:
     return InstrumentationScope(str(value.get("name", "")), value.get("version") or None, schema_url or None)
 
 
-def _span(span: dict[str, Any], resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
-    trace_id = _id(span["traceId"], 32, "traceId")
+def _row(span: dict[str, Any], resource: Resource, scope: InstrumentationScope) -> Row:
     parent = span.get("parentSpanId")
     status = span.get("status")
     events = span.get("events")
     links = span.get("links")
-    state = span.get("traceState")
-    kind = span.get("kind")
-    made = ReadableSpan.__new__(ReadableSpan)
-    made.__dict__ = {
-        "_name": span.get("name", ""),
-        "_context": _context(trace_id, _id(span["spanId"], 16, "spanId"), False, state),
-        "_kind": _KINDS.get(kind, SpanKind.INTERNAL),
-        "_instrumentation_info": None,
-        "_instrumentation_scope": scope,
-        "_parent": _context(trace_id, _id(parent, 16, "parentSpanId"), True, None) if parent else None,
-        "_start_time": int(span["startTimeUnixNano"]),
-        "_end_time": int(span["endTimeUnixNano"]),
-        "_attributes": _attributes(span.get("attributes")),
-        "_events": [_event(event) for event in events] if events else (),
-        "_links": [_link(link) for link in links] if links else (),
-        "_resource": resource,
-        "_status": _status(status) if status else _UNSET,
-    }
-    return made
+    return (
+        resource,
+        scope,
+        span.get("name", ""),
+        _id(span["traceId"], 32, "traceId"),
+        _id(span["spanId"], 16, "spanId"),
+        _state(span),
+        _id(parent, 16, "parentSpanId") if parent else 0,
+        _KINDS.get(span.get("kind"), _INTERNAL),
+        int(span["startTimeUnixNano"]),
+        int(span["endTimeUnixNano"]),
+        _attributes(span.get("attributes")),
+        _status(status) if status else None,
+        [_event(event) for event in events] if events else (),
+        [_link(link) for link in links] if links else (),
+    )
 
 
-def _context(trace_id: int, span_id: int, is_remote: bool, state: str | None) -> SpanContext:
-    return SpanContext(trace_id, span_id, is_remote, _SAMPLED, TraceState.from_header([state]) if state else _NO_STATE)
+def _state(item: dict[str, Any]) -> str | None:
+    state = item.get("traceState")
+    if state is not None and not isinstance(state, str):
+        raise ValueError(f"traceState must be text, got {str(state)[:40]!r}")
+    return state
 
 
 def _id(text: Any, length: int, name: str) -> int:
@@ -205,22 +166,24 @@ def _id(text: Any, length: int, name: str) -> int:
     raise ValueError(f"{name} must be {length} hex digits and not zero, got {str(text)[:40]!r}")
 
 
-def _status(status: dict[str, Any]) -> Status:
-    code = _CODES.get(status.get("code"), StatusCode.UNSET)
-    if code is StatusCode.ERROR:
-        return Status(code, status.get("message"))
-    return _OK if code is StatusCode.OK else _UNSET
+def _status(status: dict[str, Any]) -> tuple[int, str | None] | None:
+    code = _CODES.get(status.get("code"), _UNSET)
+    if code == _UNSET:
+        return None
+    return code, status.get("message") if code == StatusCode.ERROR.value else None
 
 
-def _event(event: dict[str, Any]) -> Event:
-    return Event(event.get("name", ""), _attributes(event.get("attributes")), int(event.get("timeUnixNano") or 0))
+def _event(event: dict[str, Any]) -> tuple[str, dict[str, Any], int]:
+    return event.get("name", ""), _attributes(event.get("attributes")), int(event.get("timeUnixNano") or 0)
 
 
-def _link(link: dict[str, Any]) -> Link:
-    context = _context(
-        _id(link["traceId"], 32, "traceId"), _id(link["spanId"], 16, "spanId"), True, link.get("traceState")
+def _link(link: dict[str, Any]) -> tuple[int, int, str | None, dict[str, Any]]:
+    return (
+        _id(link["traceId"], 32, "traceId"),
+        _id(link["spanId"], 16, "spanId"),
+        _state(link),
+        _attributes(link.get("attributes")),
     )
-    return Link(context, _attributes(link.get("attributes")))
 
 
 def _attributes(items: list[dict[str, Any]] | None) -> dict[str, Any]:

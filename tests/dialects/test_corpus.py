@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.model.spans import record_of
-from spectra_otel.otlp.json import read_file
+from spectra_otel.otlp.files import read_file
 from spectra_otel.processors.cost.processor import CostProcessor
 from spectra_otel.processors.usage.processor import UsageProcessor
 

@@ -15,7 +15,7 @@ import pytest
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.file.config import FileConfig, Rotation
 from spectra_otel.exporters.file.exporter import FileExporter
-from spectra_otel.otlp.json import read_file
+from spectra_otel.otlp.files import read_file
 from spectra_otel.testing import make_request
 
 

@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from spectra_otel.errors import ImportFormatError
-from spectra_otel.otlp.json import document_of, read_document, read_file, spans_of, write_document
+from spectra_otel.otlp.files import read_file
+from spectra_otel.otlp.json import document_of, read_document, spans_of, write_document
 from tests.made_spans import made
 
 SPAN: dict[str, Any] = {
