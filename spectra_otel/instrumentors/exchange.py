@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from urllib.parse import unquote
 
 import orjson
 
 from spectra_otel import faults
 from spectra_otel.config.settings import Settings
-from spectra_otel.instrumentors.bodies import read_request_body
+from spectra_otel.instrumentors.bodies import read_request_body, upload_of
 from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
+from spectra_otel.instrumentors.frames import FrameSplitter, begins_with_frame
 from spectra_otel.instrumentors.streams import (
     EVENT_LIMIT,
     Decompressor,
@@ -115,15 +117,20 @@ class Observer:
         if context.is_untracked():
             return None
         provider, row, places = found
-        body = read_request_body(raw, headers.get("content-type") or "")
+        if row.completes:
+            return None
+        content_type = headers.get("content-type") or ""
+        body = read_request_body(raw, content_type)
         sent = Sent(provider or self.providers.compatible, method, path, query, headers, body, places)
+        if isinstance(raw, bytes) and content_type.startswith(("audio/", "application/octet-stream")):
+            sent.upload = upload_of(raw)
         if provider is None and not row.format.accepts(sent):
             return None
         values: Values = {
             "provider": sent.provider.name,
             "model_type": row.format.model_type,
             "operation": row.format.operation,
-            "endpoint": path,
+            "endpoint": unquote(path) if "%" in path else path,
             "is_streaming": False,
             "server.address": host,
             "server.port": port,
@@ -215,12 +222,12 @@ class Exchange:
     def read_whole(self, data: bytes, content_type: str) -> None:
         """Read a body that is all here."""
         values = self.request.values
-        if not data or content_type.startswith(BINARY):
+        if not data or (content_type.startswith(BINARY) and not content_type.startswith("application/octet")):
             return
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
-            self._read_lines(data)
+            self._read_events(data)
             return
         if isinstance(body, list):
             body = body[0] if len(body) == 1 else self._row.format.gather(body)
@@ -230,11 +237,12 @@ class Exchange:
             if not values.get("is_failed") or body.get("usage"):
                 self._row.format.read_response(body, values)
 
-    def _read_lines(self, data: bytes) -> None:
-        """Not one JSON document: events or lines, whatever the content type says; or nothing that we can read."""
+    def _read_events(self, data: bytes) -> None:
+        """Not one JSON document: events, lines or frames, whatever the content type says; or nothing that we can read."""
         head = data[:4096].lstrip()
-        if head.startswith(EVENT_STARTS) or (head.startswith(b"{") and b"\n" in data):
-            splitter = EventSplitter(sse=not head.startswith(b"{"))
+        is_framed = begins_with_frame(data)
+        if is_framed or head.startswith(EVENT_STARTS) or (head.startswith(b"{") and b"\n" in data):
+            splitter = FrameSplitter() if is_framed else EventSplitter(sse=not head.startswith(b"{"))
             decoder = self.open_decoder()
             for line in (*splitter.feed(data), *splitter.rest()):
                 decoder.take(line)
@@ -306,7 +314,7 @@ class _Body:
     def __init__(self, exchange: Exchange, content_type: str) -> None:
         self._exchange = exchange
         self._type = content_type
-        self._splitter: EventSplitter | None = None
+        self._splitter: EventSplitter | FrameSplitter | None = None
         self._take: Callable[[bytes], None] = _ignore
         self._parts: list[bytes] | None = None
         self._size = 0
@@ -347,8 +355,8 @@ class _Body:
             and "json" in self._type
             and ("nd" in self._type or "stream" in self._type or "lines" in self._type)
         )
-        if events or lines:
-            self._splitter = EventSplitter(sse=events)
+        if events or lines or begins_with_frame(piece):
+            self._splitter = EventSplitter(sse=events) if events or lines else FrameSplitter()
             self._take = self._exchange.open_decoder().take
         else:
             self._parts = []

@@ -17,6 +17,7 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
+from spectra_otel.instrumentors.bodies import form_value
 from spectra_otel.instrumentors.exchange import Exchange, Observer
 from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
 from spectra_otel.providers.base import Json
@@ -119,7 +120,9 @@ class _Kit:
             return None
         try:
             url, method = request.url, request.method
-            host, port, path = url.raw_host.decode("ascii"), url.port, url.path
+            host, port = url.raw_host.decode("ascii"), url.port
+            # Not url.path, which has the %2F of a model's name decoded.
+            path = url.raw_path.decode("ascii", "replace").partition("?")[0]
             found = observer.find(method, host, port, path)
             if found is None or context_api.get_value(_SUPPRESSED):
                 return None
@@ -211,14 +214,14 @@ def _headers(message: Any) -> dict[str, str]:
 
 
 def _body(request: Any) -> bytes | Json | None:
-    """The body of a request when it is in memory; the text fields of a form that is not."""
+    """The body of a request when it is in memory; the fields of a form that is not."""
     body: bytes | None = getattr(request, "_content", None)
     if body is not None:
         return body
     fields = getattr(request.stream, "fields", None)
     if fields is None:
         return None
-    return {field.name: field.value for field in fields if isinstance(getattr(field, "value", None), str)}
+    return {field.name: form_value(getattr(field, "value", getattr(field, "file", None))) for field in fields}
 
 
 # A stream with a tap in it is a class with __next__ and __anext__, not a generator: one that is never iterated, or let go in
