@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spectra_otel import budgets as budgets
+    from spectra_otel.budgets.tree import budget as budget
     from spectra_otel.errors import BudgetExceededError as BudgetExceededError
     from spectra_otel.model.record import TrackedRequest as TrackedRequest
     from spectra_otel.pricing import estimate as estimate
@@ -50,6 +52,8 @@ _HOMES = {
     "RequestTransformer": "spectra_otel.sdk.transformer",
     "SpanBuilder": "spectra_otel.sdk.span_builder",
     "TrackedRequest": "spectra_otel.model.record",
+    "budget": "spectra_otel.budgets.tree",
+    "budgets": "spectra_otel.budgets",
     "clear_globals": "spectra_otel.tracking.context",
     "configure": "spectra_otel.sdk.runtime",
     "context": "spectra_otel.tracking.context",
@@ -79,6 +83,8 @@ __all__ = [
     "RequestTransformer",
     "SpanBuilder",
     "TrackedRequest",
+    "budget",
+    "budgets",
     "clear_globals",
     "configure",
     "context",
@@ -102,7 +108,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    module = import_module(_HOMES[name])
+    value = globals()[name] = module if name == "budgets" else getattr(module, name)
     return value
 
 

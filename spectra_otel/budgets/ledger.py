@@ -48,7 +48,7 @@ class Claim(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A claim that has no room: ``kind`` (cost, tokens, requests) with its limit, and what was settled and reserved of it.
+    """A claim that has no room for ``wanted``: ``kind`` (cost, tokens, requests), its limit, what was settled and reserved of it.
 
     ``is_first`` is True for the first refusal of the window, in all processes.
     """
@@ -58,6 +58,7 @@ class Refusal(NamedTuple):
     limit: int
     settled: int
     reserved: int
+    wanted: int = 0
     is_first: bool = False
 
 
@@ -191,7 +192,7 @@ class Ledger(Protocol):
 def refusals_of(claim: Claim, settled: Amount, reserved: Amount, wanted: Amount) -> list[Refusal]:
     """Where ``wanted`` does not fit beside what is there."""
     return [
-        Refusal(claim, kind, limit, settled[index], reserved[index])
+        Refusal(claim, kind, limit, settled[index], reserved[index], wanted[index])
         for index, (kind, limit) in enumerate(zip(Limit._fields, claim.limit, strict=True))
         if limit is not None and settled[index] + reserved[index] + wanted[index] > limit and wanted[index] > 0
     ]

@@ -220,7 +220,8 @@ class SqliteLedger:
             lambda db: db.executemany(
                 "INSERT INTO counters (budget, bucket, period, start, settled_cost, settled_tokens, settled_requests, "
                 "unpriced) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET settled_cost = excluded.settled_cost, "
-                "settled_tokens = excluded.settled_tokens, settled_requests = excluded.settled_requests, unpriced = excluded.unpriced",
+                "settled_tokens = excluded.settled_tokens, "
+                "settled_requests = excluded.settled_requests, unpriced = excluded.unpriced",
                 rows,
             )
         )

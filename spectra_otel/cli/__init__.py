@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "query": ("query:query", "Run SQL, read-only, on the store."),
     "estimate": ("prices:estimate", "Price a call before it is made."),
     "prices": ("prices:prices", "Look at the price catalog."),
+    "budgets": ("budgets:budgets", "Set and look at budgets."),
     "import": ("importing:import_", "Import OTLP JSON files, exactly once."),
     "export": ("maintain:export", "Write records to a Parquet, CSV, JSON or FOCUS file."),
     "snapshot": ("maintain:snapshot", "Write a copy of the database for other tools."),

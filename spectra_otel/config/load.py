@@ -20,7 +20,7 @@ from spectra_otel.config.resolve import expand, merge_sets, resolve
 from spectra_otel.config.settings import Settings
 from spectra_otel.errors import ConfigError
 
-DEFAULT_PROCESSORS = ("usage", "cost")
+DEFAULT_PROCESSORS = ("usage", "cost", "budget")
 DEFAULT_EXPORTERS = ("duckdb",)
 """What runs where no file says otherwise."""
 
@@ -93,7 +93,7 @@ def _read(config: Config | None, sets: Iterable[str]) -> Document:
 
 
 def _built_in() -> Document:
-    """``usage, cost → duckdb``; it has no receivers, which only an application can do without."""
+    """``usage, cost, budget → duckdb``; it has no receivers, which only an application can do without."""
     return Document(
         processors={item.id: item for item in (_default(Kind.PROCESSOR, name) for name in DEFAULT_PROCESSORS)},
         exporters={item.id: item for item in (_default(Kind.EXPORTER, name) for name in DEFAULT_EXPORTERS)},

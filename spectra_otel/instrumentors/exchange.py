@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import orjson
 
 from spectra_otel import faults
+from spectra_otel.budgets.book import book
 from spectra_otel.config.settings import Settings
 from spectra_otel.instrumentors.bodies import read_request_body, upload_of
 from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
@@ -43,6 +45,9 @@ from spectra_otel.providers.registry import Providers
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
 from spectra_otel.tracking.request import Owner, Request
+
+if TYPE_CHECKING:
+    from spectra_otel.instrumentors.admission import Blocked
 
 EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 """How a stream of server-sent events can begin, whatever its content type says."""
@@ -157,6 +162,30 @@ class Exchange:
         context.notice_call(self.request)
 
     # -- before ----------------------------------------------------------------------------------------------------
+
+    def admit(self) -> Blocked | None:
+        """Ask the budgets for room; gives the answer that the client gets instead where they have none.
+
+        Raises :class:`~spectra_otel.errors.BudgetExceededError` for a provider whose SDK shall see that.
+        """
+        if book.is_idle():
+            return None
+        from spectra_otel.instrumentors import admission
+
+        return admission.admit(self.request, self._sent, self._size)
+
+    async def admit_async(self) -> Blocked | None:
+        """:meth:`admit` for a client on an event loop."""
+        if book.is_idle():
+            return None
+        from spectra_otel.instrumentors import admission
+
+        return await admission.admit_async(self.request, self._sent, self._size)
+
+    def rewritten(self) -> bytes | None:
+        """The body that a budget put in place of the app's; None where it did not."""
+        ticket = self.request.ticket
+        return orjson.dumps(ticket.body) if ticket is not None and ticket.body is not None else None
 
     def asks_for_usage(self) -> bytes | None:
         """A body that asks the stream for its usage, where the app's does not and only asking helps; else None."""
@@ -333,7 +362,12 @@ class _Body:
         for data in splitter.feed(piece):
             take(data)
         reader = self._exchange.reader
-        return reader is not None and reader.final
+        if reader is None:
+            return False
+        ticket = self._exchange.request.ticket
+        if ticket is not None and not reader.complete:
+            ticket.delivered(reader.characters)
+        return reader.final
 
     def finish(self) -> None:
         """The body is over, or given up: read what was kept back."""

@@ -10,17 +10,22 @@ import functools
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
+from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.bodies import form_value
 from spectra_otel.instrumentors.exchange import Exchange, Observer
 from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
 from spectra_otel.providers.base import Json
+
+if TYPE_CHECKING:
+    from spectra_otel.instrumentors.admission import Blocked
 
 MODULES = ("httpx", "httpx2")
 _SUPPRESSED = "suppress_instrumentation"
@@ -82,6 +87,9 @@ class _Kit:
         exchange = self._begin(args, kwargs)
         if exchange is None:
             return wrapped(*args, **kwargs)
+        blocked = exchange.admit()
+        if blocked is not None:
+            return self._answer(blocked, args, kwargs)
         request, args, kwargs, hider, streams = self._prepare(exchange, args, kwargs)
         token = _enter(exchange)
         try:
@@ -100,6 +108,9 @@ class _Kit:
         exchange = self._begin(args, kwargs)
         if exchange is None:
             return await wrapped(*args, **kwargs)
+        blocked = await exchange.admit_async()
+        if blocked is not None:
+            return self._answer(blocked, args, kwargs)
         request, args, kwargs, hider, streams = self._prepare(exchange, args, kwargs)
         token = _enter(exchange)
         try:
@@ -111,6 +122,13 @@ class _Kit:
             _leave(token)
         if self._observe(exchange, response, request, hider, streams or hider is not None) and not streams:
             await response.aread()
+        return response
+
+    def _answer(self, blocked: Blocked, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A response that no provider sent."""
+        request = args[0] if args else kwargs["request"]
+        response = self._module.Response(blocked.status, headers=blocked.headers, content=blocked.body, request=request)
+        response.elapsed = timedelta(0)
         return response
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
@@ -139,7 +157,8 @@ class _Kit:
         request = args[0] if args else kwargs["request"]
         streams = bool(kwargs.get("stream"))
         try:
-            body = exchange.asks_for_usage()
+            asking_body = exchange.asks_for_usage()
+            body = asking_body or exchange.rewritten()
             if body is None:
                 return request, args, kwargs, None, streams
             headers = request.headers.copy()
@@ -147,10 +166,12 @@ class _Kit:
             asking = self._module.Request(
                 request.method, request.url, headers=headers, content=body, extensions=request.extensions
             )
-            kwargs = {**kwargs, "stream": True}
+            hider = None
+            if asking_body is not None:
+                hider, kwargs = UsageHider(), {**kwargs, "stream": True}
             if args:
-                return request, (asking, *args[1:]), kwargs, UsageHider(), streams
-            return request, args, {**kwargs, "request": asking}, UsageHider(), streams
+                return request, (asking, *args[1:]), kwargs, hider, streams
+            return request, args, {**kwargs, "request": asking}, hider, streams
         except Exception as error:
             faults.report("usage of streams", error)
             return request, args, kwargs, None, streams
@@ -256,7 +277,11 @@ def _sync_stream(module: ModuleType) -> type:
             except BaseException as error:
                 self._tap.broke(error)
                 raise
-            return self._tap.feed(piece)
+            try:
+                return self._tap.feed(piece)
+            except BudgetExceededError:
+                self._source.close()
+                raise
 
         def close(self) -> None:
             try:
@@ -295,7 +320,11 @@ def _async_stream(module: ModuleType) -> type:
             except BaseException as error:
                 self._tap.broke(error)
                 raise
-            return self._tap.feed(piece)
+            try:
+                return self._tap.feed(piece)
+            except BudgetExceededError:
+                await self._source.aclose()
+                raise
 
         async def aclose(self) -> None:
             try:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from spectra_otel import faults
+from spectra_otel.errors import BudgetExceededError
 from spectra_otel.providers.base import StreamReader
 from spectra_otel.tracking.abandoned import abandoned
 
@@ -163,7 +164,8 @@ class Tap:
     """What one response stream calls: :meth:`feed` for each piece, then :meth:`end`, :meth:`broke` or :meth:`close`.
 
     ``read`` gets each piece, decompressed, and says whether the record can be settled now; ``settle(aborted, error)`` makes
-    it. ``hider`` filters what the app sees. None of it raises: a fault is said once, and from then on the tap only passes on.
+    it. ``hider`` filters what the app sees. None of it raises but a budget that cuts the stream: a fault is said once, and
+    from then on the tap only passes on.
     """
 
     __slots__ = ("__weakref__", "_decompress", "_hider", "_is_off", "_owner", "_read", "_settle")
@@ -192,6 +194,9 @@ class Tap:
             try:
                 if self._read(piece if self._decompress is None else self._decompress(piece)):
                     self._finish(False, None)
+            except BudgetExceededError as error:
+                self._finish(True, error)
+                raise
             except Exception as error:
                 self._give_up(error)
         return piece
@@ -206,6 +211,9 @@ class Tap:
             try:
                 if self._read(plain):
                     self._finish(False, None)
+            except BudgetExceededError as error:
+                self._finish(True, error)
+                raise
             except Exception as error:
                 self._give_up(error)
         return self._hider.feed(plain)

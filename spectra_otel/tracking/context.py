@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import baggage
 
 if TYPE_CHECKING:
+    from spectra_otel.errors import BudgetExceededError
     from spectra_otel.tracking.request import Request
 
 Values = dict[str, Any]
@@ -93,6 +94,7 @@ _NOTHING = Attribution()
 _current: ContextVar[Attribution] = ContextVar("spectra_attribution", default=_NOTHING)
 _untracked: ContextVar[bool] = ContextVar("spectra_untracked", default=False)
 _seen: ContextVar[list[int] | None] = ContextVar("spectra_seen", default=None)
+_blocks: ContextVar[list[BudgetExceededError] | None] = ContextVar("spectra_blocks", default=None)
 _last: ContextVar[Request | None] = ContextVar("spectra_last_request", default=None)
 _process = _NOTHING
 _globals = _NOTHING
@@ -208,6 +210,24 @@ def counting_calls() -> Iterator[list[int]]:
         outer = _seen.get()
         if outer is not None:
             outer[0] += count[0]
+
+
+@contextmanager
+def noticing_blocks() -> Iterator[list[BudgetExceededError]]:
+    """A block that learns which of its calls a budget stopped."""
+    blocks: list[BudgetExceededError] = []
+    token = _blocks.set(blocks)
+    try:
+        yield blocks
+    finally:
+        _blocks.reset(token)
+
+
+def notice_block(error: BudgetExceededError) -> None:
+    """A budget stopped a call here."""
+    blocks = _blocks.get()
+    if blocks is not None:
+        blocks.append(error)
 
 
 def add_here(more: Attribution) -> None:

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -30,6 +30,9 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from spectra_otel import faults
 from spectra_otel.model.attributes import usage_attributes
 from spectra_otel.model.spans import handoff
+
+if TYPE_CHECKING:
+    from spectra_otel.budgets.guard import Ticket
 
 Values = dict[str, Any]
 SCOPE = "spectra_otel"
@@ -68,12 +71,15 @@ class Request:
         "context",
         "first_chunk_ns",
         "span",
+        "ticket",
         "values",
     )
 
     def __init__(self, owner: Owner, values: Values, *, borrow: bool = True, trace: int | None = None) -> None:
         self._owner = owner
         self.values = values
+        self.ticket: Ticket | None = None
+        """What budgets reserved for it; settled with the record."""
         self._once = Lock()
         self._started = time.time_ns()
         self._clock = time.perf_counter_ns()
@@ -112,6 +118,7 @@ class Request:
             self._write_on(borrowed)
         else:
             self.emit()
+        self._settle()
         return True
 
     def emit(self) -> None:
@@ -119,6 +126,8 @@ class Request:
         span = self.span or self._start_span()
         values = known_values(self.values)
         end = self._end or time.time_ns()
+        if self.ticket is not None:
+            self.ticket.leave(span.get_span_context())
         if not span.is_recording():
             self._owner.record(self._as_readable(span, values, end), values)
             return
@@ -128,6 +137,23 @@ class Request:
             span.set_status(Status(StatusCode.ERROR, values.get("error_message")))
         handoff.leave(span.get_span_context(), values)
         span.end(end)
+
+    def add_event(self, name: str, attributes: Mapping[str, Any]) -> None:
+        """Add an event to the span that stands for the call."""
+        span = self.span or self._borrowed
+        if span is not None:
+            span.add_event(name, attributes)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes of the span that stands for the call."""
+        span = self.span or self._borrowed
+        if span is not None:
+            span.set_attributes(attributes)
+
+    def _settle(self) -> None:
+        """Where no pipeline has settled with the priced record by now, the budgets are charged by what the wire said."""
+        if self.ticket is not None and self.ticket.settled is None:
+            self.ticket.settle(self.values)
 
     def finish_as_wrapper(self, values: Mapping[str, Any]) -> None:
         """End without a record: what happened inside has records of its own."""
@@ -159,6 +185,8 @@ class Request:
         """Add what the wire says to the span that another instrumentation made for this call."""
         values = known_values(self.values)
         span.set_attributes(_attributes(values, span.attributes))
+        if self.ticket is not None:
+            self.ticket.leave(span.get_span_context())
         handoff.leave(span.get_span_context(), values)
 
     def _add_pace(self, elapsed: int) -> None:

@@ -1,0 +1,33 @@
+"""Settings of `budget`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spectra_otel.budgets.alerts import Webhook
+from spectra_otel.budgets.definition import Budget, check_names
+from spectra_otel.errors import ConfigError
+
+POLICIES = ("mark", "drop")
+
+
+@dataclass
+class Config:
+    """Which budgets hold, and who is told."""
+
+    budgets: list[Budget] = field(default_factory=list)
+    """Definitions; those set by `spectra budgets` and in Python hold beside them."""
+    webhooks: list[Webhook] = field(default_factory=list)
+    """Where events are posted."""
+    policy: str = "mark"
+    """What becomes of spans of calls made elsewhere whose budget is used up: `mark` them, or `drop` them."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for a definition or address that cannot be used."""
+        for budget in self.budgets:
+            budget.validate()
+        check_names(self.budgets)
+        for webhook in self.webhooks:
+            webhook.validate()
+        if self.policy not in POLICIES:
+            raise ConfigError(f"policy: got {self.policy!r}, valid: {', '.join(POLICIES)}")

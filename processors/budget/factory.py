@@ -1,0 +1,17 @@
+"""Factory of `budget`."""
+
+from __future__ import annotations
+
+from spectra_otel.component import ComponentID, Factory, Processor, Stability
+from spectra_otel.processors.budget.config import Config
+
+
+def _create(id: ComponentID, config: Config) -> Processor:
+    from spectra_otel.processors.budget.processor import BudgetProcessor
+
+    return BudgetProcessor(config)
+
+
+def factory() -> Factory[Config, Processor]:
+    """The factory that the entry point names."""
+    return Factory(type="budget", stability=Stability.BETA, default_config=Config, create=_create, enriches=True)

@@ -1,0 +1,100 @@
+"""The `budget` processor: settles what calls of this process reserved, and counts those that nobody reserved for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+
+from spectra_otel import faults
+from spectra_otel.budgets import alerts
+from spectra_otel.budgets.amounts import Amount, units
+from spectra_otel.budgets.book import book
+from spectra_otel.errors import LedgerError
+from spectra_otel.model.record import TrackedRequest
+from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.processors.budget.config import Config
+
+COUNTED = "spectra.budget.counted"
+EXCEEDED = "spectra.budget.exceeded"
+
+
+class BudgetProcessor:
+    """Takes priced records. Where a call of this process reserved room, that is settled with the record's own cost.
+
+    Calls made elsewhere, or seen by other instrumentations, are counted once per record, in the window in which they started,
+    whenever and however often they arrive; a span that says which budgets counted it is not counted by these again. Never
+    raises.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self._config = config or Config()
+        if self._config.budgets:
+            book.configure(self._config.budgets)
+        if self._config.webhooks:
+            alerts.use_webhooks(self._config.webhooks)
+
+    def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        """The same spans, with what budgets say on those that bear a cost; without those that the policy drops."""
+        if book.is_idle():
+            return spans
+        kept: list[ReadableSpan] = []
+        for span in spans:
+            goes_on = True
+            if isinstance(span, TrackedSpan) and span.record is not None:
+                try:
+                    goes_on = self._count(span, span.record)
+                except LedgerError as error:
+                    faults.report("processor budget", str(error))
+                except Exception as error:
+                    faults.report("processor budget", error)
+            if goes_on:
+                kept.append(span)
+        return kept
+
+    def _count(self, span: TrackedSpan, record: TrackedRequest) -> bool:
+        """Whether the span goes on."""
+        from spectra_otel.budgets import guard
+
+        values = record.values_by_field
+        ticket = guard.take(span.context)
+        if ticket is not None:
+            ticket.settle(values)
+            span.set_attributes(ticket.marks)
+            _add_events(span, ticket.events)
+            return True
+        if record.rev or values.get("cost_status") == "not_billed":
+            return True
+        return self._count_late(span, values)
+
+    def _count_late(self, span: TrackedSpan, values: Mapping[str, Any]) -> bool:
+        from spectra_otel.budgets import guard
+
+        already: Any = (span.attributes or {}).get(COUNTED) or ()
+        started = values.get("started_at")
+        moment = started.timestamp() if started is not None else time.time()
+        claims = [claim for _, claim in book.claims(values, moment) if claim.budget not in already]
+        if not claims:
+            return True
+        cost = values.get("total_cost_in_cents")
+        amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
+        record = str(values.get("id") or "")
+        counted = book.ledger().count(record, claims, amount, unpriced=int(cost is None))
+        for one in counted:
+            alerts.thresholds(one)
+        full = [one for one in counted if guard.is_full(one)]
+        span.set_attributes(guard.marks_of(counted))
+        _add_events(span, [(EXCEEDED, {"budget": one.claim.budget}) for one in full])
+        for one in full:
+            alerts.overspent(one)
+        return not (self._config.policy == "drop" and any(one.claim.is_hard for one in full))
+
+
+def _add_events(span: TrackedSpan, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Events on our copy of the span; the app's own stays as it was."""
+    if events:
+        moment = span.end_time
+        more = [Event(name, attributes, moment) for name, attributes in events]
+        span._events = (*span.events, *more)

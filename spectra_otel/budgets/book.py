@@ -1,0 +1,172 @@
+"""The budgets of this process: those its configuration names, and those that people and programs put into the ledger.
+
+Without any, nothing is opened: the call path asks :meth:`Book.is_idle`, and once a second that looks whether a ledger has come.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import baggage
+
+from spectra_otel import faults
+from spectra_otel.errors import ConfigError, LedgerError, SpectraError
+from spectra_otel.forks import in_forked_child
+
+if TYPE_CHECKING:
+    from spectra_otel.budgets.definition import Budget
+    from spectra_otel.budgets.ledger import Claim, Ledger
+
+LOOK_SECONDS = 1.0
+"""How soon a change that another process made is seen."""
+TREE_KEY = "spectra.budget"
+"""The baggage entry that carries tree budgets."""
+CONFIG, CLI, PYTHON = "config", "cli", "python"
+
+
+class Book:
+    """Which budgets hold here. Thread-safe; what the ledger cannot tell is reported, and what was known stays."""
+
+    def __init__(self) -> None:
+        self._fresh()
+        in_forked_child(self._fresh_lock)
+
+    def _fresh_lock(self) -> None:
+        self._lock = Lock()
+
+    def _fresh(self) -> None:
+        self._fresh_lock()
+        self._configured: dict[str, Budget] = {}
+        self._known: dict[str, Budget] = {}
+        self._look_at = 0.0
+        self._revision = -1
+        self._url = ""
+        self._ledger: Ledger | None = None
+        self.problem: LedgerError | None = None
+        """Why the ledger could not be used when it was last asked."""
+
+    def reset(self) -> None:
+        """Forget everything that is known, not what is in the ledger."""
+        self._fresh()
+
+    def is_idle(self) -> bool:
+        """Whether no budget can apply to a call made here. Quick: every call asks."""
+        if self._known or baggage.get_baggage(TREE_KEY) is not None:
+            return False
+        if time.monotonic() < self._look_at:
+            return True
+        self.refresh()
+        return not self._known
+
+    def configure(self, budgets: Iterable[Budget]) -> None:
+        """Budgets of the configuration, in place of those it had before. Nothing is opened before a call needs it."""
+        with self._lock:
+            self._configured = {budget.name: budget for budget in budgets}
+            self._known = {name: budget for name, budget in self._configured.items() if budget.enabled}
+            self._revision = -1
+            self._look_at = 0.0
+
+    def budgets(self) -> list[Budget]:
+        """Those that hold now."""
+        if time.monotonic() >= self._look_at:
+            self.refresh()
+        return list(self._known.values())
+
+    def ledger(self) -> Ledger:
+        """The ledger, opened when it is first needed."""
+        from spectra_otel.budgets.ledger import ledger_url, open_ledger
+
+        if self._ledger is None:
+            self._url = ledger_url()
+            self._ledger = open_ledger(self._url)
+        return self._ledger
+
+    def claims(self, values: Mapping[str, Any], moment: float) -> list[tuple[Budget, Claim]]:
+        """What a call with these record fields draws on, tree budgets included."""
+        from spectra_otel.budgets import tree
+
+        found = [(b, _claim(b, values, moment)) for b in self.budgets() if b.applies(values)]
+        return found + tree.claims()
+
+    def refresh(self) -> None:
+        """Look at the ledger now, if there is one."""
+        with self._lock:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            try:
+                self._look()
+                self.problem = None
+            except LedgerError as error:
+                self.problem = error
+                faults.report("budgets", str(error))
+            except ConfigError as error:
+                faults.report("budgets", str(error))
+
+    def _look(self) -> None:
+        from spectra_otel.budgets.ledger import ledger_url, sqlite_path
+
+        url = ledger_url()
+        if self._url and url != self._url:
+            self._ledger, self._revision, self._known = None, -1, {}
+        path = sqlite_path(url)
+        if path is not None and not self._configured and not os.path.exists(path):
+            self._known = {}
+            return
+        ledger = self.ledger()
+        if self._configured and self._revision < 0:
+            self._announce(ledger)
+        revision = ledger.revision()
+        if revision != self._revision:
+            self._known = self._read(ledger)
+            self._revision = revision
+
+    def _announce(self, ledger: Ledger) -> None:
+        """Write into the ledger what the configuration newly says; what people changed since stays as they left it."""
+        from spectra_otel.budgets.ledger import Stored
+
+        stored = {one.name: one for one in ledger.definitions()}
+        for name, budget in self._configured.items():
+            text = budget.to_json()
+            known = stored.get(name)
+            if known is None or known.configured != text:
+                ledger.define(Stored(name, text, CONFIG, budget.enabled, configured=text))
+
+    def _read(self, ledger: Ledger) -> dict[str, Budget]:
+        from spectra_otel.budgets.definition import Budget
+
+        known: dict[str, Budget] = {}
+        for stored in ledger.definitions():
+            if not stored.enabled or (stored.source == CONFIG and stored.name not in self._configured):
+                continue
+            try:
+                budget = Budget.from_json(stored.definition)
+                budget.validate()
+            except (SpectraError, ValueError, TypeError, KeyError) as error:
+                faults.report("budgets", f"the definition of '{stored.name}' in the ledger cannot be read: {error}")
+                continue
+            known[stored.name] = replace(budget, enabled=True)
+        return known
+
+
+def _claim(budget: Budget, values: Mapping[str, Any], moment: float) -> Claim:
+    from spectra_otel.budgets.definition import bucket_of
+    from spectra_otel.budgets.ledger import Claim
+
+    scope = budget.scope(values)
+    if budget.by and not any(scope.values()):
+        faults.report(
+            "budgets", f"budget '{budget.name}': a call without {', '.join(budget.by)} counts in the shared bucket ''"
+        )
+    window = budget.window(moment)
+    return Claim(
+        budget.name, bucket_of(scope), budget.spelled_period, window.start, budget.amounts, budget.is_hard,
+        tuple(budget.thresholds), window.end, tuple(scope.items()),
+    )  # fmt: skip
+
+
+book = Book()
+"""The one of the process."""

@@ -1,0 +1,119 @@
+"""Budgets at the HTTP level: whether a request may be sent, and what its SDK sees if it may not.
+
+How a refusal reaches the app is a column of the provider table. ``429`` is an answer in the provider's own shape that its SDK
+does not try again; ``raise`` is the exception itself, straight from ``send``, for SDKs that would sleep and retry.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from spectra_otel import faults
+from spectra_otel.budgets import guard
+from spectra_otel.budgets.guard import Ticket
+from spectra_otel.errors import BudgetExceededError
+from spectra_otel.providers.base import Sent
+from spectra_otel.tracking import context
+from spectra_otel.tracking.request import Request
+
+ERROR_TYPE = "budget_exceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The answer that an SDK gets in place of the provider's."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def admit(request: Request, sent: Sent, size: int) -> Blocked | None:
+    """Let a request through, or say what its client gets instead. Raises :class:`BudgetExceededError` where the table says so."""
+    try:
+        ticket = guard.admit(request.values, sent.body, size, may_rewrite=_may_rewrite(sent))
+    except BudgetExceededError as error:
+        return _refuse(request, sent, error)
+    except Exception as error:
+        faults.report("budgets", error)
+        return None
+    _take(request, sent, ticket)
+    return None
+
+
+async def admit_async(request: Request, sent: Sent, size: int) -> Blocked | None:
+    """The same on an event loop, which does not wait."""
+    try:
+        ticket = await guard.admit_async(request.values, sent.body, size, may_rewrite=_may_rewrite(sent))
+    except BudgetExceededError as error:
+        return _refuse(request, sent, error)
+    except Exception as error:
+        faults.report("budgets", error)
+        return None
+    _take(request, sent, ticket)
+    return None
+
+
+def _take(request: Request, sent: Sent, ticket: Ticket) -> None:
+    if ticket.lease is None:
+        return
+    request.ticket = ticket
+    if ticket.body is not None:
+        sent.body = ticket.body
+        model = ticket.body.get("model")
+        if model:
+            request.values["model"] = model
+    for name, attributes in ticket.events:
+        request.add_event(name, attributes)
+    ticket.events.clear()
+
+
+def _refuse(request: Request, sent: Sent, error: BudgetExceededError) -> Blocked | None:
+    """Record the call that was not made, and refuse it the way its SDK understands."""
+    context.notice_block(error)
+    try:
+        request.add_event(guard.EXCEEDED, {"budget": error.name})
+        request.set_attributes({guard.NAME: error.name, guard.BLOCKED: True})
+        request.finish(
+            {"is_failed": True, "error_type": ERROR_TYPE, "error_message": str(error), "cost_status": "not_billed"}
+        )
+    except Exception as fault:
+        faults.report("budgets", fault)
+    if sent.provider.budget_block == "raise":
+        raise error
+    return answer(error, "anthropic" if sent.provider.name == "anthropic" else "openai")
+
+
+def answer(error: BudgetExceededError, shape: str = "openai") -> Blocked:
+    """A 429 that says which budget it was and when it has room again, in the shape of a provider's errors."""
+    headers = {
+        "content-type": "application/json",
+        "x-should-retry": "false",
+        "x-spectra-budget": error.name.encode("ascii", "replace").decode(),
+    }
+    seconds = retry_after(error)
+    if seconds is not None:
+        headers["retry-after"] = str(seconds)
+    body: dict[str, Any]
+    if shape == "anthropic":
+        body = {"type": "error", "error": {"type": "rate_limit_error", "message": str(error)}}
+    else:
+        body = {"error": {"message": str(error), "type": "insufficient_quota", "param": None, "code": ERROR_TYPE}}
+    return Blocked(429, headers, orjson.dumps(body))
+
+
+def retry_after(error: BudgetExceededError) -> int | None:
+    """Whole seconds until the budget has room again; None where it never will."""
+    return max(1, math.ceil(error.resets_at.timestamp() - time.time())) if error.resets_at is not None else None
+
+
+def _may_rewrite(sent: Sent) -> bool:
+    """Whether another body can be sent: this one is JSON, and nobody has signed it."""
+    signed = ("x-amz-content-sha256", "content-digest", "signature")
+    return "json" in (sent.headers.get("content-type") or "") and not any(name in sent.headers for name in signed)

@@ -1,0 +1,83 @@
+"""A ledger of its own for each test, a local provider, and the pipeline of an app around it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spectra_otel.budgets import alerts
+from spectra_otel.budgets.book import book
+from spectra_otel.demo.provider import LocalProvider
+from spectra_otel.sdk import runtime
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def fresh_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+    monkeypatch.delenv("SPECTRA_BUDGETS_URL", raising=False)
+    book.reset()
+    yield
+    alerts.flush(5.0)
+    alerts.use_webhooks([])
+    book.reset()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LocalProvider]:
+    with LocalProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def app(server: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalProvider]:
+    """An app with everything on, whose AI providers are local."""
+    server.ledger.clear()
+    monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", server.hosts)
+    from opentelemetry.sdk.trace import TracerProvider
+
+    runtime.configure(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    yield server
+    runtime.shutdown()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """A real Redis: the one that `.ci/backends` put in place, or the system's."""
+    program = ROOT / ".build" / "redis" / "redis-server"
+    found = str(program) if program.exists() else shutil.which("redis-server")
+    if found is None:
+        pytest.fail("there is no redis-server; run .ci/backends")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [found, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.02)
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """An empty Redis."""
+    import redis
+
+    client = redis.Redis.from_url(redis_server)
+    client.flushdb()
+    client.close()
+    return redis_server
