@@ -9,7 +9,8 @@ of calls stand for one response when
 * one of them has no id, they come from two scopes, one lies within the other in time (with equal numbers, half of it), and model,
   usage and outcome are equal.
 
-What is remembered is bounded in number and in time.
+What is remembered is bounded in number and in time. With one instrumentation, as most apps have, only ancestry can join two
+spans: the indexes by response and by usage are made when a second scope appears.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class Call:
         self.is_exact = True
         self.has_wire = False
         """An instrumentor of ours saw the very exchange of this span."""
-        self.spans: list[SpanKey] = []
+        self.spans: tuple[SpanKey, ...] = ()
         """Every span that stands for this response."""
-        self._places: list[tuple[dict[Any, list[Call]], Any]] = []
+        self._places: tuple[tuple[dict[Any, list[Call]], Any], ...] = ()
 
     @property
     def is_failed(self) -> bool:
@@ -69,7 +70,7 @@ class Call:
             calls.append(self)
         else:
             return
-        self._places.append((index, key))
+        self._places += ((index, key),)
 
     def leave(self) -> None:
         """Leave every index."""
@@ -83,7 +84,7 @@ class Call:
                 calls.remove(self)
             if not calls:
                 del index[key]
-        self._places.clear()
+        self._places = ()
 
 
 class Election:
@@ -103,23 +104,24 @@ class Election:
 
     def find(self, new: Call) -> Call | None:
         """The response that ``new`` is another span of."""
-        if new.key in self._below or (new.key[0], new.parent) in self._by_span:
+        if new.key in self._below or (new.parent and (new.key[0], new.parent) in self._by_span):
             found = self._family(new)
             if found is not None:
                 return found
-        if new.fields.get("response_id") in self._by_response:
-            found = self._same_response(new)
-            if found is not None:
-                return found
-        return self._same_time(new) if len(self._scopes) > 1 or new.scopes.isdisjoint(self._scopes) else None
+        if not new.scopes <= self._scopes:
+            self._meet(new.scopes)
+        if len(self._scopes) < 2:
+            return None
+        return self._same_response(new) or self._same_time(new)
 
     def add(self, call: Call) -> None:
         """Remember a call that bears a record now."""
         self._calls.append(call)
         self._enter(call, call)
-        call.enter(self._by_usage, _usage_key(call))
-        now = call.end
-        while len(self._calls) > self._limit or self._calls[0].end < now - self._max_age:
+        if len(self._scopes) > 1:
+            call.enter(self._by_usage, _usage_key(call))
+        oldest_end = call.end - self._max_age
+        while len(self._calls) > self._limit or self._calls[0].end < oldest_end:
             oldest = self._calls.popleft()
             oldest.leave()
             for key in oldest.spans:
@@ -132,14 +134,26 @@ class Election:
         self._enter(call, new)
 
     def _enter(self, call: Call, span: Call) -> None:
-        self._scopes |= span.scopes
         self._by_span[span.key] = call
-        call.spans.append(span.key)
+        call.spans += (span.key,)
         if span.parent:
             call.enter(self._below, (span.key[0], span.parent))
+        if len(self._scopes) > 1:
+            self._enter_response(call)
+
+    def _enter_response(self, call: Call) -> None:
         response_id = call.fields.get("response_id")
         if response_id:
             call.enter(self._by_response, response_id)
+
+    def _meet(self, scopes: frozenset[str]) -> None:
+        """Spans of another scope come: with the second one, a response can have spans of two."""
+        had_one = len(self._scopes) == 1
+        self._scopes |= scopes
+        if had_one:
+            for call in self._calls:
+                self._enter_response(call)
+                call.enter(self._by_usage, _usage_key(call))
 
     def end_other(self, key: SpanKey, parent: int, is_boundary: bool) -> None:
         """A span that is no call ended. The calls below it are below its parent too, unless it is an agent or a tool."""
@@ -163,7 +177,7 @@ class Election:
         return found[-1] if found else None
 
     def _same_response(self, new: Call) -> Call | None:
-        for call in _recent(self._by_response.get(new.fields["response_id"])):
+        for call in _recent(self._by_response.get(new.fields.get("response_id", ""))):
             if call.scopes.isdisjoint(new.scopes) and _overlap(call, new) and _agree(call, new):
                 return call
         return None

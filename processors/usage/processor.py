@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import weakref
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Lock
 from typing import Any
@@ -34,6 +32,7 @@ from spectra_otel.processors.usage.election import Call, Election
 _log = logging.getLogger("spectra_otel.usage")
 _STREAM_END = "#stream"
 """Marks the scope of a record at the end of a stream: it is another span than the request's, of the same instrumentation."""
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _PLACES = Decimal("1e-8")
 _MAX_USD = 1e8
 _COST_FIELDS = (
@@ -74,7 +73,6 @@ class UsageProcessor:
         """Spans that were passed on because reading them failed."""
         self.inconsistent = 0
         """Records whose usage was refused."""
-        _renew_lock_after_fork(self)
 
     def _fresh_lock(self) -> None:
         self._lock = Lock()
@@ -97,7 +95,7 @@ class UsageProcessor:
         if reader is None and wire is None:
             self._pass(span, is_boundary=False)
             return span
-        role, draft = reader.read(span) if reader is not None else (Role.CALL, Draft(span, span.attributes or {}))
+        role, draft = reader.read(span) if reader is not None else (Role.CALL, Draft(span))
         if wire is not None:
             _take_wire(draft, wire)
             role = Role.CALL
@@ -123,8 +121,8 @@ class UsageProcessor:
             known = self._election.find(new)
             if known is None:
                 self._election.add(new)
-                tracked = TrackedSpan(span, TrackedRequest(new.fields), bears_cost=True)
-                tracked.set_attributes(usage_attributes(new.fields, draft.attributes))
+                tracked = TrackedSpan(span, TrackedRequest(new.fields), bears_cost=True, attributes=draft.attributes)
+                tracked.set_attributes(usage_attributes(draft.fields, draft.attributes, draft.said))
                 batch.made[id(new)] = len(batch.spans)
                 return tracked
             place = batch.made.get(id(known))
@@ -161,29 +159,31 @@ class UsageProcessor:
         return tracked
 
     def _new_call(self, span: ReadableSpan, draft: Draft) -> Call:
-        context, parent = span.context, span.parent
+        context, parent, scope = span.context, span.parent, span.instrumentation_scope
         assert context is not None  # a finished span of the SDK has one
+        key = context.trace_id, context.span_id
         start, end = span.start_time or 0, span.end_time or 0
-        scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
+        name = emitter = scope.name if scope else ""
         if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
-            start, scope = end - round(float(draft.attributes["duration"]) * 1e9), scope + _STREAM_END
-        trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+            start, emitter = end - round(float(draft.attributes["duration"]) * 1e9), name + _STREAM_END
+        trace_id, span_id = key[0].to_bytes(16, "big").hex(), key[1].to_bytes(8, "big").hex()
+        parent_id = parent.span_id if parent else 0
         fields: dict[str, Any] = {
             "id": f"{trace_id}-{span_id}",
             "trace_id": trace_id,
             "span_id": span_id,
-            "started_at": datetime.fromtimestamp(start // 1000 / 1e6, UTC),
-            "completed_at": datetime.fromtimestamp(end // 1000 / 1e6, UTC),
-            "latency_ms": max(0, (end - start) // 1_000_000),
-            "instrumentation": scope.removesuffix(_STREAM_END) or None,
+            "parent_span_id": parent_id.to_bytes(8, "big").hex() if parent_id else None,
+            "started_at": _EPOCH + start // 1000 * _MICROSECOND,
+            "completed_at": _EPOCH + end // 1000 * _MICROSECOND,
+            "latency_ms": (end - start) // 1_000_000 if end > start else 0,
+            "instrumentation": name or None,
+            **self._resource_fields(span.resource),
+            **draft.fields,  # the wire knows the call's own times better than the span does
         }
-        if parent is not None:
-            fields["parent_span_id"] = f"{parent.span_id:016x}"
-        fields.update(self._resource_fields(span.resource))
-        _add_pace(fields, draft.fields)
-        fields.update(draft.fields)  # the wire knows the call's own times better than the span does
+        if "time_to_first_token_ms" in fields:
+            _add_pace(fields)
         _take_cost(fields, draft)
-        call = Call(fields, scope, (context.trace_id, context.span_id), parent.span_id if parent else 0, start, end)
+        call = Call(fields, emitter, key, parent_id, start, end)
         call.is_exact = draft.doubt is None and "prompt_tokens" in fields
         return call
 
@@ -214,19 +214,6 @@ class UsageProcessor:
             )
 
 
-def _renew_lock_after_fork(processor: UsageProcessor) -> None:
-    """Another thread may hold the lock when the process forks; in the child nobody would ever release it."""
-    alive = weakref.ref(processor)
-
-    def renew() -> None:
-        found = alive()
-        if found is not None:
-            found._lock = Lock()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=renew)
-
-
 class _Batch:
     """What one call of ``process`` has made so far."""
 
@@ -249,6 +236,7 @@ def _take_wire(draft: Draft, wire: dict[str, Any]) -> None:
     if any(wire.get(name) is not None for name in _USAGE_FIELDS):
         draft.drop(*_USAGE_FIELDS, "cost_status")
         draft.doubt = None
+    draft.said = frozenset()
     draft.fields.update({name: value for name, value in wire.items() if value is not None})
 
 
@@ -293,11 +281,11 @@ def _conflict(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
     return one is not None and other is not None and one != other
 
 
-def _add_pace(fields: dict[str, Any], read: dict[str, Any]) -> None:
+def _add_pace(fields: dict[str, Any]) -> None:
     """Output tokens by second of generation, where the first token's moment is known."""
-    first_token, tokens = read.get("time_to_first_token_ms"), read.get("completion_tokens")
-    if first_token is not None and tokens and fields["latency_ms"] > first_token:
-        fields["tokens_per_second"] = round(tokens * 1000 / (fields["latency_ms"] - first_token), 3)
+    generation_ms = fields["latency_ms"] - fields["time_to_first_token_ms"]
+    if fields.get("completion_tokens") and generation_ms > 0:
+        fields.setdefault("tokens_per_second", round(fields["completion_tokens"] * 1000 / generation_ms, 3))
 
 
 def _take_cost(fields: dict[str, Any], draft: Draft) -> None:

@@ -18,6 +18,7 @@ from opentelemetry.trace import StatusCode
 
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.model.fields import INTEGER_FIELDS
+from spectra_otel.model.spans import attributes_of
 
 
 class Role(Enum):
@@ -43,18 +44,21 @@ class Doubt(Enum):
 class Draft:
     """A span while it is being read.
 
-    ``fields`` are record fields found so far (``host`` beside them: who was called); ``attributes`` the span's own.
+    ``fields`` are record fields found so far (``host`` beside them: who was called); ``attributes`` a copy of the span's own,
+    which the pipeline's copy of the span may keep.
     """
 
-    __slots__ = ("absurd", "attributes", "doubt", "fields", "span")
+    __slots__ = ("absurd", "attributes", "doubt", "fields", "said", "span")
 
-    def __init__(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, span: ReadableSpan) -> None:
         self.span = span
-        self.attributes = attributes
+        self.attributes = attributes_of(span)
         self.fields: dict[str, Any] = {}
         self.doubt: Doubt | None = None
         self.absurd: dict[str, Any] = {}
         """Numbers that cannot be, by field."""
+        self.said: frozenset[str] = frozenset()
+        """Fields that the span itself says under the name and with the value they have."""
 
     @property
     def is_failed(self) -> bool:
@@ -69,8 +73,15 @@ class Draft:
         """Write a field, whatever was known."""
         if value is None:
             return
+        if name in _FOR_FIELD:
+            self.take(name, _FOR_FIELD[name], value)
+        else:
+            self.fields[name] = value
+
+    def take(self, name: str, how: convert.Convert, value: Any) -> None:
+        """Write a field as read by ``how``, which may find that there is nothing, or a number that cannot be."""
         try:
-            found = _FOR_FIELD[name](value) if name in _FOR_FIELD else value
+            found = how(value)
         except convert.Absurd:
             self.absurd[name] = value
             return

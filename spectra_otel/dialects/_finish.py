@@ -23,22 +23,17 @@ _STANDARD_TIERS = frozenset({"default", "auto", "on_demand", "standard_only", "o
 
 def settle_tier(draft: Draft) -> None:
     """Each provider has its own word for the standard tier."""
-    if draft.fields.get("pricing_tier", "").lower() in _STANDARD_TIERS:
+    tier = draft.fields.get("pricing_tier")
+    if tier is not None and tier.lower() in _STANDARD_TIERS:
         draft.fields["pricing_tier"] = "standard"
 
 
 def settle_provider(draft: Draft) -> None:
     """Who served: the host, else the name, else whoever sells the model under its name."""
     fields = draft.fields
-    name = providers.from_name(fields.get("provider"))
-    provider = providers.from_host(fields.pop("host", None)) or name
-    if provider is None:
-        provider = providers.from_model(fields.get("model") or fields.get("snapshot"))
-    if (
-        provider == "openai"
-        and str(fields.get("response_id", "")).startswith("gen-")
-        and "/" in fields.get("model", "")
-    ):
+    model = fields.get("model")
+    provider = providers.served_by(fields.pop("host", None), fields.get("provider"), model or fields.get("snapshot"))
+    if provider == "openai" and model and "/" in model and str(fields.get("response_id")).startswith("gen-"):
         provider = "openrouter"  # its ids and its vendor/model names, where the instrumentation knows no host
     if provider is None:
         fields.pop("provider", None)

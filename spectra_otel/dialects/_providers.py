@@ -77,6 +77,12 @@ _BEDROCK_MAKERS = (
 )
 
 
+@lru_cache(maxsize=4096)
+def served_by(host: str | None, name: str | None, model: str | None) -> str | None:
+    """The provider by the host, else by the name, else by whoever sells the model under its name."""
+    return from_host(host) or from_name(name) or from_model(model)
+
+
 @lru_cache(maxsize=1024)
 def from_name(name: str | None) -> str | None:
     """The provider behind a name; None for a framework's. A name that is not in the table stays as it is."""

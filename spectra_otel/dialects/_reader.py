@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from operator import itemgetter
-from typing import NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -18,7 +18,8 @@ from spectra_otel import dialects, faults
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
-from spectra_otel.model.attributes import ROLLUP
+from spectra_otel.model.attributes import ATTRIBUTES, ROLLUP
+from spectra_otel.model.fields import TOKEN_FIELDS
 
 _MAX_SCOPES = 1000
 _MAX_LAYOUTS, _MAX_KEYS = 256, 256
@@ -46,15 +47,22 @@ OURS = "spectra.usage."
 """Prefix of usage that a Spectra pipeline wrote on the span: normalised already, so it wins over the dialect."""
 
 
-class _Layout(NamedTuple):
+@dataclass(frozen=True, slots=True)  # not a NamedTuple, whose fields take longer to reach
+class _Layout:
     """Where the fields are in spans that carry the very same attributes, in the same order."""
 
+    texts: tuple[tuple[str, str], ...]
+    """(field, attribute) of fields whose best attribute is a text as it stands."""
+    counts: tuple[tuple[str, str], ...]
+    """(field, attribute) of fields whose best attribute is a count as it stands."""
     rows: tuple[tuple[str, str, convert.Convert], ...]
-    """(field, attribute, how to read it); of a field's attributes the best comes first."""
+    """(field, attribute, how to read it) of all others, the best of a field first."""
     ours: tuple[tuple[str, str], ...]
     """(field, attribute) of usage that a Spectra pipeline wrote."""
     metadata: tuple[tuple[str, str], ...]
     """(name, attribute)."""
+    said: frozenset[str]
+    """Fields that stand in the attribute that is theirs in the semantic conventions, and that no rule changes."""
 
 
 class Reader:
@@ -90,24 +98,23 @@ class Reader:
         layout = self._layouts.get(keys)
         if layout is None:
             layout = self._lay_out(keys)
-        plain_text, plain_count = convert.text, convert.count
-        for name, key, how in layout.rows:
-            if name in fields:
-                continue
+        draft.said = layout.said
+        # Nearly all values are short texts and small counts already: to call a function for each would double the time.
+        for name, key in layout.texts:
             value = attributes[key]
-            # Nearly all values are short texts and small counts already, and a call costs as much as the rest of the row.
-            if (how is plain_text and type(value) is str and 0 < len(value) < _SHORT) or (
-                how is plain_count and type(value) is int and 0 <= value <= _LARGEST
-            ):
+            if type(value) is str and 0 < len(value) < _SHORT:
                 fields[name] = value
-                continue
-            try:
-                found = how(value)
-            except convert.Absurd:
-                draft.absurd[name] = value
-                continue
-            if found is not None:
-                fields[name] = found
+            else:
+                draft.take(name, convert.text, value)
+        for name, key in layout.counts:
+            value = attributes[key]
+            if type(value) is int and 0 <= value <= _LARGEST:
+                fields[name] = value
+            else:
+                draft.take(name, convert.count, value)
+        for name, key, how in layout.rows:
+            if name not in fields:
+                draft.take(name, how, attributes[key])
         for name, key in layout.metadata:
             value = attributes[key]
             fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
@@ -117,18 +124,31 @@ class Reader:
         return role, draft
 
     def _lay_out(self, keys: tuple[str, ...]) -> _Layout:
-        rows, ours, metadata = [], [], []
+        known, ours, metadata = [], [], []
         for key in keys:
             if key in self._table:
-                rows.append(self._table[key])
+                known.append(self._table[key])
             elif key.startswith(OURS):
                 ours.append((key.removeprefix(OURS), key))
             elif key.startswith(_METADATA):
                 name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
                 if not name.startswith(_FRAMEWORK):
                     metadata.append((name, key))
-        rows.sort(key=itemgetter(0))
-        layout = _Layout(tuple(row[1:] for row in rows), tuple(ours), tuple(metadata))
+        texts, counts, rows = [], [], []
+        seen: set[str] = set()
+        for _, name, key, how in sorted(known, key=itemgetter(0)):
+            is_best = name not in seen
+            seen.add(name)
+            if is_best and how is convert.text:
+                texts.append((name, key))
+            elif is_best and how is convert.count:
+                counts.append((name, key))
+            else:
+                rows.append((name, key, how))
+        said = {name for _, name, key, _ in known if ATTRIBUTES.get(name) == key}
+        if self._texts or self._names or self._fixes or ours:
+            said.difference_update(TOKEN_FIELDS)
+        layout = _Layout(tuple(texts), tuple(counts), tuple(rows), tuple(ours), tuple(metadata), frozenset(said))
         if len(self._layouts) >= _MAX_LAYOUTS:
             self._layouts.clear()
         if len(keys) <= _MAX_KEYS:

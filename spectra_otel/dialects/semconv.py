@@ -42,12 +42,13 @@ def role(draft: Draft) -> Role:
     operation = fields.get("operation")
     if operation is None:
         return role_without_operation(draft)
-    known = OPERATIONS.get(operation.lower())
+    known = OPERATIONS.get(operation) or OPERATIONS.get(operation.lower())
     if known is None:
         return role_without_operation(draft)
     found, model_type = known
     if found is Role.CALL:
-        fields["operation"] = _SPELLINGS.get(operation, operation)
+        if operation in _SPELLINGS:
+            fields["operation"] = _SPELLINGS[operation]
         fields.setdefault("model_type", model_type)
     return found
 

@@ -56,6 +56,8 @@ _ROWS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
     "time_to_first_token_ms": ("gen_ai.response.time_to_first_chunk", lambda milliseconds: milliseconds / 1000),
     "tags": ("spectra.tags", tuple),
 }
+ATTRIBUTES: Mapping[str, str] = {field: key for field, (key, _) in _ROWS.items()}
+"""Record field → its attribute."""
 _TOKENS = frozenset(field for field in SEMCONV if field.endswith("_tokens"))
 _CACHE_WRITE = SEMCONV["cache_write_tokens"]
 _CACHE_WRITE_NEWER = "gen_ai.usage.cache_write.input_tokens"
@@ -67,10 +69,17 @@ def record_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
     return usage_attributes(record, {})
 
 
-def usage_attributes(record: Mapping[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record adds to a span that has ``existing``: attributes it lacks, and our numbers where they differ from its own."""
+def usage_attributes(
+    record: Mapping[str, Any], existing: Mapping[str, Any], said: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """What a record adds to a span that has ``existing``: attributes it lacks, and our numbers where they differ from its own.
+
+    Fields in ``said`` are known to be in ``existing`` with the value they have.
+    """
     found: dict[str, Any] = {}
     for field, value in record.items():
+        if field in said:
+            continue
         row = _ROWS.get(field)
         if row is None or value is None:
             continue
@@ -107,9 +116,10 @@ def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
         found["spectra.price.version"] = version
     cents: Decimal | None = record.get("total_cost_in_cents")
     if cents is not None:
-        found[COST_AMOUNT] = float(cents.scaleb(-2))
+        units = int(cents.scaleb(8))  # of 1e-8 cents: whole numbers divide exactly rounded, and far quicker
+        found[COST_AMOUNT] = units / 10**10
         found[COST_CURRENCY] = record.get("currency") or "USD"
         found[COST_SOURCE] = "provider" if source == "provider" else "local"
-        found[COST_CENTS] = float(cents)
-        found[COST_NANO_USD] = int(cents.scaleb(7))
+        found[COST_CENTS] = units / 10**8
+        found[COST_NANO_USD] = units // 10
     return found

@@ -331,7 +331,7 @@ def test_a_child_process_does_not_inherit_a_held_lock() -> None:
 def test_memory_is_bounded() -> None:
     """Only the last calls are remembered, and not for ever."""
     processor = UsageProcessor(Config(remember=10, remember_minutes=1))
-    records(processor, *[made(GENAI, call(f"r{i}"), end=i) for i in range(100)])
+    records(processor, *[made((GENAI, LITELLM)[i % 2], call(f"r{i}"), end=i) for i in range(100)])
     election = processor._election
     assert len(election) == 10
     assert len(election._by_span) == 10
