@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from spectra_otel.instrumentors.exchange import Observer
     from spectra_otel.sdk.host import Host
 
-CLIENTS = ("httpx", "httpx2")
+CLIENTS = {
+    "httpx": "httpx", "httpx2": "httpx", "requests": "requests", "aiohttp": "aiohttp", "botocore.httpsession": "botocore",
+}  # fmt: skip
+"""Module whose import we wait for → our module that observes it."""
 _installed: tuple[Host, Settings] | None = None
 _observer: Observer | None = None
 
@@ -41,7 +46,8 @@ def install(host: Host) -> None:
 
         context.set_process_defaults(context.attribution(tags=settings.tags, metadata=settings.metadata))
     _installed = (host, settings)
-    imports.when_imported(CLIENTS, _observe_clients)
+    for name, ours in CLIENTS.items():
+        imports.when_imported((name,), functools.partial(_observe_client, ours))
 
 
 def uninstall() -> None:
@@ -51,9 +57,10 @@ def uninstall() -> None:
     imports.forget(CLIENTS)
     if _observer is None:
         return
-    from spectra_otel.instrumentors import httpx
-
-    httpx.uninstall()
+    for name in set(CLIENTS.values()):
+        module = sys.modules.get(f"{__name__}.{name}")
+        if module is not None:
+            module.uninstall()
     observer, _observer = _observer, None
     observer.taps.settle()
 
@@ -71,11 +78,9 @@ def observer() -> Observer | None:
     return _observer
 
 
-def _observe_clients() -> None:
-    from spectra_otel.instrumentors import httpx
-
+def _observe_client(name: str) -> None:
     if (current := observer()) is not None:
-        httpx.install(current)
+        importlib.import_module(f"{__name__}.{name}").install(current)
 
 
 def _forget_in_child() -> None:

@@ -98,8 +98,9 @@ class Invoke(Format):
             [as_dict(row).get("tokenCount") for row in counted] if counted else [body.get("generation_token_count")]
         )
         put_count(values, "prompt_tokens", body.get("inputTextTokenCount", body.get("prompt_token_count")))
-        if all(type(count) is int for count in written):
-            put_count(values, "completion_tokens", sum(written))
+        known = [count for count in written if isinstance(count, int)]
+        if len(known) == len(written):
+            put_count(values, "completion_tokens", sum(known))
         images = as_list(body.get("images") or body.get("artifacts"))
         if images:
             values["image_count"] = len(images)

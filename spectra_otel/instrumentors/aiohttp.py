@@ -1,0 +1,221 @@
+"""aiohttp's client: ``ClientSession._request``, through which every method goes; the body is read from ``response.content``."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from spectra_otel import faults
+from spectra_otel.errors import BudgetExceededError
+from spectra_otel.instrumentors import patching
+from spectra_otel.instrumentors.bodies import form_value
+from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
+from spectra_otel.instrumentors.streams import Tap, UsageHider
+
+MODULES = ("aiohttp",)
+_patches = patching.Patches()
+_observer: Observer | None = None
+
+
+def install(observer: Observer) -> None:
+    """Observe sessions, if the module is imported."""
+    global _observer
+    _observer = observer
+    module = sys.modules.get("aiohttp")
+    if module is not None and not _patches:
+        _patches.wrap(module.ClientSession, "_request", _request)
+
+
+def uninstall() -> None:
+    """Leave sessions as they were."""
+    global _observer
+    _observer = None
+    _patches.undo()
+
+
+async def _request(
+    send: Callable[..., Awaitable[Any]], session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """In place of ``ClientSession._request(method, url, …)``."""
+    exchange = _begin(session, args, kwargs)
+    if exchange is None:
+        return await send(*args, **kwargs)
+    blocked = await exchange.admit_async()
+    if blocked is not None:  # a synthetic answer would need a connection
+        said = orjson.loads(blocked.body)["error"]["message"]
+        raise BudgetExceededError(said, name=blocked.headers.get("x-spectra-budget", ""))
+    kwargs, hider = _prepare(exchange, kwargs)
+    with patching.sending(exchange):
+        response = await send(*args, **kwargs)
+    _observe(exchange, session, response, hider)
+    return response
+
+
+def _begin(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
+    if _observer is None or len(args) < 2:
+        return None
+    try:
+        url = str(session._build_url(args[1]))
+    except Exception:
+        return None  # the client itself will say what is wrong with it
+    return patching.begin(_observer, str(args[0]).upper(), url, lambda: _message(session, kwargs))
+
+
+def _message(session: Any, kwargs: dict[str, Any]) -> tuple[Headers, Body]:
+    headers = patching.lowered(session.headers) | patching.lowered(kwargs.get("headers"))
+    if kwargs.get("json") is not None:
+        body = session._json_serialize(kwargs["json"])
+        headers.setdefault("content-type", "application/json")
+        return headers, body.encode() if isinstance(body, str) else body
+    data = kwargs.get("data")
+    if isinstance(data, str):
+        return headers, data.encode()
+    if data is None or isinstance(data, bytes):
+        return headers, data
+    if isinstance(data, dict):
+        return headers, {name: form_value(value) for name, value in data.items()}
+    fields = getattr(data, "_fields", None)  # a FormData
+    if fields is not None:
+        return headers, {options.get("name", ""): form_value(value) for options, _, value in fields}
+    return headers, None
+
+
+def _prepare(exchange: Exchange, kwargs: dict[str, Any]) -> tuple[dict[str, Any], UsageHider | None]:
+    """The arguments to send with, and a hider if they ask for usage that the app did not ask for."""
+    try:
+        asking_body = exchange.asks_for_usage()
+        body = asking_body or exchange.rewritten()
+        if body is None:
+            return kwargs, None
+        changed = {**kwargs, "json": orjson.loads(body)} if kwargs.get("json") is not None else {**kwargs, "data": body}
+        return changed, UsageHider() if asking_body is not None else None
+    except Exception as error:
+        faults.report("usage of streams", error)
+        return kwargs, None
+
+
+def _observe(exchange: Exchange, session: Any, response: Any, hider: UsageHider | None) -> None:
+    """Have the answer read while the app does. Raises nothing."""
+    try:
+        headers = patching.lowered(response.headers)
+        exchange.answered(response.status, headers)
+        content_type = headers.get("content-type", "").lower()
+        if response._body is not None:  # a middleware of the app's has read it
+            exchange.whole(response._body, content_type)
+            return
+        is_plain = headers.get("content-encoding", "identity") in ("", "identity") or session.auto_decompress
+        if not is_plain:
+            exchange.give_up()
+            return
+        tap = exchange.tap(content_type, None, hider)
+        response.content = TappedContent(response.content, tap)
+    except Exception as error:
+        faults.report("instrumentor", error)
+        exchange.give_up()
+
+
+T = TypeVar("T")
+
+
+class _Pieces(Generic[T]):
+    """What ``read`` gives, until ``is_end`` of it."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], is_end: Callable[[T], bool]) -> None:
+        self._read = read
+        self._is_end = is_end
+
+    def __aiter__(self) -> _Pieces[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        piece = await self._read()
+        if self._is_end(piece):
+            raise StopAsyncIteration
+        return piece
+
+
+def _is_end(piece: bytes) -> bool:
+    return not piece
+
+
+class TappedContent:
+    """Stands in for a ``StreamReader``; every piece that is read of it goes through the tap."""
+
+    def __init__(self, source: Any, tap: Tap) -> None:
+        self._source = source
+        self._tap = tap
+        weakref.finalize(self, tap.abandon).atexit = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def __aiter__(self) -> _Pieces[bytes]:
+        return _Pieces(self.readline, _is_end)
+
+    def iter_chunked(self, n: int) -> _Pieces[bytes]:
+        """Pieces of at most ``n`` bytes."""
+        return _Pieces(functools.partial(self.read, n), _is_end)
+
+    def iter_any(self) -> _Pieces[bytes]:
+        """Pieces as they come."""
+        return _Pieces(self.readany, _is_end)
+
+    def iter_chunks(self) -> _Pieces[tuple[bytes, bool]]:
+        """Pieces, and whether each ends a chunk of the transfer."""
+        return _Pieces(self.readchunk, lambda found: found == (b"", False))
+
+    async def read(self, n: int = -1) -> bytes:
+        if n == 0:
+            return b""
+        if n < 0:
+            return await self._piece(self._source.read) + self._tap.end()
+        return await self._piece(self._source.read, n)
+
+    async def readany(self) -> bytes:
+        return await self._piece(self._source.readany)
+
+    async def readline(self, **options: Any) -> bytes:
+        return await self._piece(self._source.readline, **options)
+
+    async def readuntil(self, separator: bytes = b"\n", **options: Any) -> bytes:
+        return await self._piece(self._source.readuntil, separator, **options)
+
+    async def readexactly(self, n: int) -> bytes:
+        return await self._piece(self._source.readexactly, n)
+
+    async def readchunk(self) -> tuple[bytes, bool]:
+        ended = False
+
+        async def read() -> bytes:
+            nonlocal ended
+            piece, ended = await self._source.readchunk()
+            return piece  # type: ignore[no-any-return]
+
+        return await self._piece(read), ended
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        piece: bytes = self._source.read_nowait(n)
+        return self._tap.feed(piece) if piece else piece
+
+    def set_exception(self, *args: Any) -> None:
+        """How the response says that it is closed."""
+        self._source.set_exception(*args)
+        self._tap.close()
+
+    async def _piece(self, read: Callable[..., Awaitable[bytes]], *args: Any, **options: Any) -> bytes:
+        while True:
+            try:
+                piece = await read(*args, **options)
+            except BaseException as error:
+                self._tap.broke(error)
+                raise
+            if not piece:
+                return self._tap.end()
+            shown = self._tap.feed(piece)
+            if shown:
+                return shown
