@@ -11,6 +11,7 @@ from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate
 from spectra_otel.pricing.catalog import Catalog, Entry, Offer, load_catalog, shipped_catalog
 from spectra_otel.pricing.cost import Cost
 from spectra_otel.pricing.errors import PriceFileError
+from spectra_otel.pricing.fx import FxRate, FxTable, is_currency, read_fx, shipped_fx
 from spectra_otel.pricing.match import Match, Matcher
 from spectra_otel.pricing.overrides import Overrides, load_overrides
 from spectra_otel.pricing.plan import USAGE_FIELDS
@@ -22,6 +23,8 @@ __all__ = [
     "Cost",
     "Entry",
     "Explanation",
+    "FxRate",
+    "FxTable",
     "Match",
     "Matcher",
     "Offer",
@@ -32,8 +35,11 @@ __all__ = [
     "calculate",
     "estimate",
     "estimate_request",
+    "is_currency",
     "load_catalog",
     "load_overrides",
     "pricer",
+    "read_fx",
     "shipped_catalog",
+    "shipped_fx",
 ]

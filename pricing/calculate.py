@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spectra_otel.pricing.catalog import Catalog, Entry, Offer, shipped_catalog, utc
+from spectra_otel.pricing.catalog import Catalog, Entry, Offer, current_catalog, shipped_catalog, utc
 from spectra_otel.pricing.cost import Cost, Priced, PriceLabel
+from spectra_otel.pricing.errors import PriceFileError
+from spectra_otel.pricing.fx import FxTable, is_currency, read_fx, shipped_fx
 from spectra_otel.pricing.match import LONGEST, Match, Matcher
 from spectra_otel.pricing.overrides import Overrides, load_overrides
 from spectra_otel.pricing.plan import MEDIA_FIELDS, OTHER_FIELDS, TOKEN_FIELDS, USAGE_FIELDS, Plan, quantity
@@ -64,11 +66,23 @@ class Explanation(NamedTuple):
 class Pricer:
     """Prices responses by a catalog and the user's own prices. Holds no state but caches; safe to share between threads."""
 
-    def __init__(self, catalog: Catalog | None = None, overrides: Overrides | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog | None = None,
+        overrides: Overrides | None = None,
+        *,
+        currency: str = "USD",
+        fx: FxTable | None = None,
+    ) -> None:
+        if not is_currency(currency):
+            raise PriceFileError(f"currency: {currency!r} is not a currency of ISO 4217, such as USD or EUR")
         self.catalog = catalog or shipped_catalog()
         self.matcher = Matcher(self.catalog, overrides or Overrides())
-        self._timelines: dict[tuple[str, str, str | None], _Timeline | None] = {}
-        self._unpriced = Cost(price_version=self.catalog.version)
+        self.currency = currency
+        self._fx = fx
+        self._contract = self.matcher.overrides.contract
+        self._timelines: dict[tuple[str, str, str | None, str | None], _Timeline | None] = {}
+        self._unpriced = Cost(price_version=self.catalog.version, currency=currency)
 
     def calculate(
         self,
@@ -78,17 +92,20 @@ class Pricer:
         *,
         pricing_tier: str | None = "standard",
         at: date | None = None,
+        account: str | None = None,
     ) -> Cost:
         """What a response with ``usage`` (a mapping of record fields) costs. Never raises for what came from a provider.
 
         A model without a price, and usage that is impossible (negative, not a number, parts larger than the whole), is
         ``unpriced``: its total is ``None``. ``at`` is when the response was started: a datetime (naive: UTC), a date (00:00
-        UTC), or ``None`` for now.
+        UTC), or ``None`` for now. ``account`` is the account at the provider, for contracts that hold for one.
         """
+        if account is not None and not self._contract:
+            account = None
         try:
-            timeline = self._timelines[provider, model, pricing_tier]
+            timeline = self._timelines[provider, model, pricing_tier, account]
         except (KeyError, TypeError):
-            timeline = self._resolve(provider, model, pricing_tier)
+            timeline = self._resolve(provider, model, pricing_tier, account)
         priced = timeline and (timeline.always or timeline.at(at))
         return priced.cost(usage) if priced else self._unpriced
 
@@ -124,6 +141,9 @@ class Pricer:
             return None
         layers = [offer for e in self.matcher.defaults(entry.provider) if (offer := e.offer("standard", at))]
         layers += [offer for offer in (standard, own) if offer is not None]
+        layers = [
+            offer for offer in layers if offer.currency == chosen.currency
+        ]  # amounts of two currencies are no sum
         terms = Terms({}, {}, {}, _borrowed(standard, own), chosen, _price_id(entry, chosen))
         for offer in layers:
             for meter, rate in offer.rates.items():
@@ -137,38 +157,77 @@ class Pricer:
                     terms.rates[meter] = own.rates[direction]
         return terms
 
-    def _resolve(self, provider: Any, model: Any, pricing_tier: Any) -> _Timeline | None:
+    def _resolve(self, provider: Any, model: Any, pricing_tier: Any, account: Any) -> _Timeline | None:
         """Look a name up and remember the answer."""
         if not isinstance(provider, str) or not isinstance(model, str) or not isinstance(pricing_tier, str | None):
             return None
         match = self.matcher.match(provider, model)
-        timeline = self._timeline(match.entry, tier_name(pricing_tier)) if match else None
+        timeline = self._timeline(match.entry, model, tier_name(pricing_tier), str(account or "")) if match else None
         if len(self._timelines) >= _CACHED_NAMES:
             self._timelines.clear()  # names come from the wire: this bounds memory, no more
         if len(model) <= LONGEST:
-            self._timelines[provider, model, pricing_tier] = timeline
+            self._timelines[provider, model, pricing_tier, account] = timeline
         return timeline
 
-    def _timeline(self, entry: Entry, tier: str) -> _Timeline:
+    def _timeline(self, entry: Entry, name: str, tier: str, account: str) -> _Timeline:
+        offers = [o for e in (entry, *self.matcher.defaults(entry.provider)) for o in e.offers]
+        starts = [offer.since for offer in offers if offer.since is not None]
+        starts += self._contract.starts()
+        if any(offer.currency != self.currency for offer in offers):
+            starts += [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self.fx.days]
+
         def priced(at: datetime) -> Priced | None:
             terms = self.terms(entry, tier, at)
-            if terms is None:
-                return None
-            rates = {meter: _rate(meter.partition(" ")[0], text) for meter, text in terms.rates.items()}
-            label = PriceLabel(terms.offer.origin, terms.price_id, self.catalog.version, bool(terms.disputed))
-            known = terms.tier == tier
-            return Priced(Plan(entry.model_type, rates), label, tier_known=known, borrowed=terms.borrowed)
+            return self._priced(entry, name, terms, tier, account, at) if terms else None
 
-        return _Timeline([o for e in (entry, *self.matcher.defaults(entry.provider)) for o in e.offers], priced)
+        return _Timeline(offers, starts, priced)
+
+    @property
+    def fx(self) -> FxTable:
+        """The exchange rates: the user's, or those that came with this version."""
+        if self._fx is None:
+            self._fx = shipped_fx()
+        return self._fx
+
+    def _priced(self, entry: Entry, name: str, terms: Terms, tier: str, account: str, at: datetime) -> Priced | None:
+        rates = {meter: _rate(meter.partition(" ")[0], text) for meter, text in terms.rates.items()}
+        found = (
+            self._contract.rates(entry, (name,), tier, account, at, rates, terms.offer.currency)
+            if self._contract
+            else None
+        )
+        contract = self._in_ledger(entry, terms, found[0], found[1], at) if found else None
+        return self._in_ledger(
+            entry, terms, rates, terms.offer.currency, at, known=terms.tier == tier, contract=contract
+        )
+
+    def _in_ledger(
+        self, entry: Entry, terms: Terms, rates: dict[str, Rate], currency: str, at: datetime, *, known: bool = True,
+        contract: Priced | None = None,
+    ) -> Priced | None:  # fmt: skip
+        """The rates as a price table whose amounts are in the ledger's currency; ``None`` without a rate of exchange."""
+        exchange = self.fx.rate(currency, self.currency, at) if currency != self.currency else None
+        if exchange is None and currency != self.currency:
+            return None
+        label = PriceLabel(
+            terms.offer.origin, terms.price_id, self.catalog.version, bool(terms.disputed), self.currency,
+            exchange.rate if exchange else None,
+        )  # fmt: skip
+        return Priced(
+            Plan(entry.model_type, rates), label, tier_known=known, borrowed=terms.borrowed,
+            is_estimate=bool(exchange and exchange.is_old), contract=contract,
+        )  # fmt: skip
 
 
 class _Timeline:
     """The price tables of one (provider, model, tier) over time; keeps the one that was asked for last."""
 
-    def __init__(self, offers: Iterable[Offer], priced: Callable[[datetime], Priced | None]) -> None:
+    def __init__(
+        self, offers: Iterable[Offer], starts: Iterable[datetime], priced: Callable[[datetime], Priced | None]
+    ) -> None:
         offers = list(offers)
         self._priced = priced
-        self._starts = sorted({offer.since for offer in offers if offer.since is not None})
+        self._starts = sorted(set(starts))
         minutes = {minute for offer in offers for span in offer.hours for minute in span}
         by_the_day = any(offer.hours or offer.days for offer in offers)
         self._minutes = sorted({0, 24 * 60, *minutes}) if by_the_day else []
@@ -230,18 +289,30 @@ def _rate(meter: str, text: str) -> Rate:
     return parse_rate(meter, text)
 
 
-def pricer(paths: Iterable[str | Path] | None = None) -> Pricer:
-    """A pricer with the override files ``paths``; ``None`` takes those that ``SPECTRA_PRICES`` names.
+def pricer(
+    paths: Iterable[str | Path] | None = None, *, currency: str = "USD", fx_rates: str | Path | None = None
+) -> Pricer:
+    """A pricer with the price files ``paths``; ``None`` takes those that ``SPECTRA_PRICES`` names.
 
-    Raises :class:`~spectra_otel.pricing.errors.PriceFileError` with one line if a file cannot be used.
+    ``currency`` is that of all amounts, ``fx_rates`` a table of one's own (``None``: what ``SPECTRA_FX_RATES`` names, else the
+    shipped one). The catalog is the one that ``spectra prices update`` took, else the shipped one. Raises
+    :class:`~spectra_otel.pricing.errors.PriceFileError` with one line if a file cannot be used.
     """
-    return _default() if paths is None else Pricer(overrides=load_overrides(paths))
+    if paths is None and currency == "USD" and fx_rates is None:
+        return _default()
+    named = fx_rates or os.environ.get("SPECTRA_FX_RATES", "").strip()
+    overrides = load_overrides(_named_files() if paths is None else paths)
+    return Pricer(current_catalog(), overrides, currency=currency, fx=read_fx(Path(named)) if named else None)
+
+
+def _named_files() -> list[str]:
+    files = os.environ.get("SPECTRA_PRICES", "").replace(",", os.pathsep).split(os.pathsep)
+    return [file.strip() for file in files if file.strip()]
 
 
 @cache
 def _default() -> Pricer:
-    files = os.environ.get("SPECTRA_PRICES", "").replace(",", os.pathsep).split(os.pathsep)
-    return Pricer(overrides=load_overrides(file.strip() for file in files if file.strip()))
+    return pricer(_named_files())
 
 
 def calculate(
@@ -251,9 +322,10 @@ def calculate(
     *,
     pricing_tier: str | None = "standard",
     at: date | None = None,
+    account: str | None = None,
 ) -> Cost:
     """:meth:`Pricer.calculate` of the default pricer. Raises only if ``SPECTRA_PRICES`` names a file that cannot be used."""
-    return _default().calculate(provider, model, usage, pricing_tier=pricing_tier, at=at)
+    return _default().calculate(provider, model, usage, pricing_tier=pricing_tier, at=at, account=account)
 
 
 def estimate(

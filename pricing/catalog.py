@@ -8,6 +8,8 @@ is indexed when it is first asked for and an entry is parsed when it is first us
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_otel.pricing.errors import PriceFileError
+from spectra_otel.pricing.units import Rate, parse_rate
 
 DEFAULTS = "*"
 """Name of the entry with prices that hold for every model of a provider (its server-side tools)."""
@@ -28,7 +31,7 @@ class Offer:
     ``rates`` maps a meter to its rate as written (:mod:`spectra_otel.pricing.units`). ``hours`` are minutes of the UTC day
     (start, end) and ``days`` ISO weekdays; empty means always. ``source`` says where the prices were read, ``origins`` where
     single meters were if elsewhere, ``disputed`` what the other source says of a meter. ``origin`` is the ``cost_source`` of the
-    record: ``catalog``, or ``override`` for a price of the user's own.
+    record: ``catalog``, or ``override`` for a price of the user's own. ``currency`` is that of the rates, ISO 4217.
     """
 
     tier: str
@@ -38,6 +41,7 @@ class Offer:
     days: frozenset[int] = frozenset()
     source: str = ""
     origin: str = "catalog"
+    currency: str = "USD"
     origins: Mapping[str, str] = field(default_factory=dict)
     disputed: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,6 +56,10 @@ class Offer:
             start <= minute < end if start < end else minute >= start or minute < end for start, end in self.hours
         )
 
+    def parsed(self) -> dict[str, Rate]:
+        """The rates by meter, ready to count with."""
+        return {meter: parse_rate(meter.partition(" ")[0], text) for meter, text in self.rates.items()}
+
     @classmethod
     def read(cls, raw: Mapping[str, Any], origin: str = "catalog") -> Offer:
         """An offer from its JSON."""
@@ -63,6 +71,7 @@ class Offer:
             days=frozenset(int(day) for day in raw.get("days", "")),
             source=raw.get("from", ""),
             origin=origin,
+            currency=raw.get("currency", "USD"),
             origins=raw.get("origins", {}),
             disputed=raw.get("disputed", {}),
         )
@@ -189,6 +198,30 @@ def utc(at: date | None) -> datetime:
 def load_catalog(path: Path) -> Catalog:
     """The catalog in a file. Raises :class:`PriceFileError` if it is not whole."""
     return Catalog(path.read_bytes(), path.name)
+
+
+def taken_catalog_path() -> Path:
+    """Where `spectra prices update` keeps the catalog it took: beneath `SPECTRA_HOME`, else the user's data folder."""
+    home = os.environ.get("SPECTRA_HOME", "").strip()
+    if home:
+        return Path(home).expanduser() / "prices" / "catalog.tsv"
+    if sys.platform == "darwin":
+        data = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "spectra" / "prices" / "catalog.tsv"
+
+
+def current_catalog() -> Catalog:
+    """The catalog that `spectra prices update` took, if it is newer than the one that came with this version."""
+    shipped = shipped_catalog()
+    try:
+        taken = load_catalog(taken_catalog_path())
+        return taken if taken.verify() and taken.date >= shipped.date else shipped
+    except (OSError, RuntimeError, PriceFileError):  # none was taken, or it is damaged: the shipped one is whole
+        return shipped
 
 
 @cache

@@ -41,6 +41,8 @@ class Cost(NamedTuple):
     price_version: str | None = None
     price_disputed: bool | None = None
     currency: str = "USD"
+    fx_rate: Decimal | None = None
+    contract_cost_in_cents: Decimal | None = None
 
 
 class PriceLabel(NamedTuple):
@@ -51,40 +53,56 @@ class PriceLabel(NamedTuple):
     price_version: str
     price_disputed: bool
     currency: str = "USD"
+    fx_rate: Decimal | None = None
 
 
 class Priced:
     """A price table with a label, ready to use.
 
     ``tier_known`` is false where the tier that was asked for has no price and the standard one stands in. ``borrowed`` are
-    media meters of the standard tier that the tier itself does not list.
+    media meters of the standard tier that the tier itself does not list. ``is_estimate``: its rate of exchange is an old one.
+    ``contract`` is the same model by the user's contract.
     """
 
-    __slots__ = ("_borrowed", "_has_output", "_knows_1h", "_label", "_quick", "_starts", "_status", "plan")
+    __slots__ = ("_borrowed", "_has_output", "_knows_1h", "_label", "_quick", "_starts", "_status", "contract", "plan")
 
     def __init__(
-        self, plan: Plan, label: PriceLabel, *, tier_known: bool = True, borrowed: frozenset[str] = frozenset()
+        self,
+        plan: Plan,
+        label: PriceLabel,
+        *,
+        tier_known: bool = True,
+        borrowed: frozenset[str] = frozenset(),
+        is_estimate: bool = False,
+        contract: Priced | None = None,
     ) -> None:
         self.plan = plan
         self._label = label
         self._borrowed = borrowed
-        self._status = "estimated" if not tier_known else "free" if plan.is_free else "priced"
+        self.contract = contract
+        self._status = "estimated" if not tier_known or is_estimate else "free" if plan.is_free else "priced"
         self._has_output = "output" in plan.rates
         self._knows_1h = "cache_write_1h" in plan.rates or "cache_write" not in plan.rates
         self._starts = tuple(sorted({start for rate in plan.rates.values() for start, _ in rate.steps}))
         self._quick: tuple[_Weights, ...] = ()
-        if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS:
+        if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS and label.fx_rate is None:
             self._quick = tuple(_Weights(plan.rates, length) for length in (0, *(start + 1 for start in self._starts)))
 
     @property
     def unknown(self) -> Cost:
         """The cost of a response whose usage cannot be priced."""
-        return Cost(price_version=self._label.price_version)
+        return Cost(price_version=self._label.price_version, currency=self._label.currency)
 
     def cost(self, usage: Mapping[str, Any]) -> Cost:
         """What a response with this usage costs; impossible usage is ``unpriced``, never an error."""
+        if self.contract is None:
+            return self._listed(usage)
+        by_contract = self.contract._listed(usage).total_cost_in_cents
+        return self._listed(usage)._replace(contract_cost_in_cents=by_contract)
+
+    def _listed(self, usage: Mapping[str, Any]) -> Cost:
         get = usage.get
-        if not self._quick or any(map(get, OTHER_FIELDS)):
+        if not self._quick or (not usage.keys().isdisjoint(OTHER_FIELDS) and any(map(get, OTHER_FIELDS))):
             return self.by_definition(usage)
         prompt, completion = get("prompt_tokens"), get("completion_tokens")
         cached, written = get("cached_tokens") or 0, get("cache_write_tokens") or 0
@@ -122,7 +140,7 @@ class Priced:
             return self.unknown
         if not bill.charges and (bill.missing or not self.plan.is_free):
             return self.unknown
-        units = _rounded_parts(bill.charges) or {"prompt": 0}
+        units = _rounded_parts(bill.charges, self._label.fx_rate) or {"prompt": 0}
         if sum(units.values()) >= LARGEST_UNITS:
             return self.unknown
         status = self._status
@@ -159,9 +177,10 @@ class _Weights:
         return units if self._per == 1 else round(Fraction(units, self._per))
 
 
-def _rounded_parts(charges: Iterable[Charge]) -> dict[str, int]:
-    """Amounts by part, each part summed exactly and then rounded once, half to even."""
+def _rounded_parts(charges: Iterable[Charge], fx_rate: Decimal | None) -> dict[str, int]:
+    """Amounts by part, each part summed exactly, exchanged, and then rounded once, half to even."""
     parts: dict[str, Fraction] = {}
     for charge in charges:
         parts[charge.part] = parts.get(charge.part, Fraction(0)) + charge.units
-    return {part: round(units) for part, units in parts.items()}
+    exchange = Fraction(fx_rate) if fx_rate is not None else 1
+    return {part: round(units * exchange) for part, units in parts.items()}

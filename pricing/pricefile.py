@@ -14,6 +14,11 @@
         rates: {input: 1.25, output: 10, cache_read: 0.125}
     all_models: {tool.web_search: 10/1K}    # for every model of the provider
     aliases: {prod-chat: gpt-4o}            # a deployment → the model it is
+    currency: EUR                           # of all prices of the file, or on each; left out: USD
+    contract: true                          # of the file, or on each: prices beside the list price, not in its place
+    account: org-7                          # of a contract: the provider_account it is for; left out: all of them
+    multipliers:                            # what the list price is multiplied by, in contract_cost_in_cents
+      - {model: "gpt-5*", factor: 0.85, since: 2026-01-01, tier: standard, account: org-7}
 
 How a rate is written is said in :mod:`spectra_otel.pricing.units`.
 """
@@ -29,12 +34,17 @@ from typing import Any
 
 from spectra_otel.pricing.catalog import DEFAULTS
 from spectra_otel.pricing.errors import PriceFileError
+from spectra_otel.pricing.fx import is_currency
 from spectra_otel.pricing.units import parse_rate, part_of
 
 MODEL_TYPES = ("text", "embedding", "image", "video", "tts", "stt", "rerank", "moderation", "ocr")
 NOT_READ = " (not verified)"
 """End of the source of a price that nobody read on the page it names; such a price is marked as disputed."""
-_FILE_KEYS = ("provider", "page", "read", "verified", "prices", "all_models", "aliases", "note")
+_FILE_KEYS = (
+    "provider", "page", "read", "verified", "prices", "all_models", "aliases", "note", "currency", "contract", "account",
+    "multipliers",
+)  # fmt: skip
+_MULTIPLIER_KEYS = ("provider", "model", "factor", "since", "tier", "account", "note")
 _PRICE_KEYS = (
     "provider",
     "model",
@@ -50,6 +60,9 @@ _PRICE_KEYS = (
     "verified",
     "note",
     "replaces",
+    "currency",
+    "contract",
+    "account",
 )
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d\Z")
 _HOURS = re.compile(r"([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d\Z")
@@ -64,6 +77,7 @@ class WrittenOffer:
     since: str = ""
     hours: str = ""
     days: str = ""
+    currency: str = "USD"
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,20 @@ class FilePrice:
     offers: tuple[WrittenOffer, ...]
     source: str
     replaces: bool = False
+    contract: bool = False
+    account: str = ""
+
+
+@dataclass(frozen=True)
+class WrittenMultiplier:
+    """One item of ``multipliers``; ``factor`` as written."""
+
+    provider: str
+    model: str
+    factor: str
+    tier: str = ""
+    since: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +114,7 @@ class PriceFile:
     name: str
     prices: tuple[FilePrice, ...] = ()
     aliases: tuple[tuple[str, str, str], ...] = ()
+    multipliers: tuple[WrittenMultiplier, ...] = ()
 
 
 def read_price_file(path: Path) -> PriceFile:
@@ -122,7 +151,7 @@ class _Reader:
         prices = list(self.prices(document))
         aliases = self.aliases(document)
         self.refuse_doubles(prices)
-        return PriceFile(self.name, tuple(price for _, price in prices), aliases)
+        return PriceFile(self.name, tuple(price for _, price in prices), aliases, tuple(self.multipliers(document)))
 
     def load(self, text: str) -> Any:
         """The document with every scalar as the text it was written as: a price must not become a float."""
@@ -165,9 +194,11 @@ class _Reader:
         if document.get("all_models"):
             line = document.lines["all_models"]
             rates = self.rates(document, "all_models")
-            offer = WrittenOffer(rates)
+            offer = WrittenOffer(rates, currency=self.currency(document, document))
             provider = self.provider(document, document, line)
-            yield line, FilePrice(provider, DEFAULTS, (), "text", (offer,), self.source(document, document))
+            contract, account = self.contract(document, document, line)
+            source = self.source(document, document)
+            yield line, FilePrice(provider, DEFAULTS, (), "text", (offer,), source, contract=contract, account=account)
 
     def price(self, document: _Node, item: _Node) -> FilePrice:
         self.check_keys(item, _PRICE_KEYS)
@@ -185,11 +216,13 @@ class _Reader:
         if not rates:
             raise self.fail(item.line, f"{names[0]}: no `rates`")
         offer = WrittenOffer(
-            rates, item.get("tier", "standard"), self.moment(item, "since"), self.hours(item), item.get("days", "")
-        )
+            rates, item.get("tier", "standard"), self.moment(item, "since"), self.hours(item), self.days(item),
+            self.currency(document, item),
+        )  # fmt: skip
+        contract, account = self.contract(document, item, item.line)
         return FilePrice(
             self.provider(document, item, item.line), names[0], tuple(names[1:]), model_type, (offer,),
-            self.source(document, item), replaces=item.get("replaces") == "true",
+            self.source(document, item), replaces=item.get("replaces") == "true", contract=contract, account=account,
         )  # fmt: skip
 
     def mapping(self, node: _Node, key: str) -> dict[str, str]:
@@ -245,6 +278,55 @@ class _Reader:
             raise self.fail(item.lines["hours"], f"hours: {text!r} (write UTC hours as 00:30-16:30)")
         return text
 
+    def days(self, item: _Node) -> str:
+        days = item.get("days") or ""
+        if not isinstance(days, str) or not set(days) <= set("1234567") or len(set(days)) != len(days):
+            raise self.fail(item.lines["days"], f"days: {days!r} (write ISO weekdays, Monday is 1, as 12345)")
+        return days
+
+    def currency(self, document: _Node, item: _Node) -> str:
+        """The currency of a price. Raises for what is not ISO 4217."""
+        holder = item if "currency" in item else document
+        currency = holder.get("currency", "USD")
+        if not is_currency(currency):
+            raise self.fail(
+                holder.lines["currency"], f"currency: {currency!r} is not a currency of ISO 4217, such as EUR"
+            )
+        return str(currency)
+
+    def contract(self, document: _Node, item: _Node, line: int) -> tuple[bool, str]:
+        """Whether a price is one of a contract, and for which account."""
+        holder = item if "contract" in item else document
+        written = holder.get("contract", "false")
+        if written not in ("true", "false"):
+            raise self.fail(holder.lines["contract"], f"contract: {written!r} (valid: true, false)")
+        account = item.get("account") or document.get("account") or ""
+        if not isinstance(account, str):
+            raise self.fail(line, "account: is the name of one account at the provider")
+        if account and written == "false":
+            raise self.fail(
+                line, f"account: {account!r} needs `contract: true`; a list price is the same for all accounts"
+            )
+        return written == "true", account
+
+    def multipliers(self, document: _Node) -> Iterator[WrittenMultiplier]:
+        items = document.get("multipliers") or []
+        if not isinstance(items, list) or not all(isinstance(item, _Node) for item in items):
+            raise self.fail(document.lines["multipliers"], "`multipliers` is a list of mappings")
+        for item in items:
+            self.check_keys(item, _MULTIPLIER_KEYS)
+            factor = item.get("factor")
+            if not isinstance(factor, str) or not re.fullmatch(r"\d{1,6}(\.\d{1,12})?", factor):
+                raise self.fail(item.line, f"factor: {factor!r} is not a number such as 0.85")
+            names = [item.get(key) or default for key, default in (("model", "*"), ("tier", ""), ("account", ""))]
+            if not all(isinstance(name, str) for name in names):
+                raise self.fail(item.line, "`model`, `tier` and `account` of a multiplier are names")
+            model, tier, account = names
+            account = account or document.get("account") or ""
+            yield WrittenMultiplier(
+                self.provider(document, item, item.line), model, factor, tier, self.moment(item, "since"), account
+            )
+
     def aliases(self, document: _Node) -> tuple[tuple[str, str, str], ...]:
         if not document.get("aliases"):
             return ()
@@ -256,7 +338,16 @@ class _Reader:
         for line, price in prices:
             for name in (price.model, *price.names):
                 for offer in price.offers:
-                    key = (price.provider, name.lower(), offer.tier, offer.since, offer.hours)
+                    key = (
+                        price.provider,
+                        name.lower(),
+                        offer.tier,
+                        offer.since,
+                        offer.hours,
+                        offer.days,
+                        price.account,
+                        str(price.contract),
+                    )
                     if key in seen:
                         what = f"{price.provider}/{name} {offer.tier}" + (
                             f" since {offer.since}" if offer.since else ""

@@ -75,6 +75,11 @@ class Rate:
                 rate = step
         return rate
 
+    def times(self, factor: Fraction) -> Rate:
+        """The rate multiplied, exactly."""
+        steps = tuple((start, step.times(factor)) for start, step in self.steps)
+        return Rate(self.pico * factor.numerator, self.per * factor.denominator, self.minimum, steps)
+
     def units(self, quantity: int | Fraction) -> Fraction:
         """The exact price of ``quantity`` units, in units of 1e-8 cents."""
         if self.minimum and quantity:

@@ -153,6 +153,8 @@ def _json(offer: WrittenOffer, source: str) -> Json:
     raw: Json = {"rates": dict(offer.rates), "from": source}
     if offer.tier != "standard":
         raw["tier"] = offer.tier
+    if offer.currency != "USD":
+        raw["currency"] = offer.currency
     for key in ("since", "hours", "days"):
         if getattr(offer, key):
             raw[key] = getattr(offer, key)
@@ -187,7 +189,11 @@ def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) ->
             o for o in result
             if (o.get("tier", "standard"), o.get("since", ""), o.get("hours", "")) == (offer.tier, offer.since, offer.hours)
         ]  # fmt: skip
-        target = same[-1] if same else _json(WrittenOffer({}, offer.tier, offer.since, offer.hours, offer.days), source)
+        target = (
+            same[-1]
+            if same
+            else _json(WrittenOffer({}, offer.tier, offer.since, offer.hours, offer.days, offer.currency), source)
+        )
         if not same:
             before = _inherited(result, offer)
             target["rates"] = before

@@ -23,7 +23,6 @@ _REFUSALS = (
     "BadRequest", "NotFound", "Validation", "UnprocessableEntity", "invalid_request",
 )  # fmt: skip
 """Words of error types that mean a status of 4xx, where the status itself is not known."""
-_COST_FIELDS = Cost._fields
 Fields: TypeAlias = Mapping[str, Any]
 _SETTLED = frozenset({"not_billed", "cache_hit", "free"})
 
@@ -39,7 +38,10 @@ class CostProcessor:
         self._config = config or Config()
         try:
             # Read now: a host builds its processors off the app's path, and a catalog half read must not meet a fork.
-            self._pricer: Pricer = pricer(self._config.prices or None)
+            config = self._config
+            self._pricer: Pricer = pricer(
+                config.prices or None, currency=config.currency, fx_rates=config.fx_rates or None
+            )
         except PriceFileError as error:
             raise ConfigError(f"prices: {error}") from error
 
@@ -54,9 +56,10 @@ class CostProcessor:
         return spans
 
     def _price(self, span: TrackedSpan, record: TrackedRequest) -> None:
-        record.amend(self._cost_of(record.values_by_field))
+        values = record.values_by_field
+        record.amend(self._cost_of(values))
         if span.bears_cost:
-            span.set_attributes(cost_attributes(record.values_by_field))
+            span.set_attributes(cost_attributes(values))
 
     def _cost_of(self, record: Fields) -> dict[str, Any]:
         status: str | None = record.get("cost_status")
@@ -64,18 +67,20 @@ class CostProcessor:
         if status in _SETTLED:
             return self._settled(record, status)
         if known is not None and status is not None:
-            ours = self._calculate(record).total_cost_in_cents if status == "provider" else None
-            return _with_current(
-                status, known, {"estimated_cost_in_cents": ours, "currency": record.get("currency") or "USD"}
-            )
+            ours = self._calculate(record) if status == "provider" else Cost()
+            values = {
+                "estimated_cost_in_cents": ours.total_cost_in_cents,
+                "contract_cost_in_cents": ours.contract_cost_in_cents,
+                "currency": record.get("currency") or "USD",
+            }
+            return _with_current(status, known, values)
         if status in ("unpriced", "billed_unknown"):
             return self._unknown(status)
         if record.get("is_failed") and record.get("prompt_tokens") is None and record.get("completion_tokens") is None:
             status = _billing_of_failure(record)
             return self._settled(record, status) if status == "not_billed" else self._unknown(status)
         cost = self._calculate(record)
-        best = _at_best(cost.cost_status, status, record.get("is_aborted"))
-        return _with_current(best, cost.total_cost_in_cents, dict(zip(_COST_FIELDS, cost, strict=True)))
+        return _calculated(cost, _at_best(cost.cost_status, status, record.get("is_aborted")))
 
     def _settled(self, record: Fields, status: str) -> dict[str, Any]:
         total = record.get("total_cost_in_cents")
@@ -88,13 +93,52 @@ class CostProcessor:
     def _calculate(self, record: Fields) -> Cost:
         usage = record if record.get("cost_status") != "partial" else _floor(record)
         provider, tier, at = record.get("provider") or "", record.get("pricing_tier"), record.get("started_at")
+        account = record.get("provider_account")
         served, requested = record.get("snapshot"), record.get("model")
-        cost = self._pricer.calculate(provider, served or requested or "", usage, pricing_tier=tier, at=at)
+        cost = self._pricer.calculate(
+            provider, served or requested or "", usage, pricing_tier=tier, at=at, account=account
+        )
         if cost.total_cost_in_cents is None and served and requested and served != requested:
-            other = self._pricer.calculate(provider, requested, usage, pricing_tier=tier, at=at)
+            other = self._pricer.calculate(provider, requested, usage, pricing_tier=tier, at=at, account=account)
             if other.total_cost_in_cents is not None:
                 return other._replace(cost_status=_at_best(other.cost_status, "estimated", None))
         return cost
+
+
+def _calculated(cost: Cost, best: str) -> dict[str, Any]:
+    """The fields of a calculated cost, with the status that the usage allows."""
+    (
+        total,
+        prompt,
+        completion,
+        media,
+        tool,
+        _,
+        source,
+        price_id,
+        price_version,
+        is_disputed,
+        currency,
+        fx_rate,
+        contract,
+    ) = cost
+    return {
+        "total_cost_in_cents": total,
+        "prompt_cost_in_cents": prompt,
+        "completion_cost_in_cents": completion,
+        "media_cost_in_cents": media,
+        "tool_cost_in_cents": tool,
+        "current_cost_in_cents": total,
+        "cost_status": best,
+        "current_cost_status": best,
+        "cost_source": source,
+        "price_id": price_id,
+        "price_version": price_version,
+        "price_disputed": is_disputed,
+        "currency": currency,
+        "fx_rate": fx_rate,
+        "contract_cost_in_cents": contract,
+    }
 
 
 def _floor(record: Fields) -> Fields:

@@ -101,7 +101,8 @@ def test_every_entry_of_the_catalog_costs_what_the_definition_says() -> None:
         terms = terms_of(entry, "standard")
         usage = {"prompt_tokens": prompt, "completion_tokens": output if "output" in terms.rates else 0}
         usage["cached_tokens"] = prompt // 3
-        cost = PRICER.calculate(entry.provider, entry.model, usage, at=NOW)
+        listed = PRICER if terms.offer.currency == "USD" else Pricer(currency=terms.offer.currency)
+        cost = listed.calculate(entry.provider, entry.model, usage, at=NOW)
         assert cost.total_cost_in_cents == sum(by_hand(terms.rates, usage)), (entry.provider, entry.model)
 
 

@@ -90,7 +90,7 @@ def test_spectra_prices_names_the_files(tmp_path: Path, monkeypatch: pytest.Monk
         ("a: [\n", "p.yaml:2: not YAML"),
         (
             "pricez: []\n",
-            "p.yaml:1: unknown key 'pricez' (valid: provider, page, read, verified, prices, all_models, aliases, note)",
+            "p.yaml:1: unknown key 'pricez' (valid: provider, page, read, verified, prices, all_models, aliases, note, ",
         ),
         ("prices:\n  - {model: m, rates: {input: 1}}\n", "p.yaml:2: no `provider`"),
         ("provider: p\nprices:\n  - {rates: {input: 1}}\n", "p.yaml:3: a price needs `model: NAME`"),

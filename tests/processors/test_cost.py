@@ -195,7 +195,7 @@ def test_a_price_file_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> 
         CostProcessor(Config(prices=[str(tmp_path / "missing.yaml")]))
 
 
-@pytest.mark.parametrize("config", [Config(prices=["", "x"]), Config(prices="x.yaml"), Config(currency="EUR")])  # type: ignore[arg-type]
+@pytest.mark.parametrize("config", [Config(prices=["", "x"]), Config(prices="x.yaml"), Config(currency="EURO")])  # type: ignore[arg-type]
 def test_bad_settings_are_refused(config: Config) -> None:
     """One line names the setting and what it must be."""
     with pytest.raises(ConfigError, match=r"(prices|currency): must be .*, got "):
