@@ -263,6 +263,34 @@ def parse(body: bytes) -> ExportTraceServiceRequest:
         raise BadRequestError(str(error) or "not a protobuf message of this type") from None
 
 
+def split(body: bytes, most: int) -> list[tuple[bytes, int]]:
+    """A request as requests of at most ``most`` spans each, with their counts."""
+    parts: list[tuple[bytes, int]] = []
+    part, count = ExportTraceServiceRequest(), 0
+    for group in parse(body).resource_spans:
+        for scoped in group.scope_spans:
+            target: ScopeSpans | None = None
+            for proto in scoped.spans:
+                if count == most:
+                    parts.append((part.SerializeToString(), count))
+                    part, count, target = ExportTraceServiceRequest(), 0, None
+                target = target or _last_scope(part, group, scoped)
+                target.spans.append(proto)
+                count += 1
+    return [*parts, (part.SerializeToString(), count)] if count else parts
+
+
+def _last_scope(part: ExportTraceServiceRequest, group: ResourceSpans, scoped: ScopeSpans) -> ScopeSpans:
+    """The group of ``part`` that continues ``scoped``; made where its resource or scope is another one."""
+    last = part.resource_spans[-1] if part.resource_spans else None
+    if last is None or last.resource != group.resource or last.schema_url != group.schema_url:
+        last = part.resource_spans.add(resource=group.resource, schema_url=group.schema_url)
+    target = last.scope_spans[-1] if last.scope_spans else None
+    if target is None or target.scope != scoped.scope or target.schema_url != scoped.schema_url:
+        target = last.scope_spans.add(scope=scoped.scope, schema_url=scoped.schema_url)
+    return target
+
+
 def check_ids(message: ExportTraceServiceRequest) -> None:
     """Raise :class:`BadRequestError` for an id of a length that OTLP does not have; an empty one is for the backend to judge."""
     for group in message.resource_spans:

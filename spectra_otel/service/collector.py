@@ -181,15 +181,17 @@ class Collector:
             Step(item.id, GuardedProcessor(item.id, pipeline.create(Kind.PROCESSOR, item)), item.factory.claimed_only)
             for item in components
         ]
-        merges = any(getattr(step.guarded.processor, "batching", None) for step in steps)
+        batching = [getattr(step.guarded.processor, "batching", None) for step in steps]
+        largest = next((config.send_batch_max_size for config in batching if config is not None), None)
         exporters = [self._document.exporters[id_] for id_ in dict.fromkeys(spec.exporters)]
         every = not all(step.claimed_only for step in steps) or any(
             not (item.factory.claimed_only or item.factory.transport) for item in exporters
         )
-        targets = [self._target(item, signal, merges) for item in exporters]
+        targets = [self._target(item, signal, largest) for item in exporters]
         return Lane(spec.id, steps, targets, self.telemetry, every=every)
 
-    def _target(self, item: Component, signal: Signal, merges: bool) -> Target:
+    def _target(self, item: Component, signal: Signal, largest: int | None) -> Target:
+        """``largest``: None where the pipeline does not batch, else items of an outgoing request (0: no limit)."""
         if item.factory.transport is not None:
             if item.id not in self._senders:
                 self._senders[item.id] = self._sender(item)
@@ -198,7 +200,13 @@ class Collector:
             if isinstance(config, SpanSettings):
                 change = change_of(config)
                 added = dict(config.resource_attributes)
-            return ForwardTarget(self._senders[item.id], change=change, resource_attributes=added, merges=merges)
+            return ForwardTarget(
+                self._senders[item.id],
+                change=change,
+                resource_attributes=added,
+                merges=largest is not None,
+                largest=largest or 0,
+            )
         if signal is not TRACES:
             raise ConfigError(
                 f'failed to create "{item.id}" exporter for data type "{signal.name}": telemetry type is not supported'

@@ -6,11 +6,13 @@ has the buckets of its family. Label values are bounded by whoever sets them.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
@@ -66,8 +68,8 @@ class Metrics:
         """A family whose values are read when somebody looks; several may add series to one name."""
         self._watched.setdefault(name, (Family(name, kind, help), []))[1].append(read)
 
-    def add(self, name: str, amount: float, key: Labels = ()) -> None:
-        """Add to a counter or gauge."""
+    def add(self, name: str, amount: float | Decimal, key: Labels = ()) -> None:
+        """Add to a counter or gauge; decimals are summed exactly."""
         with self._lock:
             family = self._families[name]
             family.series[key] = family.series.get(key, 0) + amount
@@ -121,7 +123,8 @@ def _lines(family: Family) -> Iterator[str]:
             yield f"{family.name}{_written(key)} {_number(value)}"
             continue
         count = 0
-        for bound, here in zip((*family.bounds, float("inf")), value.counts, strict=True):
+        bounds = [*family.bounds, math.inf]
+        for bound, here in zip(bounds, value.counts, strict=True):
             count += here
             yield f"{family.name}_bucket{_written((*key, ('le', _number(bound))))} {count}"
         yield f"{family.name}_sum{_written(key)} {_number(value.total)}"
@@ -136,10 +139,11 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
-def _number(value: float) -> str:
-    if value == float("inf"):
+def _number(value: float | Decimal) -> str:
+    number = float(value)
+    if number == math.inf:
         return "+Inf"
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
 Answer: TypeAlias = tuple[int, str, str]

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from spectra_otel import faults
 from spectra_otel.errors import SpectraError
 from spectra_otel.model.spans import TrackedSpan
-from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest
+from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest, split
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.pipeline import BuiltExporter
 from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload
@@ -75,12 +75,14 @@ class ForwardTarget:
         change: Change | None = None,
         resource_attributes: Mapping[str, str] | None = None,
         merges: bool = False,
+        largest: int = 0,
     ) -> None:
         self.name = sender.name
         self._sender = sender
         self._change = change
         self._resource_attributes = resource_attributes
         self._merges = merges
+        self._largest = largest
 
     def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
         if not self._merges or len(batch) < 2:
@@ -92,8 +94,12 @@ class ForwardTarget:
         signal = batch[0].payload.signal
         try:
             body = b"".join(map(self._render, batch))
-            if body:
-                self._sender.offer(signal, body, sum(_items(item) for item in batch))
+            items = sum(map(_items, batch))
+            if not body:
+                return ACCEPTED
+            parts = split(body, self._largest) if 0 < self._largest < items and signal is TRACES else [(body, items)]
+            for part, count in parts:
+                self._sender.offer(signal, part, count)
         except SendError as error:
             return Outcome(str(error), error.is_transient, max(1, round(error.retry_after)))
         except (SpectraError, OSError) as error:

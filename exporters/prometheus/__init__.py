@@ -1,0 +1,1 @@
+"""`prometheus`: records as metrics, for a Prometheus to scrape."""

@@ -1,0 +1,1 @@
+"""`batch`: requests that are forwarded go out together."""

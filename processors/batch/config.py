@@ -1,0 +1,29 @@
+"""Settings of `batch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spectra_otel.config.durations import Duration
+from spectra_otel.errors import ConfigError
+
+
+@dataclass(slots=True)
+class BatchConfig:
+    """Settings of the `batch` processor, named and defaulted as the collector's."""
+
+    timeout: Duration = Duration(0.2)  # noqa: RUF009  (durations are immutable)
+    """How long the first request of a batch waits for company, and its sender for the answer."""
+    send_batch_size: int = 8192
+    """Items that end the wait."""
+    send_batch_max_size: int = 0
+    """Items of one request at most; 0: no limit. Only traces are cut."""
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot be."""
+        if self.timeout < 0:
+            raise ConfigError("timeout must be greater or equal to 0")
+        if self.send_batch_size < 0 or self.send_batch_max_size < 0:
+            raise ConfigError("send_batch_size and send_batch_max_size must be 0 or more")
+        if 0 < self.send_batch_max_size < self.send_batch_size:
+            raise ConfigError("send_batch_max_size must be greater or equal to send_batch_size")

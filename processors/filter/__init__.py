@@ -1,0 +1,1 @@
+"""`filter`: drops spans by conditions."""

@@ -1,0 +1,267 @@
+"""Conditions of the OpenTelemetry Transformation Language, as far as filters of spans need them.
+
+Comparisons (``== != < <= > >=``), ``and``, ``or``, ``not``, parentheses; paths of spans, resources and scopes; literals, ``nil``,
+lists, enums (``SPAN_KIND_CLIENT``, ``STATUS_CODE_ERROR``); the functions of :data:`FUNCTIONS`. What is not known is an error
+when it is read, never a condition that does not hold.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+
+Value: TypeAlias = Callable[[ReadableSpan], Any]
+"""What gives a value for a span."""
+
+_TOKEN = re.compile(
+    r'\s*(?:(?P<string>"(?:\\.|[^"\\])*")|(?P<number>-?\d+\.\d+(?:[eE][-+]?\d+)?|-?\d+)|(?P<op>==|!=|<=|>=|<|>)'
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>[()\[\].,]))"
+)
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+_CONSTANTS: dict[str, Any] = {
+    "true": True,
+    "false": False,
+    "nil": None,
+    "SPAN_KIND_UNSPECIFIED": 0,
+    **{f"SPAN_KIND_{kind.name}": kind.value + 1 for kind in SpanKind},
+    **{f"STATUS_CODE_{code.name}": code.value for code in StatusCode},
+}
+_DEEPEST = 50
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "IsMatch": lambda target, pattern: target is not None and _pattern(pattern).search(_text(target)) is not None,
+    "HasPrefix": lambda target, prefix: _text(target).startswith(prefix),
+    "HasSuffix": lambda target, suffix: _text(target).endswith(suffix),
+    "ContainsValue": lambda values, value: value in (values or ()),
+    "Len": lambda target: len(target or ()),
+    "Double": lambda target: None if target is None else float(target),
+    "Int": lambda target: None if target is None else int(target),
+    "String": lambda target: None if target is None else str(target),
+    "ToLowerCase": lambda target: _text(target).lower(),
+    "IsString": lambda target: isinstance(target, str),
+    "IsBool": lambda target: isinstance(target, bool),
+    "IsInt": lambda target: isinstance(target, int) and not isinstance(target, bool),
+    "IsDouble": lambda target: isinstance(target, float),
+    "IsRootSpan": lambda: lambda span: span.parent is None,
+}
+"""Name → the function; ``IsRootSpan`` looks at the span itself."""
+
+_FIELDS: dict[str, Value] = {
+    "name": lambda span: span.name,
+    "kind": lambda span: span.kind.value + 1,
+    "kind.string": lambda span: span.kind.name.title(),
+    "status.code": lambda span: span.status.status_code.value,
+    "status.message": lambda span: span.status.description or "",
+    "trace_id.string": lambda span: f"{span.context.trace_id:032x}" if span.context else "",
+    "span_id.string": lambda span: f"{span.context.span_id:016x}" if span.context else "",
+    "parent_span_id.string": lambda span: f"{span.parent.span_id:016x}" if span.parent else "",
+    "start_time_unix_nano": lambda span: span.start_time,
+    "end_time_unix_nano": lambda span: span.end_time,
+    "scope.name": lambda span: span.instrumentation_scope.name if span.instrumentation_scope else "",
+    "scope.version": lambda span: (span.instrumentation_scope.version or "") if span.instrumentation_scope else "",
+}
+_MAPS: dict[str, Callable[[ReadableSpan], Any]] = {
+    "attributes": lambda span: span.attributes or {},
+    "resource.attributes": lambda span: span.resource.attributes,
+}
+
+
+def parse(condition: str) -> Callable[[ReadableSpan], bool]:
+    """Read a condition. Raises :class:`ValueError` with what is wrong and where."""
+    parser = _Parser(condition)
+    found = parser.condition(0)
+    if parser.token is not None:
+        raise ValueError(f'unexpected "{parser.token}" at {parser.start}')
+    return found
+
+
+class _Parser:
+    """A recursive descent over the tokens of one condition."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._position = 0
+        self.token: str | None = None
+        self.kind = ""
+        self.start = 0
+        self._next()
+
+    def condition(self, depth: int) -> Callable[[ReadableSpan], bool]:
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        parts = [self._conjunction(depth)]
+        while self.token == "or":
+            self._next()
+            parts.append(self._conjunction(depth))
+        return parts[0] if len(parts) == 1 else lambda span: any(part(span) for part in parts)
+
+    def _conjunction(self, depth: int) -> Callable[[ReadableSpan], bool]:
+        parts = [self._negation(depth)]
+        while self.token == "and":
+            self._next()
+            parts.append(self._negation(depth))
+        return parts[0] if len(parts) == 1 else lambda span: all(part(span) for part in parts)
+
+    def _negation(self, depth: int) -> Callable[[ReadableSpan], bool]:
+        if self.token == "not":
+            self._next()
+            inner = self._negation(depth + 1)
+            return lambda span: not inner(span)
+        if self.token == "(":
+            self._next()
+            inner = self.condition(depth + 1)
+            self._expect(")")
+            return inner
+        return self._comparison()
+
+    def _comparison(self) -> Callable[[ReadableSpan], bool]:
+        left = self._value()
+        if self.kind != "op":
+            return lambda span: left(span) is True
+        compare = _COMPARE[self.token or ""]
+        is_order = self.token not in ("==", "!=")
+        self._next()
+        right = self._value()
+
+        def holds(span: ReadableSpan) -> bool:
+            a, b = left(span), right(span)
+            if is_order and (a is None or b is None):
+                return False
+            if isinstance(a, bool) is not isinstance(b, bool) and None not in (a, b):
+                return not is_order and compare is operator.ne
+            return compare(a, b)
+
+        return holds
+
+    def _value(self) -> Value:
+        token, kind = self.token, self.kind
+        if token is None:
+            raise ValueError("the condition ends too early")
+        if kind == "string":
+            self._next()
+            text = re.sub(r"\\(.)", r"\1", token[1:-1])
+            return lambda span: text
+        if kind == "number":
+            self._next()
+            number: float = float(token) if "." in token else int(token)
+            return lambda span: number
+        if token == "[":
+            return self._list()
+        if kind != "name":
+            raise ValueError(f'unexpected "{token}" at {self.start}')
+        self._next()
+        if self.token == "(":
+            return self._call(token)
+        if token in _CONSTANTS:
+            constant = _CONSTANTS[token]
+            return lambda span: constant
+        return self._path(token)
+
+    def _list(self) -> Value:
+        items = self._items("]")
+        return lambda span: [item(span) for item in items]
+
+    def _items(self, end: str) -> list[Value]:
+        self._next()
+        items: list[Value] = []
+        while self.token != end:
+            if items:
+                self._expect(",")
+            items.append(self._value())
+        self._next()
+        return items
+
+    def _call(self, name: str) -> Value:
+        function = FUNCTIONS.get(name)
+        if function is None:
+            raise ValueError(f'undefined function "{name}", valid: {", ".join(FUNCTIONS)}')
+        items = self._items(")")
+        try:
+            expected = function.__code__.co_argcount
+        except AttributeError:
+            expected = len(items)
+        if len(items) != expected:
+            raise ValueError(f"{name} takes {expected} arguments, got {len(items)}")
+        if not items:
+            inner: Value = function()
+            return inner
+        if name == "IsMatch":
+            _check_pattern(items[1])
+        return lambda span: function(*(item(span) for item in items))
+
+    def _path(self, first: str) -> Value:
+        names = [first]
+        while self.token == ".":
+            self._next()
+            if self.kind != "name":
+                raise ValueError(f'a name is expected at {self.start}, got "{self.token}"')
+            names.append(self.token or "")
+            self._next()
+        if names[0] == "span" and len(names) > 1:
+            names = names[1:]
+        if names[0] == "instrumentation_scope":
+            names[0] = "scope"
+        path = ".".join(names)
+        if path in _MAPS and self.token == "[":
+            return self._key(_MAPS[path])
+        found = _FIELDS.get(path) or _MAPS.get(path)
+        if found is None:
+            valid = ", ".join([*_FIELDS, *(f'{name}["key"]' for name in _MAPS)])
+            raise ValueError(f'segment "{path}" is not a valid path, valid: {valid}')
+        return found
+
+    def _key(self, mapping: Callable[[ReadableSpan], Any]) -> Value:
+        self._next()
+        if self.kind != "string":
+            raise ValueError(f'a key in quotes is expected at {self.start}, got "{self.token}"')
+        key = (self.token or "")[1:-1]
+        self._next()
+        self._expect("]")
+        return lambda span: mapping(span).get(key)
+
+    def _expect(self, token: str) -> None:
+        if self.token != token:
+            raise ValueError(f'"{token}" is expected at {self.start}, got "{self.token or "the end"}"')
+        self._next()
+
+    def _next(self) -> None:
+        match = _TOKEN.match(self._text, self._position)
+        if match is None:
+            rest = self._text[self._position :].strip()
+            if rest:
+                raise ValueError(f'unexpected "{rest[:20]}" at {self._position}')
+            self.token, self.kind, self.start = None, "", len(self._text)
+            return
+        self.kind = match.lastgroup or ""
+        self.token = match[self.kind]
+        self.start = match.start(self.kind)
+        self._position = match.end()
+
+
+def _check_pattern(item: Value) -> None:
+    try:
+        text = item(None)  # type: ignore[arg-type]  # a literal does not look at the span
+    except AttributeError:
+        return
+    try:
+        _pattern(str(text))
+    except re.error as error:
+        raise ValueError(f'the regular expression "{text}" is not valid: {error}') from None

@@ -1,0 +1,1 @@
+"""`memory_limiter`: asks senders to come back while memory is short."""

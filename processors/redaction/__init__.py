@@ -1,0 +1,1 @@
+"""`redaction`: removes or masks attributes, and fails closed."""

@@ -1,0 +1,217 @@
+"""Processors, receivers and exporters of the collector, each in one that runs."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spectra_otel.component import ComponentID, Kind
+from spectra_otel.config.document import component
+from spectra_otel.errors import ConfigError
+from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.service.telemetry import resident_bytes
+from tests.exporters.servers import http_server
+from tests.service.running import CHAT, FREE, attributes_of, request, running, spans_of, tree
+from tests.service.test_collector import until
+
+PIPELINE = {"usage": None, "cost": None}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path / "home"))
+
+
+def passed(processors: dict[str, Any], *spans: dict[str, Any]) -> list[Any]:
+    """What a backend gets of spans with these attributes."""
+    with http_server() as backend:
+        with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, processors)) as collector:
+            assert collector.post(request(*spans).SerializeToString()).status == 200
+        return backend.spans
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ('attributes["gen_ai.request.model"] == nil', ["chat"]),
+        ('attributes["n"] > 1 and not IsMatch(attributes["s"], "^a")', ["chat", 1]),
+        (
+            'span.attributes["n"] == 1 or (kind == SPAN_KIND_CLIENT and resource.attributes["service.name"] != "shop")',
+            ["chat", 2],
+        ),
+        ('HasPrefix(name, "chat") and IsRootSpan()', []),
+        ('ContainsValue(["b", "c"], attributes["s"])', ["chat", 1]),
+        ('attributes["gen_ai.usage.cost.amount"] > 0.001', [1, 2]),
+        ('scope.name == "other" or status.code == STATUS_CODE_ERROR', ["chat", 1, 2]),
+    ],
+)
+def test_filter_drops_what_meets_a_condition(condition: str, kept: list[Any]) -> None:
+    """Conditions are OTTL, and see what the processors before have added."""
+    spans = passed(
+        {**PIPELINE, "filter": {"traces": {"span": [condition]}}}, CHAT, {"n": 1, "s": "ab"}, {"n": 2, "s": "b"}
+    )
+    assert [attributes_of(span).get("n", "chat") for span in spans] == kept
+
+
+def test_a_request_of_which_nothing_is_left_is_not_sent() -> None:
+    """And its sender is told that all is well."""
+    assert passed({"filter": {"traces": {"span": ["true"]}}}, CHAT) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ('attributes["a"] === 1', "unexpected"),
+        ('attribute["a"] == 1', 'segment "attribute" is not a valid path'),
+        ('IsMatch(name, "[")', "is not a valid|is not valid"),
+        ("Foo(name)", 'undefined function "Foo"'),
+        ('name == "a" and', "ends too early"),
+        ("(" * 80 + "true" + ")" * 80, "nested too deeply"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_is_an_error_at_start(condition: str, message: str) -> None:
+    """It names the condition and what is wrong in it."""
+    item = component(Kind.PROCESSOR, ComponentID("filter"), {"traces": {"span": [condition]}})
+    with pytest.raises(ConfigError, match=message):
+        item.config.validate()
+
+
+def test_redaction_masks_values_everywhere(tmp_path: Path) -> None:
+    """On the wire, on every span, and in the stored record; ids, usage and cost stay."""
+    database = tmp_path / "x.duckdb"
+    redaction = {"allow_all_keys": True, "blocked_values": [r"\w+@\w+", "shop"], "summary": "debug"}
+    with http_server() as backend:
+        exporters = {"otlp_http": {"endpoint": backend.endpoint}, "duckdb": {"path": str(database)}}
+        with running(tree(exporters, {**PIPELINE, "redaction": redaction})) as collector:
+            collector.post(request({**CHAT, "user.id": "ann@home"}, {"note": "to bob@work, soon"}).SerializeToString())
+        chat, plain = (attributes_of(span) for span in backend.spans)
+        resource = backend.requests[0].resource_spans[0].resource
+    assert plain["note"] == "to ****, soon"
+    assert (plain["redaction.masked.count"], plain["redaction.masked.keys"]) == (1, "note")
+    assert chat["user.id"] == "****"
+    assert chat["gen_ai.usage.cost.amount"] == pytest.approx(0.0035)
+    assert resource.attributes[0].value.string_value == "****"
+    (row,) = DuckDBStore(database).requests()
+    assert (row["user_id"], row["service_name"], row["prompt_tokens"]) == ("****", "****", 1000)
+
+
+def test_redaction_keeps_allowed_keys_alone() -> None:
+    """What nobody listed is gone; a blocked key is masked whole, or hashed."""
+    settings = {"allowed_keys": ["a", "token"], "blocked_key_patterns": ["tok"], "hash_function": "md5"}
+    (span,) = passed({"redaction": settings}, {"a": "x", "b": "y", "token": "s3cret", "n": 1})
+    assert attributes_of(span) == {"a": "x", "token": "33e1b232a4e6fa0028a6670753749a17"}
+
+
+def test_batch_makes_one_request_of_many() -> None:
+    """Requests that arrive together leave together, cut at the largest size."""
+    import threading
+
+    with http_server() as backend:
+        processors = {"batch": {"timeout": "300ms", "send_batch_size": 4, "send_batch_max_size": 5}}
+        with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, processors)) as collector:
+            bodies = [request({"n": 1}, {"n": 2}, seed=seed).SerializeToString() for seed in range(1, 5)]
+            senders = [threading.Thread(target=collector.post, args=(body,)) for body in bodies]
+            for sender in senders:
+                sender.start()
+            for sender in senders:
+                sender.join()
+        assert len(backend.spans) == 8
+        assert len(backend.requests) < 4
+        assert max(len(spans_of(found)) for found in backend.requests) <= 5
+
+
+def test_memory_limiter_asks_senders_to_come_back() -> None:
+    """503 with Retry-After while memory is short."""
+    limit = resident_bytes() // (1 << 20) // 2
+    config = tree({"debug": None}, {"memory_limiter": {"check_interval": "1s", "limit_mib": limit}})
+    with running(config) as collector:
+        answer = collector.post(request(CHAT).SerializeToString())
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert b"data refused due to high memory usage" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_", "settings", "message"),
+    [
+        (Kind.PROCESSOR, "batch", {"send_batch_max_size": 1}, "send_batch_max_size must be greater or equal to send_batch_size"),
+        (Kind.PROCESSOR, "memory_limiter", {}, "'check_interval' must be greater than zero"),
+        (Kind.PROCESSOR, "memory_limiter", {"check_interval": "1s"}, "'limit_mib' or 'limit_percentage' must be greater"),
+        (Kind.PROCESSOR, "redaction", {"blocked_values": ["["]}, "blocked_values: got '\\['"),
+        (Kind.EXPORTER, "prometheus", {}, "expecting a non-empty endpoint"),
+        (Kind.RECEIVER, "otlpjsonfile", {}, "required argument `include` is empty"),
+        (Kind.EXTENSION, "bearertokenauth", {}, "no bearer token provided"),
+        (Kind.EXTENSION, "basicauth", {}, "no credential source provided"),
+        (Kind.EXTENSION, "file_storage", {"directory": "/nowhere"}, "directory must exist"),
+        (Kind.EXTENSION, "health_check", {"path": "x"}, "path: got 'x'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused(kind: Kind, type_: str, settings: dict[str, Any], message: str) -> None:
+    """One line each, in the collector's words where it has some."""
+    with pytest.raises(ConfigError, match=message):
+        component(kind, ComponentID(type_), settings).config.validate()
+
+
+def test_records_are_metrics_for_a_prometheus() -> None:
+    """Tokens, durations and cost by model, user and tag; a call without a known cost counts, but never as 0."""
+    config = tree({"prometheus": {"endpoint": FREE, "const_labels": {"env": "test"}, "max_series": 1}}, PIPELINE)
+    unknown = {**CHAT, "gen_ai.request.model": "my-own", "gen_ai.response.model": "my-own"}
+    with running(config) as collector:
+        mine = {**CHAT, "user.id": "ann", "spectra.tags": ["a"]}
+        other = {**CHAT, "user.id": "bob"}
+        assert collector.post(request(mine, unknown, other).SerializeToString()).status == 200
+        exporter: Any = next(iter(collector.collector._exporters.values())).exporter
+        with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}/metrics") as answer:
+            text = answer.read().decode()
+    call = 'env="test",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o"'
+    served = ',gen_ai_response_model="gpt-4o-2024-08-06"'
+    assert f'spectra_cost_total{{env="test",currency="USD",{call.partition(",")[2]}{served}}} 0.007' in text
+    assert 'spectra_cost_by_user_total{env="test",currency="USD",user_id="ann"} 0.0035' in text
+    assert 'spectra_cost_by_user_total{env="test",otel_metric_overflow="true"} 0.0035' in text
+    assert 'spectra_cost_by_tag_total{env="test",currency="USD",tag="a"} 0.0035' in text
+    assert f'gen_ai_client_token_usage_bucket{{{call}{served},gen_ai_token_type="input",le="1024"}} 2' in text
+    assert f"gen_ai_client_operation_duration_seconds_sum{{{call}{served}}} 2" in text
+    assert 'cost_status="unpriced"' in text
+    assert (
+        'spectra_cost_total{env="test",currency="USD",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="my-own"'
+        not in text
+    )
+
+
+def test_a_file_of_requests_is_followed(tmp_path: Path) -> None:
+    """What our file exporter writes is read line by line; a bad line is left out."""
+    lines = tmp_path / "spans.json"
+    database = tmp_path / "x.duckdb"
+    config = tree({"duckdb": {"path": str(database)}}, PIPELINE)
+    config["receivers"] = {
+        "otlpjsonfile": {"include": [str(tmp_path / "*.json")], "start_at": "beginning", "poll_interval": "20ms"}
+    }
+    config["service"]["pipelines"]["traces"]["receivers"] = ["otlpjsonfile"]
+    with running(tree({"file": {"path": str(lines)}})) as writer:
+        writer.post(request(CHAT).SerializeToString())
+    with running(config) as collector:
+        until(lambda: collector.metric("otelcol_receiver_accepted_spans") == 1)
+        with lines.open("ab") as file:
+            file.write(
+                b"nonsense\n"
+                + lines.read_bytes().replace(b"0000000000000000000000000000", b"1000000000000000000000000000")[:-1]
+            )
+            file.flush()
+            time.sleep(0.1)
+            file.write(b"\n")
+        until(lambda: collector.metric("otelcol_receiver_accepted_spans") == 2)
+    assert DuckDBStore(database).costs()[0]["requests"] >= 1
+
+
+def test_health_is_good_while_it_listens() -> None:
+    """200 with the time it is up since."""
+    service = {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}}}
+    config = tree({"debug": None}, extensions={"health_check": {"endpoint": FREE}})
+    config["service"] |= service
+    with running(config) as collector:
+        extension = next(iter(collector.collector._extensions.values()))
+        with urllib.request.urlopen(f"http://127.0.0.1:{extension.port}/") as answer:
+            assert (answer.status, b'"status":"Server available"' in answer.read()) == (200, True)
