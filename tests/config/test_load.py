@@ -22,10 +22,10 @@ TREE = {
 }
 
 
-def test_without_a_file_usage_and_cost_go_to_duckdb() -> None:
+def test_without_a_file_usage_cost_and_budgets_go_to_duckdb() -> None:
     """The built-in pipeline."""
     (spec,) = load().pipelines
-    assert [str(id_) for id_ in (*spec.processors, *spec.exporters)] == ["usage", "cost", "duckdb"]
+    assert [str(id_) for id_ in (*spec.processors, *spec.exporters)] == ["usage", "cost", "budget", "duckdb"]
 
 
 def test_spectra_config_names_the_file() -> None:
