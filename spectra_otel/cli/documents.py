@@ -12,20 +12,24 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import starmap
+from itertools import islice, starmap
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.otlp.files import Piece, pieces
 from spectra_otel.otlp.rows import END, Row, span_of
 
-BATCH = 1_024
+WINDOW = 1_024
+"""Spans that are sorted at a time, at least."""
+BATCH = 256
+"""Spans that are handed on at a time: few enough to be still in the processor's cache when the next stage takes them."""
 _KEY = b'"endTimeUnixNano"'
 _VALUE = re.compile(rb'\s*:\s*"?(\d{1,20})')
-_ended: Callable[[Row], int] = itemgetter(END)
+_ended: Callable[[tuple[int, object]], int] = itemgetter(0)
+T = TypeVar("T")
 
 
 class _Request(NamedTuple):
@@ -48,31 +52,32 @@ class SpanReader:
     faults: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[list[ReadableSpan]]:
-        return (list(starmap(span_of, rows)) for rows in self.rows())
+        for rows in self.rows(_as_it_is):
+            yield from in_batches(starmap(span_of, rows))
 
-    def rows(self) -> Iterator[list[Row]]:
-        """The spans as rows."""
+    def rows(self, keep: Callable[[Row], T]) -> Iterator[list[T]]:
+        """What ``keep`` makes of the spans' rows while they wait for their turn."""
         requests = sorted(request for path in dict.fromkeys(self.paths) for request in self._find(path))
-        waiting: list[Row] = []
-        enough = BATCH
+        waiting: list[tuple[int, T]] = []
+        enough = WINDOW
         files: dict[Path, BinaryIO] = {}
         try:
             for index, request in enumerate(requests):
-                waiting += self._read(request.piece, files)
+                waiting += [(row[END], keep(row)) for row in self._read(request.piece, files)]
                 if len(waiting) < enough or index + 1 == len(requests):
                     continue
                 waiting.sort(key=_ended)
                 ready = bisect_left(waiting, requests[index + 1].ends, key=_ended)
                 if ready:
-                    yield waiting[:ready]
+                    yield [kept for _, kept in waiting[:ready]]
                     del waiting[:ready]
                 # Growing, so that a long wait is not sorted again and again.
-                enough = len(waiting) + max(BATCH, len(waiting) // 2)
+                enough = len(waiting) + max(WINDOW, len(waiting) // 2)
         finally:
             for file in files.values():
                 file.close()
         waiting.sort(key=_ended)
-        yield waiting
+        yield [kept for _, kept in waiting]
 
     def _find(self, path: Path) -> Iterator[_Request]:
         """The requests of a file: the first pass."""
@@ -80,7 +85,7 @@ class SpanReader:
             yield _Request(_earliest_end(text), piece)
             self.on_bytes(piece.length)
 
-    def _read(self, piece: Piece, files: dict[Path, BinaryIO]) -> Sequence[Row]:
+    def _read(self, piece: Piece, files: dict[Path, BinaryIO]) -> Iterator[Row]:
         """The spans of a request: the second pass. What is not OTLP JSON is noted and left out."""
         file = files.get(piece.path) or files.setdefault(piece.path, piece.path.open("rb"))
         file.seek(piece.offset)
@@ -93,3 +98,13 @@ def _earliest_end(text: bytes) -> int:
     # To split by the key and look at what follows takes a tenth of the time of a search with the whole pattern.
     _, *rests = text.split(_KEY)
     return min((int(found[1]) for rest in rests if (found := _VALUE.match(rest))), default=0)
+
+
+def in_batches(spans: Iterator[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
+    """Lists of :data:`BATCH` spans."""
+    while batch := list(islice(spans, BATCH)):
+        yield batch
+
+
+def _as_it_is(row: Row) -> Row:
+    return row

@@ -19,13 +19,11 @@ from typing import IO, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from spectra_otel.cli.documents import SpanReader
+from spectra_otel.cli.documents import SpanReader, in_batches
 from spectra_otel.errors import SpectraError
-from spectra_otel.otlp.rows import pack, unpack
+from spectra_otel.otlp.rows import fold, pack, unpack
 
 _LENGTH = struct.Struct("<Q")
-_WITHOUT_REFERENCES = 2
-"""Version of the marshal format: to look for objects seen before takes longer than to write them again."""
 
 
 @dataclass(slots=True)
@@ -45,7 +43,7 @@ class RemoteSpanReader:
                     count, faults, *packed = frame
                     self.on_bytes(count)
                     self.faults += faults
-                    yield unpack(*packed)
+                    yield from in_batches(unpack(*packed))
             finally:
                 process.stdout.close()  # ends it, if it has not ended
         if process.returncode:
@@ -69,8 +67,8 @@ def main(paths: Sequence[str]) -> None:
 
     reader = SpanReader([Path(path) for path in paths], count)
     try:
-        for rows in reader.rows():
-            frame = marshal.dumps((read, reader.faults, *pack(rows)), _WITHOUT_REFERENCES)
+        for rows in reader.rows(fold):
+            frame = marshal.dumps((read, reader.faults, *pack(rows)))
             sys.stdout.buffer.write(_LENGTH.pack(len(frame)) + frame)
             sys.stdout.buffer.flush()
             reader.faults, read = [], 0

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     offset: int
     length: int
 
-    def rows(self, text: bytes, on_error: OnError = fail) -> list[Row]:
+    def rows(self, text: bytes, on_error: OnError = fail) -> Iterator[Row]:
         """The spans of this piece, whose text is ``text``; messages name the line."""
         text = text.removeprefix(_BOM)
         if self.line:

@@ -7,7 +7,7 @@ numbers. Unknown fields are ignored, as the OTLP specification asks.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import starmap
 from typing import Any, TypeAlias
 
@@ -47,15 +47,15 @@ def read_document(text: bytes | str, where: str, on_error: OnError = fail) -> li
     return list(starmap(span_of, read_rows(text, where, on_error)))
 
 
-def read_rows(text: bytes | str, where: str, on_error: OnError = fail, first_line: int = 0) -> list[Row]:
+def read_rows(text: bytes | str, where: str, on_error: OnError = fail, first_line: int = 0) -> Iterator[Row]:
     """The spans of a document as rows. ``first_line``: where it begins, if messages are to name the line that is not JSON."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         place = f"{where}:{first_line + error.lineno - 1}" if first_line else where
         on_error(ImportFormatError(f"{place}: not JSON: {error.msg} at column {error.colno}"))
-        return []
-    return rows_of(document, where, on_error)
+        return
+    yield from rows_of(document, where, on_error)
 
 
 def spans_of(document: Any, where: str, on_error: OnError = fail) -> list[ReadableSpan]:
@@ -63,20 +63,19 @@ def spans_of(document: Any, where: str, on_error: OnError = fail) -> list[Readab
     return list(starmap(span_of, rows_of(document, where, on_error)))
 
 
-def rows_of(document: Any, where: str, on_error: OnError = fail) -> list[Row]:
-    """The spans of a parsed document as rows, as :func:`spans_of` returns them."""
+def rows_of(document: Any, where: str, on_error: OnError = fail) -> Iterator[Row]:
+    """The spans of a parsed document as rows, one after the other: all at once do not fit a processor's cache."""
     if not isinstance(document, dict):
         on_error(
             ImportFormatError(f"{where}: not OTLP JSON: an object with resourceSpans is needed, got {_kind(document)}")
         )
-        return []
+        return
     if document and not any(key in document for key in SIGNALS):
         found = ", ".join(sorted(document)[:3])[:80]
         on_error(
             ImportFormatError(f"{where}: not OTLP JSON: an object with resourceSpans is needed, got the keys {found}")
         )
-        return []
-    rows: list[Row] = []
+        return
     for i, group in enumerate(_objects(document, "resourceSpans", where, on_error)):
         place = f"{where}: resourceSpans[{i}]"
         resource = _resource(group.get("resource"), place, on_error)
@@ -84,10 +83,11 @@ def rows_of(document: Any, where: str, on_error: OnError = fail) -> list[Row]:
             scope = _scope(scoped.get("scope"), scoped.get("schemaUrl"))
             for k, span in enumerate(_objects(scoped, "spans", f"{place}.scopeSpans[{j}]", on_error)):
                 try:
-                    rows.append(_row(span, resource, scope))
+                    row = _row(span, resource, scope)
                 except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                     on_error(ImportFormatError(f"{place}.scopeSpans[{j}].spans[{k}]: {_reason(error)}"))
-    return rows
+                else:
+                    yield row
 
 
 def _objects(parent: Mapping[str, Any], key: str, where: str, on_error: OnError) -> list[dict[str, Any]]:

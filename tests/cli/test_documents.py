@@ -43,7 +43,7 @@ def test_spans_are_ordered_within_and_across_files(tmp_path: Path) -> None:
 
 def test_order_holds_however_small_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans are let go early, yet never before an earlier one that is still to come."""
-    monkeypatch.setattr(documents, "BATCH", 2)
+    monkeypatch.setattr(documents, "WINDOW", 2)
     numbers = [(7 * i) % 101 + 1 for i in range(100)]
     files = [lines(tmp_path / f"{n}.jsonl", *(request(*numbers[i : i + 3]) for i in range(n, 100, 6))) for n in (0, 3)]
     reader = SpanReader(files)
@@ -102,3 +102,13 @@ def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
     """`spectra import a.json a.json` is a slip, not a wish."""
     path = lines(tmp_path / "a.jsonl", request(1))
     assert ends(SpanReader([path, path])) == [1]
+
+
+def test_an_error_in_a_formatted_document_names_its_line(tmp_path: Path) -> None:
+    """In a document of a thousand lines, the one where the JSON ends is worth a look."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(request(1), indent=2).replace('"kind": 3,', '"kind": 3'))
+    reader = SpanReader([path])
+    assert ends(reader) == []
+    (line,) = (number for number, text in enumerate(path.read_text().splitlines(), 1) if '"startTime' in text)
+    assert [fault.partition(": ")[0] for fault in reader.faults] == [f"{path}:{line}"]

@@ -24,7 +24,7 @@ SPAN: dict[str, Any] = {
         {"key": "flag", "value": {"boolValue": True}},
     ],
     "events": [{"name": "first", "timeUnixNano": "6", "attributes": [{"key": "k", "value": {"stringValue": "v"}}]}],
-    "links": [{"traceId": "0" * 31 + "4", "spanId": "0" * 15 + "5"}],
+    "links": [{"traceId": "0" * 31 + "4", "spanId": "0" * 15 + "5", "traceState": "c=d"}],
 }  # fmt: skip
 
 
