@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.trace import Tracer
 
 from spectra_otel import instrumentors
-from spectra_otel.model.spans import handoff
+from spectra_otel.model.spans import TrackedSpan, handoff
 
 
 class Recorder(SpanProcessor):
@@ -24,6 +24,7 @@ class Recorder(SpanProcessor):
         self.spans: list[ReadableSpan] = []
         self.records: list[dict[str, Any]] = []
         self.unsampled: list[ReadableSpan] = []
+        self.completed: list[dict[str, Any]] = []
         self._flushes: list[Callable[[], None]] = []
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -38,6 +39,10 @@ class Recorder(SpanProcessor):
     def record(self, span: ReadableSpan, values: Mapping[str, Any]) -> None:
         self.unsampled.append(span)
         self.records.append({**values, "_span": span})
+
+    def complete(self, span: TrackedSpan) -> None:
+        assert span.record is not None
+        self.completed.append(span.record.known())
 
     def before_flush(self, call: Callable[[], None]) -> None:
         self._flushes.append(call)

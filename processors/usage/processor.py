@@ -90,6 +90,8 @@ class UsageProcessor:
         return batch.spans
 
     def _process(self, span: ReadableSpan, batch: _Batch) -> ReadableSpan:
+        if isinstance(span, TrackedSpan):  # a later state of a record, whole as it is
+            return span
         wire = self._handoff.take(span.context)
         reader = self._readers.claim(span)
         if reader is None and wire is None:

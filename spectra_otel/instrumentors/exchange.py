@@ -32,6 +32,7 @@ from spectra_otel.instrumentors.streams import (
 )  # fmt: skip
 from spectra_otel.model.fields import TOKEN_FIELDS
 from spectra_otel.providers.base import (
+    JOB,
     Endpoint,
     Json,
     Provider,
@@ -44,6 +45,7 @@ from spectra_otel.providers.base import (
 from spectra_otel.providers.registry import Providers
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
+from spectra_otel.tracking.jobs import Jobs
 from spectra_otel.tracking.request import Owner, Request
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Observer:
         self.providers = providers
         self.settings = settings
         self.taps = OpenTaps()
+        self.jobs = Jobs()
         self.skipped = 0
         self._found: dict[tuple[str, str, int | None, str], Found] = {}
 
@@ -123,7 +126,7 @@ class Observer:
             return None
         provider, row, places = found
         if row.completes:
-            return None
+            return self._poll(found, method, path, query, headers)
         content_type = headers.get("content-type") or ""
         body = read_request_body(raw, content_type)
         sent = Sent(provider or self.providers.compatible, method, path, query, headers, body, places)
@@ -143,6 +146,17 @@ class Observer:
         values.update(row.format.read_request(sent))
         _attribute(values, headers)
         return Exchange(self, row, sent, raw, values)
+
+    def _poll(self, found: Found, method: str, path: str, query: str, headers: Headers) -> Exchange | None:
+        """An exchange for a request that asks after a job of ours; None for a job that is done, or nobody's."""
+        provider, row, places = found
+        seed = self.jobs.find(provider.name, places["job"]) if provider is not None else None
+        if provider is None or seed is None:
+            self.skipped += 1
+            return None
+        from spectra_otel.instrumentors.polls import Poll
+
+        return Poll(self, row, Sent(provider, method, path, query, headers, {}, places), seed)
 
 
 class Exchange:
@@ -315,7 +329,8 @@ class Exchange:
             if self.reader is not None:
                 values.update(self.reader.finish())
             self._complete(values)
-            self.request.finish()
+            if self.request.finish() and values.get(JOB) and not values["is_failed"]:
+                self._observer.jobs.remember(self._sent.provider.name, values[JOB], self.request.as_record())
         except Exception as error:
             faults.report("instrumentor", error)
 

@@ -24,6 +24,8 @@ class TrackedSpan(ReadableSpan):
     bears_cost: bool
     is_recorded_only: bool
     """The app's sampler dropped the span: it is stored, and not exported."""
+    completes: bool = False
+    """The record is the last word on a call whose first answer was a job."""
 
     _source: ReadableSpan
     _own: dict[str, Any]

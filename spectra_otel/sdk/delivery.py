@@ -102,6 +102,11 @@ class Delivery:
                 tracked.is_recorded_only = True
                 self._enqueue(tracked)
 
+    def complete(self, span: TrackedSpan) -> None:
+        """Take a later state of a record: priced, stored and announced, and sent nowhere."""
+        for tracked in _run(self._enrichers, (span,)):
+            self._enqueue(tracked)
+
     def force_flush(self, deadline: float) -> bool:
         """Write and send all that waits, until ``deadline`` (of ``time.monotonic``)."""
         self._retry_held()
@@ -165,7 +170,7 @@ class Delivery:
             self._tally(records)
         if self._announce is not None:
             for record in records:
-                if record.rev == 0:
+                if _is_news(record):
                     self._events.put(record)
 
     def _say(self, records: Sequence[TrackedRequest]) -> None:
@@ -210,6 +215,13 @@ def _left(deadline: float) -> int:
 
 def _records(spans: Iterable[ReadableSpan]) -> list[TrackedRequest]:
     return [record for span in spans if (record := record_of(span)) is not None]
+
+
+def _is_news(record: TrackedRequest) -> bool:
+    """Whether a record is announced: when it is made; that of a job, when the job is done."""
+    if record.rev:
+        return isinstance(record.span, TrackedSpan) and record.span.completes
+    return record["cost_status"] != "billed_unknown" or bool(record["is_failed"] or record["is_aborted"])
 
 
 def _is_update(span: ReadableSpan) -> bool:

@@ -28,6 +28,7 @@ from opentelemetry.trace import Tracer
 from spectra_otel import faults
 
 if TYPE_CHECKING:
+    from spectra_otel.model.spans import TrackedSpan
     from spectra_otel.sdk.delivery import Delivery
 
 TRACER_NAME = "spectra_otel"
@@ -73,6 +74,13 @@ class Host:
         """
         try:
             self.delivery.record(span, values)
+        except Exception as error:
+            faults.report("record", error)
+
+    def complete(self, span: TrackedSpan) -> None:
+        """Take a later state of a record that was made before: same id, higher ``rev``. Raises nothing."""
+        try:
+            self.delivery.complete(span)
         except Exception as error:
             faults.report("record", error)
 

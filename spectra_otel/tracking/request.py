@@ -13,6 +13,7 @@ import copy
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -29,7 +30,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
 from spectra_otel import faults
 from spectra_otel.model.attributes import usage_attributes
-from spectra_otel.model.spans import handoff
+from spectra_otel.model.spans import TrackedSpan, handoff
 
 if TYPE_CHECKING:
     from spectra_otel.budgets.guard import Ticket
@@ -53,6 +54,8 @@ class Owner(Protocol):
     def resource(self) -> Resource: ...
 
     def record(self, span: ReadableSpan, values: Mapping[str, Any]) -> None: ...
+
+    def complete(self, span: TrackedSpan) -> None: ...
 
 
 class Request:
@@ -154,6 +157,22 @@ class Request:
         """Where no pipeline has settled with the priced record by now, the budgets are charged by what the wire said."""
         if self.ticket is not None and self.ticket.settled is None:
             self.ticket.settle(self.values)
+
+    def as_record(self) -> Values:
+        """The fields of the record, with its identity, as they stand: what completes it later begins with them."""
+        span = self.span or self._borrowed
+        context = span.get_span_context() if span is not None else trace.INVALID_SPAN_CONTEXT
+        parent = None if self._trace is not None or self.span is None else _parent_context(self.context)
+        trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        return {
+            **known_values(self.values),
+            "id": f"{trace_id}-{span_id}",
+            "trace_id": trace_id,
+            "span_id": span_id,
+            "parent_span_id": f"{parent.span_id:016x}" if parent is not None else None,
+            "started_at": datetime.fromtimestamp(self._started // 1000 / 1e6, UTC),
+            "instrumentation": SCOPE,
+        }
 
     def finish_as_wrapper(self, values: Mapping[str, Any]) -> None:
         """End without a record: what happened inside has records of its own."""

@@ -1,0 +1,127 @@
+"""Calls whose answer is a job: what they cost is known when a later request asks after it, perhaps in another process.
+
+The call makes its record at once, without usage. The job's id is kept with that record's fields in ``$SPECTRA_HOME/jobs``, one
+small file each; who completes the record takes the file away, so that it happens once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from spectra_otel import faults
+from spectra_otel.model.home import home
+from spectra_otel.tracking.abandoned import abandoned
+
+Values = dict[str, Any]
+KEPT_SECONDS = 30 * 86_400
+"""A job that nobody asked after for so long is forgotten."""
+_TIMES = ("started_at", "completed_at")
+_PRUNE_SECONDS = 3600
+
+
+class Jobs:
+    """The jobs that are not done. ``folder`` is made when the first is kept."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._pruned = 0.0
+        self._known: dict[str, Values] = {}
+        """Those that this process began: found without looking at the disk, also before they are written."""
+
+    def remember(self, provider: str, job: str, record: Values) -> None:
+        """Keep a job with the fields of its record. The file is written elsewhere: a call does not wait for a disk."""
+        name = _name(provider, job)
+        if len(self._known) >= 1000:
+            self._known.pop(next(iter(self._known)))
+        self._known[name] = record
+        abandoned.watch()
+        abandoned.put(_Writing(self, name, record))
+
+    def find(self, provider: str, job: str) -> Values | None:
+        """The fields of the record of a job that is not done; None for one that is, or that nobody began here."""
+        name = _name(provider, job)
+        known = self._known.get(name)
+        if known is not None:
+            return dict(known)
+        try:
+            return _decoded((self._path() / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def claim(self, provider: str, job: str) -> bool:
+        """Whether the caller is the one who completes the job."""
+        name = _name(provider, job)
+        abandoned.settle()  # its file may still wait to be written
+        mine = self._known.pop(name, None)
+        try:
+            (self._path() / name).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return mine is not None
+        return True
+
+    def write(self, name: str, record: Values) -> None:
+        """Write the file of a job, and take old ones away. Never raises."""
+        try:
+            folder = self._path()
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = folder / f".{name}.{os.getpid()}"
+            partial.write_bytes(orjson.dumps(record, default=_plain))
+            partial.replace(folder / name)
+            if time.time() - self._pruned > _PRUNE_SECONDS:
+                self._pruned = time.time()
+                _prune(folder)
+        except OSError as error:
+            faults.report("jobs, what a job costs may stay unknown", error)
+
+    def _path(self) -> Path:
+        if self._folder is None:
+            self._folder = home() / "jobs"
+        return self._folder
+
+
+class _Writing:
+    """A job that waits to be written."""
+
+    def __init__(self, jobs: Jobs, name: str, record: Values) -> None:
+        self._jobs, self._name, self._record = jobs, name, record
+
+    def close(self) -> None:
+        self._jobs.write(self._name, self._record)
+
+
+def _prune(folder: Path) -> None:
+    oldest = time.time() - KEPT_SECONDS
+    for path in folder.iterdir():
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+
+
+def _name(provider: str, job: str) -> str:
+    return hashlib.sha256(f"{provider}\0{job}".encode()).hexdigest()[:40]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _decoded(data: bytes) -> Values | None:
+    found = orjson.loads(data)
+    if not isinstance(found, dict) or "id" not in found:
+        return None
+    for name in _TIMES:
+        if isinstance(found.get(name), str):
+            found[name] = datetime.fromisoformat(found[name])
+    return found
