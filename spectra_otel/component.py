@@ -106,7 +106,7 @@ class Factory(Generic[C, T]):
     For the stand-alone collector: ``claimed_only`` marks components that read only spans a dialect claims; the others stay
     undecoded there, and reach them as bare ids. ``every_signal`` marks processors that work for metrics and logs too.
     ``transport`` is there where an exporter forwards OTLP: the collector then sends requests as they came, with what processors
-    added, instead of calling ``create``.
+    added, instead of calling ``create``. ``signals`` are those that an exporter takes there.
     """
 
     type: str
@@ -120,6 +120,7 @@ class Factory(Generic[C, T]):
     claimed_only: bool = False
     every_signal: bool = False
     transport: Callable[[C], Transport] | None = None
+    signals: tuple[str, ...] = ("traces",)
 
 
 class Registry(Mapping[str, Factory[Any, Any]]):

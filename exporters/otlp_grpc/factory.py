@@ -17,7 +17,15 @@ _PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
 
 def factory() -> Factory[OtlpGrpcConfig, SpanExporter]:
     """Make the factory."""
-    return Factory("otlp_grpc", Stability.BETA, OtlpGrpcConfig, _create, deprecated_alias="otlp", transport=_transport)
+    return Factory(
+        "otlp_grpc",
+        Stability.BETA,
+        OtlpGrpcConfig,
+        _create,
+        deprecated_alias="otlp",
+        transport=_transport,
+        signals=("traces", "metrics", "logs"),
+    )
 
 
 def _transport(config: OtlpGrpcConfig) -> Transport:

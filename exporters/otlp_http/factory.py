@@ -13,7 +13,13 @@ from spectra_otel.service.sending.transport import Transport
 def factory() -> Factory[OtlpHttpConfig, SpanExporter]:
     """Make the factory."""
     return Factory(
-        "otlp_http", Stability.BETA, OtlpHttpConfig, _create, deprecated_alias="otlphttp", transport=_transport
+        "otlp_http",
+        Stability.BETA,
+        OtlpHttpConfig,
+        _create,
+        deprecated_alias="otlphttp",
+        transport=_transport,
+        signals=("traces", "metrics", "logs"),
     )
 
 

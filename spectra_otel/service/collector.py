@@ -192,6 +192,10 @@ class Collector:
 
     def _target(self, item: Component, signal: Signal, largest: int | None) -> Target:
         """``largest``: None where the pipeline does not batch, else items of an outgoing request (0: no limit)."""
+        if signal.name not in item.factory.signals:
+            raise ConfigError(
+                f'failed to create "{item.id}" exporter for data type "{signal.name}": telemetry type is not supported'
+            )
         if item.factory.transport is not None:
             if item.id not in self._senders:
                 self._senders[item.id] = self._sender(item)
@@ -206,10 +210,6 @@ class Collector:
                 resource_attributes=added,
                 merges=largest is not None,
                 largest=largest or 0,
-            )
-        if signal is not TRACES:
-            raise ConfigError(
-                f'failed to create "{item.id}" exporter for data type "{signal.name}": telemetry type is not supported'
             )
         if item.id not in self._exporters:
             made = pipeline.create(Kind.EXPORTER, item)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from spectra_otel.component import ComponentID, Kind
@@ -24,6 +29,28 @@ PIPELINE = {"usage": None, "cost": None}
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPECTRA_HOME", str(tmp_path / "home"))
+
+
+@contextmanager
+def zipkin() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that keeps the spans posted to it."""
+    posted: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.extend(orjson.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/api/v2/spans", posted
+        server.shutdown()
+        thread.join()
 
 
 def passed(processors: dict[str, Any], *spans: dict[str, Any]) -> list[Any]:
@@ -108,8 +135,6 @@ def test_redaction_keeps_allowed_keys_alone() -> None:
 
 def test_batch_makes_one_request_of_many() -> None:
     """Requests that arrive together leave together, cut at the largest size."""
-    import threading
-
     with http_server() as backend:
         processors = {"batch": {"timeout": "300ms", "send_batch_size": 4, "send_batch_max_size": 5}}
         with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, processors)) as collector:
@@ -215,3 +240,17 @@ def test_health_is_good_while_it_listens() -> None:
         extension = next(iter(collector.collector._extensions.values()))
         with urllib.request.urlopen(f"http://127.0.0.1:{extension.port}/") as answer:
             assert (answer.status, b'"status":"Server available"' in answer.read()) == (200, True)
+
+
+def test_zipkin_gets_each_service_under_its_name() -> None:
+    """Spans of two services in one request are posted as Zipkin's JSON, the cost as a tag."""
+    both = request(CHAT)
+    both.MergeFrom(request({"n": 1}, seed=2))
+    both.resource_spans[1].resource.attributes[0].value.string_value = "other"
+    with zipkin() as (url, posted):
+        with running(tree({"zipkin": {"endpoint": url}}, PIPELINE)) as collector:
+            assert collector.post(both.SerializeToString()).status == 200
+            until(lambda: len(posted) == 2)
+    spans = {span["localEndpoint"]["serviceName"]: span for span in posted}
+    assert sorted(spans) == ["other", "shop"]
+    assert spans["shop"]["tags"]["gen_ai.usage.cost.amount"] == "0.0035"

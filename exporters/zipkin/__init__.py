@@ -1,0 +1,1 @@
+"""`zipkin`: Zipkin JSON, on the official exporter."""
