@@ -8,7 +8,7 @@
 
 from spectra_otel.pricing.bounds import Bounds, estimate_request
 from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate, estimate, pricer
-from spectra_otel.pricing.catalog import Catalog, Entry, Offer, load_catalog, shipped_catalog
+from spectra_otel.pricing.catalog import Catalog, Entry, Offer, current_catalog, load_catalog, shipped_catalog
 from spectra_otel.pricing.cost import Cost
 from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.fx import FxRate, FxTable, is_currency, read_fx, shipped_fx
@@ -33,6 +33,7 @@ __all__ = [
     "Pricer",
     "Terms",
     "calculate",
+    "current_catalog",
     "estimate",
     "estimate_request",
     "is_currency",

@@ -81,7 +81,8 @@ class Offer:
 class Entry:
     """One model of one provider with all its offers, oldest first; of those in force the last one of a tier counts.
 
-    ``limits`` are the most tokens of the prompt and of the answer, ``None`` where it is not known.
+    ``limits`` are the most tokens of the prompt and of the answer, ``None`` where it is not known. ``is_in_both``: both catalogs
+    that the prices come from know it.
     """
 
     provider: str
@@ -90,6 +91,7 @@ class Entry:
     offers: tuple[Offer, ...]
     names: tuple[str, ...] = ()
     limits: tuple[int | None, int | None] = (None, None)
+    is_in_both: bool = False
 
     def offer(self, tier: str, at: datetime) -> Offer | None:
         """The offer of ``tier`` in force at ``at``."""
@@ -120,6 +122,11 @@ class Catalog:
             )
         self._index: dict[str, dict[str, bytes]] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
+
+    @property
+    def data(self) -> bytes:
+        """The file, as it is written."""
+        return json.dumps(self._header, sort_keys=True).encode() + b"\n" + self._lines
 
     @property
     def date(self) -> date:
@@ -178,7 +185,15 @@ def _entry(provider: str, line: bytes) -> Entry:
     value = json.loads(raw)
     context, answer = value.get("limits", (None, None))
     offers = tuple(Offer.read(offer) for offer in value["offers"])
-    return Entry(provider, model, value["type"], offers, tuple(others), (context or None, answer or None))
+    return Entry(
+        provider,
+        model,
+        value["type"],
+        offers,
+        tuple(others),
+        (context or None, answer or None),
+        bool(value.get("both")),
+    )
 
 
 def _hours(text: str) -> tuple[int, int]:

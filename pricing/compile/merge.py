@@ -79,6 +79,8 @@ def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:
         offers = [*_other_tiers(main, other, offers, on), *offers]  # of those in force the last counts
     value["offers"] = [raw for raw, _ in offers if raw["rates"]]
     limits = [max((draft.limits[side] for draft in drafts), default=0) for side in (0, 1)]
+    if len({draft.source for draft in drafts}) > 1:
+        value["both"] = 1
     if any(limits):
         value["limits"] = limits
     return value, differ

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from spectra_otel.cli import catalog
 from spectra_otel.cli.options import format_option, moment
 from spectra_otel.cli.output import print_object, print_rows, printable
 from spectra_otel.errors import ConfigError
@@ -111,7 +112,12 @@ def unknown(priced_by: Pricer, provider: str, model: str) -> str:
 
 @click.group()
 def prices() -> None:
-    """Look at the price catalog, with the prices of your own that SPECTRA_PRICES names."""
+    """Look at the price catalog, with the prices of your own that SPECTRA_PRICES names; check, update and export it."""
+
+
+prices.add_command(catalog.check)
+prices.add_command(catalog.update)
+prices.add_command(catalog.export)
 
 
 @prices.command("list")

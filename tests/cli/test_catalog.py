@@ -1,0 +1,62 @@
+"""`spectra prices check`, `update` and `export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from tests.cli.support import Spectra, rows_of
+
+
+def test_check_says_what_is_disputed_and_what_one_source_alone_knows(spectra: Spectra) -> None:
+    """With the price taken and the other one."""
+    rows = rows_of(spectra("prices", "check", "--provider", "bedrock", "--format", "json"))
+    assert {row["finding"] for row in rows} == {"disputed", "one source"}
+    assert all(row["other"] for row in rows)
+    assert all(row["price"] for row in rows if row["finding"] == "disputed")
+
+
+def test_check_can_fail_a_build(spectra: Spectra) -> None:
+    """With --strict, if anything is disputed."""
+    assert spectra("prices", "check", "--provider", "bedrock", "--strict").exit_code == 1
+    assert spectra("prices", "check", "--provider", "anthropic").exit_code == 0
+
+
+def test_update_shows_what_would_change_and_takes_it(spectra: Spectra, tmp_path: Path) -> None:
+    """In words; --dry-run takes nothing."""
+    row = {"litellm_provider": "groq", "mode": "chat", "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06}
+    (tmp_path / "table.json").write_text(json.dumps({"groq/brand-new": row}))
+    source = ("--from", str(tmp_path / "table.json"))
+    shown = spectra("prices", "update", *source, "--dry-run")
+    assert "groq/brand-new, input: new, 1\n" in shown.output
+    assert shown.output.endswith("2 prices would change; nothing was taken\n")
+    taken = spectra("prices", "update", *source)
+    assert "2 prices changed; " in taken.output
+    assert spectra("prices", "update", *source).output.startswith(f"{source[1]} changes no price")
+
+
+def test_a_damaged_update_is_one_line_and_takes_nothing(spectra: Spectra, tmp_path: Path) -> None:
+    """The catalog in use stays."""
+    (tmp_path / "cut.tsv").write_bytes(b"\x00\x01")
+    result = spectra("prices", "update", "--from", str(tmp_path / "cut.tsv"))
+    assert result.exit_code == 1
+    assert "cut.tsv:1: this is not a price catalog" in result.output
+
+
+def test_export_writes_a_processor_for_a_collector(spectra: Spectra, tmp_path: Path) -> None:
+    """Models it cannot express are named."""
+    target = tmp_path / "ottl.yaml"
+    result = spectra(
+        "prices", "export", "--format", "ottl", "--models", "openai/gpt-4o,openai/gpt-5.4", "-o", str(target)
+    )
+    assert "left out: openai/gpt-5.4 has prices by length of context" in result.output
+    assert "transform/spectra_cost" in yaml.safe_load(target.read_text())["processors"]
+
+
+def test_export_refuses_a_model_without_a_price(spectra: Spectra) -> None:
+    """With names that are near."""
+    result = spectra("prices", "export", "--models", "openai/gpt-4ox")
+    assert result.exit_code == 2
+    assert "near: openai/gpt-4o" in result.output
