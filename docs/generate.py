@@ -19,6 +19,7 @@ from spectra_otel.cli import main as main_command
 from spectra_otel.component import Kind, registry
 from spectra_otel.config.settings import SETTINGS
 from spectra_otel.model.fields import FIELDS
+from spectra_otel.providers.registry import built_in
 
 DOCS = Path(__file__).parent
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -45,6 +46,20 @@ def settings() -> str:
         ("variable", "default", "meaning"),
         ((f"`{s.name}`", s.default, s.meaning) for s in SETTINGS),
     )
+
+
+def providers() -> str:
+    """Every provider: its hosts, its endpoints and what is read of each."""
+    rows = []
+    for name, provider in sorted(built_in().by_name.items()):
+        by_type: dict[str, list[str]] = {}
+        for row in provider.endpoints:
+            shown = ("GET " if row.method == "GET" else "") + row.template
+            by_type.setdefault(row.format.model_type, []).append(f"`{shown}`")
+        hosts = ", ".join(f"`{host}`" for host in provider.hosts) or "any other"
+        for number, (kind, templates) in enumerate(by_type.items()):
+            rows.append((f"`{name}`" if not number else "", hosts if not number else "", kind, " ".join(templates)))
+    return _table(("provider", "hosts", "type", "endpoints"), rows)
 
 
 def components() -> str:
@@ -94,6 +109,7 @@ def _paragraph(text: str) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "fields": fields,
     "settings": settings,
+    "providers": providers,
     "components": components,
     "commands": commands,
 }

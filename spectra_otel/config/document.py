@@ -19,7 +19,7 @@ from spectra_otel.errors import ConfigError
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 SIGNALS = ("traces", "metrics", "logs")
-_SECTIONS = ("receivers", "processors", "exporters", "connectors", "extensions", "service")
+_SECTIONS = ("receivers", "processors", "exporters", "connectors", "extensions", "providers", "service")
 _SERVICE_KEYS = ("telemetry", "extensions", "pipelines")
 _PIPELINE_KEYS = ("receivers", "processors", "exporters")
 _REMOVED = {(Kind.EXPORTER, "logging"): "the logging exporter has been deprecated, use the debug exporter instead"}
@@ -55,6 +55,8 @@ class Document:
     service_extensions: tuple[ComponentID, ...] = ()
     pipelines: tuple[PipelineSpec, ...] = ()
     telemetry: Mapping[str, Any] = field(default_factory=dict)
+    providers: Mapping[str, Any] = field(default_factory=dict)
+    """AI providers that are not built in, as written: :mod:`spectra_otel.providers.custom` reads them."""
 
 
 def find_factory(kind: Kind, id_: ComponentID) -> Factory[Any, Any]:
@@ -137,6 +139,7 @@ class _Reader:
             service_extensions=extensions,
             pipelines=pipelines,
             telemetry=plain(service.get("telemetry")) or {},
+            providers=plain(tree.get("providers")) or {},
         )
 
     def _section(self, kind: Kind, data: Any) -> dict[ComponentID, Component]:

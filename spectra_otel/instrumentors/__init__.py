@@ -70,11 +70,13 @@ def observer() -> Observer | None:
     global _observer
     if _observer is None and _installed is not None:
         from spectra_otel.instrumentors.exchange import Observer
+        from spectra_otel.providers import custom
         from spectra_otel.providers.registry import load
 
         host, settings = _installed
         _observer = Observer(host, load(settings.provider_hosts), settings)
         host.before_flush(_observer.taps.settle)
+        custom.on_register(_observer.add_provider)
     return _observer
 
 

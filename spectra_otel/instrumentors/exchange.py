@@ -83,6 +83,11 @@ class Observer:
         self.skipped = 0
         self._found: dict[tuple[str, str, int | None, str], Found] = {}
 
+    def add_provider(self, provider: Provider) -> None:
+        """Know one more provider from here on."""
+        self.providers.add(provider)
+        self._found.clear()
+
     def find(self, method: str, host: str, port: int | None, path: str) -> Found | None:
         """Whose endpoint that is; None for a request that is not billed, or nobody's. Quick: every request asks."""
         known = self._found.get((method, host, port, path))

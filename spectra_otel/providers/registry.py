@@ -1,7 +1,7 @@
 """From a host to its provider, fast: every HTTP call of the app asks this once.
 
-Known hosts come from the provider modules of this package, from entry points (group ``spectra_otel.providers``, each an
-object like their ``PROVIDER``) and from ``SPECTRA_PROVIDER_HOSTS``.
+Known hosts come from the provider modules of this package, from :mod:`~spectra_otel.providers.custom` (entry points, the
+``providers`` section of a configuration, code) and from ``SPECTRA_PROVIDER_HOSTS``. A later one takes the place of an earlier.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
 
 from spectra_otel.errors import ConfigError
+from spectra_otel.providers import custom
 from spectra_otel.providers.base import Endpoint, Provider
 
 HOSTS_SETTING = "SPECTRA_PROVIDER_HOSTS"
@@ -88,20 +88,25 @@ def load(hosts: Mapping[str, str] | None = None) -> Providers:
 
     Raises :class:`ConfigError` for a provider in ``hosts`` that does not exist.
     """
-    providers = Providers(_discover())
+    providers = built_in()
+    for provider in custom.all_of(providers.by_name):
+        providers.add(provider)
     for host, name in (hosts or {}).items():
         providers.map_host(host, name)
     return providers
+
+
+def built_in() -> Providers:
+    """The providers of this package."""
+    return Providers(_discover())
 
 
 def _discover() -> list[Provider]:
     package = importlib.import_module("spectra_otel.providers")
     found: list[Provider] = []
     for info in pkgutil.iter_modules(package.__path__):
-        if info.ispkg or info.name in ("base", "registry"):
+        if info.ispkg or info.name in ("base", "custom", "registry"):
             continue
         module = importlib.import_module(f"spectra_otel.providers.{info.name}")
         found.extend(getattr(module, "PROVIDERS", None) or [module.PROVIDER])
-    for point in entry_points(group="spectra_otel.providers"):
-        found.append(point.load())
     return found

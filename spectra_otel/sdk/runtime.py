@@ -139,8 +139,13 @@ def _build(config: Config | None, settings: Settings, lifetime: Lifetime) -> Del
     from spectra_otel.sdk import events, run_ledger
     from spectra_otel.sdk.delivery import Delivery
 
+    document = load(config, settings)
+    if document.providers:
+        from spectra_otel.providers import custom
+
+        custom.configure(document.providers)
     return Delivery(
-        pipeline.build(load(config, settings)),
+        pipeline.build(document),
         persistence=settings.persistence,
         announce=events.announcer(settings.request_transformer),
         tally=run_ledger.add,
