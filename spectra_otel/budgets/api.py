@@ -15,7 +15,7 @@ from typing import Any
 from spectra_otel.budgets.amounts import Amount, cents, parse_money, units
 from spectra_otel.budgets.book import CLI, CONFIG, PYTHON, book
 from spectra_otel.budgets.definition import DEFAULT_THRESHOLDS, Budget, LimitConfig, bucket_of
-from spectra_otel.budgets.ledger import BucketState, Stored, fraction
+from spectra_otel.budgets.ledger import BucketState, Ledger, Stored, fraction
 from spectra_otel.errors import ConfigError
 
 COLUMNS = (
@@ -91,7 +91,7 @@ def set(
     known = _find(name)
     configured = known.configured if known is not None else None
     source = CONFIG if known is not None and known.source == CONFIG else source
-    book.ledger().define(Stored(name, budget.to_json(), source, True, configured))
+    _ledger().define(Stored(name, budget.to_json(), source, True, configured))
     book.refresh()
     return budget
 
@@ -104,7 +104,7 @@ def get(name: str) -> Budget | None:
 
 def definitions() -> list[Budget]:
     """Every definition in the ledger, by name; ``enabled`` says whether it is on."""
-    return [_definition(stored) for stored in book.ledger().definitions()]
+    return [_definition(stored) for stored in _ledger().definitions()]
 
 
 def status(name: str | None = None, bucket: str | None = None) -> list[Status]:
@@ -120,7 +120,7 @@ def status(name: str | None = None, bucket: str | None = None) -> list[Status]:
         window = budget.window(moment)
         found = [
             state
-            for state in book.ledger().states(budget.name)
+            for state in _ledger().states(budget.name)
             if (state.period, state.start) == (budget.spelled_period, window.start) and bucket in (None, state.bucket)
         ]
         empty = BucketState(budget.name, bucket or "", budget.spelled_period, window.start)
@@ -141,7 +141,7 @@ def check(name: str, bucket: str = "", *, cost: str | float | None = None, token
     if not budget.enabled or not budget.is_hard:
         return True
     window = budget.window(time.time())
-    states = book.ledger().states(name)
+    states = _ledger().states(name)
     key = (bucket, budget.spelled_period, window.start)
     state = next((s for s in states if (s.bucket, s.period, s.start) == key), BucketState(name, *key))
     wanted = Amount(0 if cost is None else units(parse_money("cost", cost)), tokens, requests)
@@ -163,7 +163,7 @@ def disable(name: str) -> None:
 
 def remove(name: str) -> bool:
     """Forget a budget and what it has counted; False if there was none."""
-    found = book.ledger().remove(name)
+    found = _ledger().remove(name)
     book.refresh()
     return found
 
@@ -174,7 +174,7 @@ def set_from_command_line(budget: Budget) -> None:
     known = _find(budget.name)
     source = CONFIG if known is not None and known.source == CONFIG else CLI
     configured = known.configured if known is not None else None
-    book.ledger().define(Stored(budget.name, budget.to_json(), source, True, configured))
+    _ledger().define(Stored(budget.name, budget.to_json(), source, True, configured))
 
 
 def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[BucketState]:
@@ -195,14 +195,20 @@ def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[Bucket
     ]
 
 
+def _ledger() -> Ledger:
+    """The ledger, which knows by then what the configuration says."""
+    book.budgets()
+    return book.ledger()
+
+
 def _find(name: str) -> Stored | None:
-    return next((stored for stored in book.ledger().definitions() if stored.name == name), None)
+    return next((stored for stored in _ledger().definitions() if stored.name == name), None)
 
 
 def _known(name: str) -> Budget:
     stored = _find(name)
     if stored is None:
-        names = ", ".join(one.name for one in book.ledger().definitions())
+        names = ", ".join(one.name for one in _ledger().definitions())
         raise ConfigError(f"budget '{name}': there is none of that name, valid: {names or 'none is set'}")
     return _definition(stored)
 
@@ -215,7 +221,7 @@ def _switch(name: str, enabled: bool) -> None:
     _known(name)
     stored = _find(name)
     assert stored is not None
-    book.ledger().define(replace(stored, enabled=enabled))
+    _ledger().define(replace(stored, enabled=enabled))
     book.refresh()
 
 

@@ -81,12 +81,11 @@ def test_anthropic_gets_an_answer_it_does_not_retry(app: LocalProvider) -> None:
 
 def test_google_genai_gets_the_exception_itself(app: LocalProvider) -> None:
     """An SDK that would sleep and retry on a 429 gets the exception straight from ``send``."""
-    from google import genai
-    from google.genai import types
+    from google.genai import Client, types
 
     spectra.budgets.set("tiny", cost="0.000001 USD", period="total")
     retrying = types.HttpOptions(base_url=app.url("google"), retry_options=types.HttpRetryOptions(attempts=4))
-    with genai.Client(api_key="x", http_options=retrying) as client:
+    with Client(api_key="x", http_options=retrying) as client:
         begin = time.monotonic()
         with pytest.raises(spectra.BudgetExceededError):
             client.models.generate_content(model="gemini-2.5-flash", contents="hello")

@@ -1,0 +1,406 @@
+"""The contract of bounds and ledger, and each way in which others fail to hold theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import spectra_otel as spectra
+from spectra_otel import pricing
+from spectra_otel.budgets import alerts, bounds, guard
+from spectra_otel.budgets.amounts import Amount, Limit, units
+from spectra_otel.budgets.book import book
+from spectra_otel.budgets.definition import Budget, LimitConfig
+from spectra_otel.budgets.ledger import Claim, Lease, Ledger, open_ledger
+from spectra_otel.errors import LedgerError
+
+CENT = 10**8
+CALL = {"provider": "openai", "model": "gpt-4o", "model_type": "text"}
+BODY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.backend)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    if request.param == "redis":
+        return open_ledger(str(request.getfixturevalue("redis_url")))
+    return open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def claim(name: str, cost: int = 100 * CENT, **more: Any) -> Claim:
+    return Claim(name, "", "total", 0, Limit(cost), **more)
+
+
+def leased(found: Any) -> Lease:
+    assert isinstance(found, Lease)
+    return found
+
+
+# -- the ledger ----------------------------------------------------------------------------------------------------------
+
+
+def test_ten_budgets_are_taken_from_all_or_none(ledger: Ledger) -> None:
+    """When the tenth has no room, the nine before it have given nothing."""
+    claims = [claim(f"b{n}", 100 * CENT if n < 9 else CENT) for n in range(10)]
+    [refusal] = ledger.reserve(claims, Amount(2 * CENT, 1, 1), Amount())  # type: ignore[misc]
+    assert refusal.claim.budget == "b9"
+    assert all(state.reserved == (0, 0, 0) for state in ledger.states())
+    lease = leased(ledger.reserve(claims, Amount(CENT, 1, 1), Amount()))
+    assert len([s for s in ledger.states() if s.reserved.cost == CENT]) == 10
+    ledger.settle(lease, Amount(CENT // 2, 1, 1))
+    assert {(s.settled.cost, s.reserved.cost) for s in ledger.states()} == {(CENT // 2, 0)}
+
+
+def test_settling_twice_charges_once(ledger: Ledger) -> None:
+    """A second settlement of a lease finds nothing to settle."""
+    lease = leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
+    assert len(ledger.settle(lease, Amount(CENT, 1, 1))) == 1
+    assert ledger.settle(lease, Amount(CENT, 1, 1)) == []
+    assert ledger.states("b")[0].settled.cost == CENT
+
+
+def test_a_threshold_fires_once_in_all_processes(ledger: Ledger) -> None:
+    """Whoever settles the call that reaches it is told, and nobody after."""
+    b = claim("b", thresholds=(0.5, 0.8))
+    fired: list[float] = []
+    for _ in range(10):
+        lease = leased(ledger.reserve([b], Amount(10 * CENT, 0, 0), Amount()))
+        for counted in ledger.settle(lease, Amount(10 * CENT, 0, 0)):
+            fired += counted.fired
+    assert fired == [0.5, 0.8]
+
+
+def test_a_record_that_arrives_twice_is_counted_once(ledger: Ledger) -> None:
+    """Late or repeated spans of one call are one call."""
+    assert len(ledger.count("trace-span", [claim("b")], Amount(CENT, 5, 1))) == 1
+    assert ledger.count("trace-span", [claim("b")], Amount(CENT, 5, 1)) == []
+    assert ledger.states("b")[0].settled == (CENT, 5, 1)
+
+
+def test_overshoot_is_what_a_call_cost_beyond_its_bound(ledger: Ledger) -> None:
+    """It is settled in full, and counted apart."""
+    lease = leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
+    ledger.settle(lease, Amount(3 * CENT, 1, 1))
+    [state] = ledger.states("b")
+    assert (state.settled.cost, state.overshoot) == (3 * CENT, 2 * CENT)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 40), st.booleans()), min_size=1, max_size=40), st.data())
+def test_overshoot_is_never_more_than_the_contract(
+    tmp_path: Path, calls: list[tuple[int, int, bool]], data: Any
+) -> None:
+    """However calls overlap, what is settled exceeds the limit by no more than Σ (actual − bound)⁺ of those let through."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/{os.urandom(6).hex()}.db")
+    budget = claim("b", 100)
+    under_way: list[tuple[Lease, int]] = []
+    allowance = 0
+    for bound, actual, fails in calls:
+        found = ledger.reserve([budget], Amount(bound, 0, 0), Amount())
+        if isinstance(found, Lease):
+            under_way.append((found, 0 if fails else actual))
+            allowance += max(0, (0 if fails else actual) - bound)
+        if under_way and data.draw(st.booleans()):
+            ledger.settle(*_amount(under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))))
+    for one in under_way:
+        ledger.settle(*_amount(one))
+    states = ledger.states("b")
+    assert not states or states[0].settled.cost <= 100 + allowance
+    assert not states or (states[0].overshoot == allowance and states[0].reserved == (0, 0, 0))
+
+
+def _amount(one: tuple[Lease, int]) -> tuple[Lease, Amount]:
+    return one[0], Amount(one[1], 0, 0)
+
+
+# -- bounds --------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    words=st.text(min_size=1, max_size=2000),
+    limit=st.integers(1, 4000),
+    choices=st.integers(1, 4),
+    tier=st.sampled_from(["standard", "flex", "priority", "batch"]),
+    target=st.sampled_from(
+        [("openai", "gpt-4o"), ("openai", "gpt-4.1"), ("anthropic", "claude-opus-5"), ("google", "gemini-2.5-pro")]
+    ),
+    share=st.floats(0, 1),
+    cached=st.booleans(),
+)
+def test_a_bound_is_never_below_the_cost(
+    words: str, limit: int, choices: int, tier: str, target: tuple[str, str], share: float, cached: bool
+) -> None:
+    """Over random texts, output limits, choices, tiers and cache writes, no call costs more than was reserved for it."""
+    provider, model = target
+    content: Any = [{"type": "text", "text": words, "cache_control": {"type": "ephemeral"}}] if cached else words
+    body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": limit, "n": choices}
+    raw = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    bound = bounds.upper_bound(bounds.Request(provider, model, "text", tier, body, len(raw)))
+    prompt = max(1, int(share * len(words.encode("utf-8", "surrogatepass"))))
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": limit * choices}
+    if cached:
+        usage["cache_write_tokens"] = prompt
+    for billed in (tier, "standard"):
+        cost = pricing.calculate(provider, model, usage, pricing_tier=billed).total_cost_in_cents
+        assert cost is not None
+        assert units(cost) <= bound.amount.cost
+    assert prompt + limit * choices <= bound.amount.tokens
+
+
+def test_tools_files_and_conversations_are_bounded_by_the_context_window() -> None:
+    """What a request only refers to is as long as can be; a tool may run as often as the request lets it."""
+    plain = bounds.upper_bound(bounds.Request("openai", "gpt-4o", "text", "standard", BODY, 100))
+    continued = bounds.upper_bound(
+        bounds.Request("openai", "gpt-4o", "text", "standard", {**BODY, "previous_response_id": "r"}, 100)
+    )
+    assert plain.amount.tokens < 1000 < bounds.CONTEXT <= continued.amount.tokens
+
+
+def test_a_stream_that_was_cut_is_settled_with_what_was_delivered() -> None:
+    """An estimated record charges its estimate."""
+    spectra.budgets.set("b", cost="1 USD", period="total")
+    ticket = guard.admit(CALL, {**BODY, "stream": True}, 100)
+    ticket.settle({**CALL, "prompt_tokens": 10, "completion_tokens": 5, "cost_status": "estimated", "is_aborted": True})
+    [row] = spectra.budgets.status("b")
+    cost = pricing.calculate("openai", "gpt-4o", {"prompt_tokens": 10, "completion_tokens": 5})
+    assert row.settled_cost_in_cents == cost.total_cost_in_cents
+
+
+# -- how others fail -----------------------------------------------------------------------------------------------------
+
+
+def test_not_check_then_act() -> None:
+    """Calls that check at the same moment do not all pass: what one has reserved is gone for the next."""
+    spectra.budgets.set("b", requests=1)
+    guard.admit(CALL, BODY, 100)
+    with pytest.raises(spectra.BudgetExceededError, match="1 requests under way of 1 requests"):
+        guard.admit(CALL, BODY, 100)
+
+
+def test_not_one_budget_per_worker(tmp_path: Path) -> None:
+    """Another process finds what this one has spent."""
+    spectra.budgets.set("b", requests=1)
+    guard.admit(CALL, BODY, 100).settle({**CALL, "prompt_tokens": 1, "completion_tokens": 1})
+    code = (
+        "import spectra_otel; from spectra_otel.budgets import guard\n"
+        "try: guard.admit({'provider': 'openai', 'model': 'gpt-4o'}, {'messages': [], 'max_tokens': 1}, 10)\n"
+        "except spectra_otel.BudgetExceededError as error: print(error.spent)"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == "1"
+
+
+def test_not_lowered_by_pruning_or_repricing() -> None:
+    """What has been counted is in the ledger; no record is asked, so none can be missing or repriced."""
+    spectra.budgets.set("b", cost="1 USD", period="total")
+    guard.admit(CALL, BODY, 100).settle({**CALL, "total_cost_in_cents": Decimal("12.5"), "cost_status": "priced"})
+    assert spectra.budgets.status("b")[0].settled_cost_in_cents == Decimal("12.5")
+
+
+def test_not_refilled_by_a_deploy() -> None:
+    """A process that starts with a changed definition goes on with what was spent; ``disable`` outlives a restart."""
+    config = Budget("b", LimitConfig(requests=2), "total")
+    book.configure([config])
+    guard.admit(CALL, BODY, 100).settle({**CALL, "prompt_tokens": 1, "completion_tokens": 1})
+    book.reset()
+    book.configure([Budget("b", LimitConfig(requests=3), "total")])
+    assert guard.admit(CALL, BODY, 100).lease is not None
+    assert spectra.budgets.status("b")[0].limit_requests == 3
+    assert spectra.budgets.status("b")[0].settled_requests == 1
+    spectra.budgets.disable("b")
+    book.reset()
+    book.configure([Budget("b", LimitConfig(requests=3), "total")])
+    assert book.budgets() == []
+
+
+def test_not_blocked_by_a_leaked_reservation() -> None:
+    """A call that fails in any way gives back its room."""
+    spectra.budgets.set("b", requests=1)
+    for _ in range(3):
+        guard.admit(CALL, BODY, 100).settle({**CALL, "is_failed": True, "cost_status": "not_billed"})
+    assert spectra.budgets.status("b")[0].reserved_requests == 0
+
+
+def test_not_unpriced_as_nothing() -> None:
+    """A call whose cost nobody can tell is charged what was reserved for it, and said to be unpriced."""
+    spectra.budgets.set("b", cost="1 USD", period="total")
+    ticket = guard.admit(CALL, BODY, 100)
+    ticket.settle({**CALL, "error_type": "usage_inconsistent"})
+    [row] = spectra.budgets.status("b")
+    assert units(row.settled_cost_in_cents) == ticket.bound.amount.cost > 0
+    assert row.unpriced_requests == 1
+
+
+def test_not_a_window_that_starts_already_spent() -> None:
+    """A new window begins with nothing counted, whatever the one before held."""
+    spectra.budgets.set("b", requests=1, period="daily")
+    budget = spectra.budgets.get("b")
+    assert budget is not None
+    today, tomorrow = (datetime(2026, 11, day, 12, tzinfo=UTC).timestamp() for day in (21, 22))
+    ledger = book.ledger()
+    for moment in (today, tomorrow):
+        window = budget.window(moment)
+        found = ledger.reserve([Claim("b", "", "daily", window.start, budget.amounts)], Amount(0, 0, 1), Amount())
+        ledger.settle(leased(found), Amount(0, 0, 1))
+    assert [state.settled.requests for state in ledger.states("b")] == [1, 1]
+
+
+def test_a_clock_that_goes_back_refills_nothing() -> None:
+    """An hour later, and back again: the window of before is as full as it was."""
+    spectra.budgets.set("b", requests=1, period="hourly")
+    budget = spectra.budgets.get("b")
+    assert budget is not None
+    noon = datetime(2026, 11, 21, 12, 30, tzinfo=UTC).timestamp()
+    granted = []
+    for moment in (noon, noon + 3600, noon):
+        window = budget.window(moment)
+        found = book.ledger().reserve(
+            [Claim("b", "", "hourly", window.start, budget.amounts)], Amount(0, 0, 1), Amount()
+        )
+        granted.append(isinstance(found, Lease))
+    assert granted == [True, True, False]
+
+
+def test_not_cut_down_to_what_remains_and_run_anyway() -> None:
+    """A call whose bound does not fit is not made with a smaller reservation."""
+    spectra.budgets.set("b", cost="0.0005 USD", period="total")
+    with pytest.raises(spectra.BudgetExceededError):
+        guard.admit(CALL, BODY, 100)
+
+
+# -- a ledger that cannot be used ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "blocks"), [("hard", True), ("soft", False)])
+def test_a_corrupt_ledger_stops_hard_budgets_and_lets_soft_ones_through(
+    tmp_path: Path, mode: str, blocks: bool
+) -> None:
+    """One clear line, and the policy decides."""
+    (tmp_path / "budgets.db").write_bytes(b"this is no database, and never was one" * 100)
+    book.configure([Budget("b", LimitConfig(requests=1), mode=mode)])
+    if blocks:
+        with pytest.raises(
+            spectra.BudgetExceededError, match="cannot be counted, and on_unavailable is block"
+        ) as caught:
+            guard.admit(CALL, BODY, 100)
+        assert "file is not a database" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    else:
+        assert guard.admit(CALL, BODY, 100).lease is None
+
+
+def test_a_read_only_ledger_is_one_that_cannot_be_used(tmp_path: Path) -> None:
+    """Nothing is raised but what the budget says."""
+    path = tmp_path / "budgets.db"
+    path.mkdir()
+    book.configure([Budget("b", LimitConfig(requests=1), on_unavailable="allow")])
+    assert guard.admit(CALL, BODY, 100).lease is None
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    """A file that a newer program wrote is named, not changed."""
+    database = sqlite3.connect(tmp_path / "budgets.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(LedgerError, match="newer version"):
+        spectra.budgets.status()
+
+
+# -- tree budgets and events -------------------------------------------------------------------------------------------------
+
+
+def test_a_tree_budget_reaches_threads_executors_and_tasks() -> None:
+    """Whatever is started inside draws on it; what is outside does not."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    def call() -> bool:
+        try:
+            return guard.admit(CALL, BODY, 100).lease is not None
+        except spectra.BudgetExceededError:
+            return False
+
+    with spectra.budget("run", requests=3) as run:
+        results: list[bool] = []
+        thread = threading.Thread(target=lambda: results.append(call()))
+        thread.start()
+        thread.join()
+        with ThreadPoolExecutor() as pool:
+            results.append(pool.submit(call).result())
+
+        async def task() -> bool:
+            return call()
+
+        results.append(asyncio.run(task()))
+        assert results == [True, True, True]
+        assert call() is False
+        assert run.state().reserved.requests == 3
+    assert guard.admit(CALL, BODY, 100).lease is None
+
+
+def test_nested_tree_budgets_draw_on_their_parents() -> None:
+    """The inner one is full first, the outer one has paid for it."""
+    with spectra.budget("outer", requests=3) as outer:
+        with spectra.budget("inner", requests=1):
+            guard.admit(CALL, BODY, 100)
+            with pytest.raises(spectra.BudgetExceededError, match="'inner'"):
+                guard.admit(CALL, BODY, 100)
+        guard.admit(CALL, BODY, 100)
+        assert outer.state().reserved.requests == 2
+
+
+def test_baggage_of_strangers_is_no_budget() -> None:
+    """Whatever stands in the entry, nothing is raised and nothing counted."""
+    from opentelemetry import baggage
+    from opentelemetry import context as context_api
+
+    for text in ("", "x", "a:b:c", "n:1:x:y:z", ":::::", "n:i:-5::"):
+        token = context_api.attach(baggage.set_baggage("spectra.budget", text))
+        try:
+            assert guard.admit(CALL, BODY, 100).lease is None
+        finally:
+            context_api.detach(token)
+
+
+def test_events_are_said_off_the_call_path() -> None:
+    """Thresholds once, each refusal, with amounts in cents and the bucket."""
+    said: list[Any] = []
+    listening = threading.get_ident()
+    threads: list[int] = []
+
+    def listener(event: Any) -> None:
+        said.append(event)
+        threads.append(threading.get_ident())
+
+    spectra.on(spectra.BudgetThresholdReached)(listener)
+    spectra.on(spectra.BudgetExceeded)(listener)
+    try:
+        spectra.budgets.set("b", cost="1 USD", period="daily", by=["user.id"], thresholds=[0.5])
+        values = {**CALL, "user_id": "u1"}
+        for _ in range(2):
+            guard.admit(values, BODY, 100).settle(
+                {**values, "total_cost_in_cents": Decimal(60), "cost_status": "priced"}
+            )
+        with pytest.raises(spectra.BudgetExceededError):
+            guard.admit(values, BODY, 100)
+        alerts.flush(5.0)
+    finally:
+        from spectra_otel.sdk.events import off
+
+        off(listener)
+    reached, exceeded = said
+    assert (reached.name, reached.threshold, reached.spent, reached.limit) == ("b", 0.5, Decimal(60), Decimal(100))
+    assert (exceeded.spent, exceeded.blocked, dict(exceeded.scope)) == (Decimal(120), True, {"user.id": "u1"})
+    assert listening not in threads

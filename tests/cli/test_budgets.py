@@ -1,0 +1,92 @@
+"""`spectra budgets`: what is set here holds in every app that shares the ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from spectra_otel.budgets import guard
+from spectra_otel.budgets.book import book
+from spectra_otel.cli import main
+
+CALL = {"provider": "openai", "model": "gpt-4o", "model_type": "text", "user_id": "u1"}
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+    monkeypatch.delenv("SPECTRA_BUDGETS_URL", raising=False)
+    book.reset()
+
+
+def spectra(*words: str, status: int = 0) -> str:
+    result = CliRunner().invoke(main, ["budgets", *words])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_a_budget_is_set_and_shown_in_the_keys_of_the_vocabulary() -> None:
+    """The example of the documentation, to the letter."""
+    spectra("set", "per-user", "--cost", "5.00 USD", "--tokens", "2000000", "--requests", "1000", "--period", "daily",
+            "--by", "user.id", "--hard")  # fmt: skip
+    [row] = json.loads(spectra("status", "per-user", "--bucket", "u1", "--format", "json"))
+    assert (row["name"], row["bucket"], row["period"], row["state"]) == ("per-user", "u1", "daily", "ok")
+    assert row["limit_cost_in_cents"] == row["remaining_cost_in_cents"] == 500
+    assert (row["remaining_tokens"], row["remaining_requests"]) == (2_000_000, 1000)
+    assert row["window_start"] < row["resets_at"]
+    assert row["resets_at"].endswith("Z")
+
+
+def test_a_running_app_obeys_what_is_set_here() -> None:
+    """A budget of the command line stops the next call, and one that is disabled stops none."""
+    spectra("set", "one", "--requests", "1", "--by", "user.id")
+    book.reset()
+    assert guard.admit(CALL, {"max_tokens": 5}, 50).lease is not None
+    rows: list[dict[str, Any]] = json.loads(spectra("status", "--format", "json"))
+    assert [(row["bucket"], row["reserved_requests"], row["remaining_requests"]) for row in rows] == [("u1", 1, 0)]
+    spectra("disable", "one")
+    book.reset()
+    assert guard.admit(CALL, {"max_tokens": 5}, 50).lease is None
+    assert json.loads(spectra("status", "--format", "json"))[0]["state"] == "disabled"
+    spectra("enable", "one")
+    assert json.loads(spectra("list", "--format", "json"))[0]["enabled"] is True
+    spectra("remove", "one")
+    assert json.loads(spectra("list", "--format", "json")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("set", "x"), "budget 'x': limit: nothing given, valid: at least one of cost, tokens, requests"),
+        (("set", "x", "--cost", "-3"), "budget 'x': limit.cost: got '-3', valid: an amount above 0"),
+        (("set", "x", "--requests", "1", "--period", "yearly"), "budget 'x': period: got 'yearly', valid: hourly"),
+        (("status", "x"), "budget 'x': there is none of that name, valid: none is set"),
+        (("enable", "x"), "budget 'x': there is none of that name"),
+        (("remove", "x"), "budget 'x': there is none of that name"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_status_one(words: tuple[str, ...], line: str) -> None:
+    """Budget, setting, value, what is valid."""
+    output = spectra(*words, status=1)
+    assert output.startswith(f"Error: {line}")
+    assert output.count("\n") == 1
+
+
+def test_rebuild_says_what_the_records_would_make_of_it(tmp_path: Path) -> None:
+    """The difference is printed; nothing is changed before ``--apply``."""
+    from spectra_otel.cli.options import open_store
+    from spectra_otel.testing import make_request
+
+    record = make_request(user_id="u1")
+    open_store(None).append([record])
+    spectra("set", "b", "--cost", "5 USD", "--period", "total", "--by", "user.id")
+    [row] = json.loads(spectra("rebuild", "b", "--format", "json"))
+    assert (row["bucket"], row["settled_cost_in_cents"], row["difference_requests"]) == ("u1", 0, 1)
+    assert row["difference_in_cents"] == float(record["total_cost_in_cents"])
+    assert json.loads(spectra("status", "b", "--format", "json"))[0]["settled_requests"] == 0
+    spectra("rebuild", "b", "--apply")
+    assert json.loads(spectra("status", "b", "--format", "json"))[0]["settled_requests"] == 1
