@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CLIENTS = {
     "httpx": "httpx", "httpx2": "httpx", "requests": "requests", "aiohttp": "aiohttp", "botocore.httpsession": "botocore",
+    "celery.signals": "celery",
 }  # fmt: skip
 """Module whose import we wait for → our module that observes it."""
 _installed: tuple[Host, Settings] | None = None
