@@ -23,8 +23,10 @@ PATIENCE_SECONDS = 10.0
 
 _RETRY_SECONDS = 0.02
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_THRIFTY = {"memory_limit": "160MB", "threads": 1}
-"""For merges, which run beside the app's own work. A batch needs half of it; one thread is as quick as two for reading JSON."""
+_THRIFTY = {"memory_limit": "100MB", "threads": 1, "checkpoint_threshold": "256MB"}
+"""For merges, which run beside the app's own work. A batch needs half of it; one thread is as quick as two for reading JSON.
+
+The closing makes a checkpoint; one more in the middle would do most of that work twice."""
 
 
 @contextmanager

@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 SMALL_BACKLOG = 8_000
 """Rows. Below, merges are small and rare; above, catching up comes first."""
 
-SMALL_BATCH, LARGE_BATCH = 4_096, 32_768
-"""Rows of one transaction."""
+SMALL_SESSION, LARGE_SESSION, LONG_SESSION = 4_096, 32_768, 65_536
+"""Rows for which the database is kept open: politely, politely with a backlog, and by a command that merges all there is.
+
+Each closing writes the last rows of every table anew, so the longer, the less work in all.
+"""
+BATCH = 8_192
+"""Rows of one transaction: little memory does for them."""
 
 _POLITE_PATIENCE = 2.0
 """Seconds that a polite merge knocks for, as readers come and go; to knock does not keep anybody out."""
 
-BATCH_BYTES = 48 << 20
+BATCH_BYTES = 24 << 20
 """Bytes of one transaction, for records that carry content."""
 
 _LONGEST_PAUSE = 5.0
@@ -86,7 +91,7 @@ class Merger:
         self._spool = spool
         self._pace = _Pace(spool.folder / "merge.next")
         self.held = 0.0
-        """Seconds that the last batch kept the database from others."""
+        """Seconds that the last session kept the database from others."""
 
     def merge_all(self, progress: Progress | None = None, patience: float = database.PATIENCE_SECONDS) -> MergeResult:
         """Merge until the spool is empty, waiting up to ``patience`` seconds for another process that merges or reads.
@@ -102,7 +107,7 @@ class Merger:
             with merge_lock(self._spool, patience):
                 # What comes in meanwhile is left for the next merge: a busy collector would keep us here for ever.
                 while segments := [s for s in self._spool.sealed() if s.name <= there[-1].name]:
-                    result += self._merge_batch(segments, LARGE_BATCH, patience)
+                    result += self._merge_session(segments, LONG_SESSION, patience)
                     if progress:
                         progress(result.new, result.new + result.pending)
         except MergeInProgressError:
@@ -123,7 +128,7 @@ class Merger:
                 if not segments or self._pace.wait() > 0:
                     return None
                 small = sum(segment.rows for segment in segments) < SMALL_BACKLOG
-                result = self._merge_batch(segments, SMALL_BATCH if small else LARGE_BATCH, _POLITE_PATIENCE)
+                result = self._merge_session(segments, SMALL_SESSION if small else LARGE_SESSION, _POLITE_PATIENCE)
                 self._pace.pause(self.held * (4 if small else 1))
                 return result
         except MergeInProgressError:
@@ -133,23 +138,32 @@ class Merger:
         """Seconds until a polite merge may begin; may be negative."""
         return self._pace.wait()
 
-    def _merge_batch(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
-        batch, total = _take(segments, rows)
+    def _merge_session(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
+        """Merge the oldest segments, about ``rows`` rows, while the database is open once."""
         gathered = self._spool.folder / "merge.gathered"  # one name: what a killed merger left is written over
+        result = MergeResult()
+        left = list(segments)
         try:
+            batch = _take(left, rows)
             sifted = sift(batch, gathered)
             with database.writer(self._path, patience, thrifty=True) as connection:
                 began = time.monotonic()
-                result = Intake(connection, self._spool).take(sifted)
+                intake = Intake(connection, self._spool)
+                while batch:
+                    result += intake.take(sifted)
+                    for segment in batch:
+                        segment.path.unlink(missing_ok=True)
+                    left = left[len(batch) :]
+                    result.segments += len(batch)
+                    rows -= sum(segment.rows for segment in batch)
+                    if batch := _take(left, rows):
+                        sifted = sift(batch, gathered)
             self.held = time.monotonic() - began
-            for segment in batch:
-                segment.path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self._spool.folder}: {error.strerror}") from error
         finally:
             gathered.unlink(missing_ok=True)
-        result.segments = len(batch)
-        result.pending = max(0, sum(segment.rows for segment in segments) - total)
+        result.pending = sum(segment.rows for segment in left)
         return result
 
 
@@ -174,14 +188,14 @@ class _Pace:
             os.utime(self._path, (moment, moment))
 
 
-def _take(segments: Sequence[Segment], rows: int) -> tuple[list[Segment], int]:
-    """The oldest segments that hold about ``rows`` rows, at least one; and their rows."""
+def _take(segments: Sequence[Segment], rows: int) -> list[Segment]:
+    """The oldest segments that make a transaction, at least one if any row is wanted."""
     batch: list[Segment] = []
     total = size = 0
-    for segment in segments[:MOST_SEGMENTS]:
-        if batch and (total + segment.rows > rows or size + segment.size > BATCH_BYTES):
-            break
-        batch.append(segment)
+    for segment in segments[:MOST_SEGMENTS] if rows > 0 else ():
         total += segment.rows
         size += segment.size
-    return batch, total
+        if batch and (total > min(rows, BATCH) or size > BATCH_BYTES):
+            break
+        batch.append(segment)
+    return batch

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SEGMENT_ROWS, SEGMENT_BYTES = 16_384, 16 << 20
+SEGMENT_ROWS, SEGMENT_BYTES = 8_192, 8 << 20
 """Where :meth:`DuckDBStore.append` begins a new segment."""
 
 

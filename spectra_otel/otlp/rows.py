@@ -94,9 +94,12 @@ def unpack(resources: list[Any], scopes: list[Any], keys: list[Any], packed: lis
     all_resources = [Resource(attributes) for attributes in resources]
     all_scopes = [InstrumentationScope(*parts) for parts in scopes]
     for resource, scope, shape, rest in packed:
-        row = marshal.loads(rest)
-        attributes = dict(zip(keys[shape], row[11:], strict=True))
-        yield span_of(all_resources[resource], all_scopes[scope], *row[:8], attributes, *row[8:11])
+        name, trace_id, span_id, state, parent, kind, start, end, status, events, links, *values = marshal.loads(rest)
+        attributes = dict(zip(keys[shape], values, strict=True))
+        yield span_of(
+            all_resources[resource], all_scopes[scope], name, trace_id, span_id, state, parent, kind, start, end, attributes,
+            status, events, links,
+        )  # fmt: skip
 
 
 class _Table:
