@@ -76,6 +76,13 @@ def components() -> str:
     return _table(("kind", "type", "stability"), rows)
 
 
+def coverage() -> str:
+    """What each provider sells, and where its price was read."""
+    from spectra_otel.pricing.compile.coverage import rows
+
+    return _table(("provider", "type", "model", "tiers", "read"), rows())
+
+
 def commands() -> str:
     """Every command of the command line with its arguments and options, as `--help` has them."""
     root = click.Context(main_command, info_name="spectra")
@@ -111,6 +118,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "providers": providers,
     "components": components,
+    "coverage": coverage,
     "commands": commands,
 }
 

@@ -116,7 +116,8 @@ def _apply(settings: Settings, document: Document) -> Document:
     exporters = dict(document.exporters)
     pipelines = document.pipelines
     processors = {
-        id_: _with_default(item, "prices", list(settings.prices)) for id_, item in document.processors.items()
+        id_: _with_default(_with_default(item, "prices", list(settings.prices)), "fx_rates", settings.fx_rates)
+        for id_, item in document.processors.items()
     }
     if settings.otel_enabled:
         added = _otel_destination(settings)

@@ -43,6 +43,7 @@ class Settings:
     inject_usage: bool = True
     budgets_url: str | None = None
     prices: tuple[str, ...] = ()
+    fx_rates: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -189,6 +190,7 @@ SETTINGS: tuple[Setting, ...] = (
         "sqlite:///path or redis://host", _text,
     ),
     Setting("SPECTRA_PRICES", "prices", "–", "Files of price overrides; later ones win.", "paths with commas between", _listed),
+    Setting("SPECTRA_FX_RATES", "fx_rates", "the shipped table", "File of exchange rates, for prices in another currency.", "a path", _text),
     Setting("SPECTRA_METADATA", "metadata", "–", "Metadata of every record of the process.", "a JSON object", _json_object),
     Setting("SPECTRA_TAGS", "tags", "–", "Tags of every record of the process.", "words with commas between", _listed),
 )  # fmt: skip

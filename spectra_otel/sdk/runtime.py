@@ -156,7 +156,7 @@ def _build(config: Config | None, settings: Settings, lifetime: Lifetime) -> Del
 def _is_built_in(settings: Settings) -> bool:
     """No setting changes the built-in pipeline, which is known to be right."""
     changed = (settings.config, settings.otel_enabled, settings.span_builder, settings.request_transformer)
-    return not any((*changed, settings.prices))
+    return not any((*changed, settings.prices, settings.fx_rates))
 
 
 def _attach(running: _Running, provider: object, sets_global: bool) -> None:
