@@ -22,6 +22,8 @@ SECOND_FIRST = frozenset({"bedrock"})
 COMPARED = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output")
 GENERIC = ("character", "page", "search", "image", "audio_second", "video_second")
 
+LISTED_LATE = ("batch", "flex", "priority")
+
 Json = dict[str, Any]
 
 
@@ -78,6 +80,7 @@ def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:
         differ = _fill(main, newest, newest_json, other, on)
         offers = [*_other_tiers(main, other, offers, on), *offers]  # of those in force the last counts
     value["offers"] = [raw for raw, _ in offers if raw["rates"]]
+    _from_the_first_day(value["offers"])
     limits = [max((draft.limits[side] for draft in drafts), default=0) for side in (0, 1)]
     if len({draft.source for draft in drafts}) > 1:
         value["both"] = 1
@@ -149,6 +152,21 @@ def _backdate(raw: Json, since: str) -> None:
     raw.pop("since", None)
     if since:
         raw["since"] = since
+
+
+def _from_the_first_day(offers: list[Json]) -> None:
+    """Let the first offer of a tier begin where the standard price it was listed beside began.
+
+    The sources date a tier by the day they began to list it; the providers had it from the start of that price.
+    """
+    for tier in LISTED_LATE:
+        first = min((o for o in offers if o.get("tier") == tier), key=lambda o: o.get("since", ""), default=None)
+        if first is not None and "since" in first:
+            beside = [
+                o.get("since", "") for o in offers
+                if "tier" not in o and "hours" not in o and o.get("since", "") <= first["since"]
+            ]  # fmt: skip
+            _backdate(first, max(beside, default=first["since"]))
 
 
 def _json(offer: WrittenOffer, source: str) -> Json:

@@ -30,6 +30,8 @@ class Settings:
     home: str | None = None
     db: str | None = None
     capture_content: bool = False
+    content_limit: int = 64 * 1024
+    content_redactor: str | None = None
     otel_enabled: bool = False
     otel_endpoint: str = "http://localhost:4318/v1/traces"
     otel_headers: Mapping[str, Opaque] = field(default_factory=dict)
@@ -70,6 +72,13 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "0", "no", "off"):
         return False
     raise ValueError(text)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number
 
 
 def _text(text: str) -> str:
@@ -144,6 +153,15 @@ SETTINGS: tuple[Setting, ...] = (
         f"Keep prompts and answers; where unset, `{CAPTURE_CONTENT_OTEL}` decides.", _BOOLEAN, _boolean,
     ),
     Setting(
+        "SPECTRA_CONTENT_LIMIT", "content_limit", "65536", "Characters that are kept of one prompt or answer, at most.",
+        "a whole number above 0", _positive,
+    ),
+    Setting(
+        "SPECTRA_CONTENT_REDACTOR", "content_redactor", "–",
+        "`redact(body, kind)` gives what to keep of a request's or response's body; if it raises, nothing is kept.",
+        "package.module:function", _class_path,
+    ),
+    Setting(
         "SPECTRA_OTEL_ENABLED", "otel_enabled", "false",
         "Send to one more OTLP/HTTP destination, which the next five describe.", _BOOLEAN, _boolean,
     ),
@@ -190,7 +208,7 @@ SETTINGS: tuple[Setting, ...] = (
         "sqlite:///path or redis://host", _text,
     ),
     Setting("SPECTRA_PRICES", "prices", "–", "Files of price overrides; later ones win.", "paths with commas between", _listed),
-    Setting("SPECTRA_FX_RATES", "fx_rates", "the shipped table", "File of exchange rates, for prices in another currency.", "a path", _text),
+    Setting("SPECTRA_FX_RATES", "fx_rates", "the shipped table", "File of exchange rates, for other currencies.", "a path", _text),
     Setting("SPECTRA_METADATA", "metadata", "–", "Metadata of every record of the process.", "a JSON object", _json_object),
     Setting("SPECTRA_TAGS", "tags", "–", "Tags of every record of the process.", "words with commas between", _listed),
 )  # fmt: skip
