@@ -19,6 +19,7 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.config.settings import Settings
 from spectra_otel.instrumentors.bodies import read_request_body, upload_of
+from spectra_otel.instrumentors.content import Content
 from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
 from spectra_otel.instrumentors.frames import FrameSplitter, begins_with_frame
 from spectra_otel.instrumentors.streams import (
@@ -26,6 +27,7 @@ from spectra_otel.instrumentors.streams import (
     Decompressor,
     EventDecoder,
     EventSplitter,
+    KeepingDecoder,
     OpenTaps,
     Tap,
     UsageHider,
@@ -80,6 +82,7 @@ class Observer:
         self.settings = settings
         self.taps = OpenTaps()
         self.jobs = Jobs()
+        self.content = Content(settings.content_limit, settings.content_redactor) if settings.capture_content else None
         self.skipped = 0
         self._found: dict[tuple[str, str, int | None, str], Found] = {}
 
@@ -167,7 +170,7 @@ class Observer:
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_body", "_observer", "_row", "_sent", "_size", "reader", "request", "status")
+    __slots__ = ("_body", "_observer", "_row", "_said", "_sent", "_size", "reader", "request", "status")
 
     def __init__(self, observer: Observer, row: Endpoint, sent: Sent, raw: Body, values: Values) -> None:
         self._observer = observer
@@ -177,6 +180,8 @@ class Exchange:
         self.reader: StreamReader | None = None
         self._body: _Body | None = None
         self.status: int | None = None
+        self._said: list[Json] | None = None
+        """The answer, or its events, where content is kept."""
         self.request = Request(observer.owner, values)
         context.notice_call(self.request)
 
@@ -280,6 +285,8 @@ class Exchange:
         if isinstance(body, list):
             body = body[0] if len(body) == 1 else self._row.format.gather(body)
         if isinstance(body, dict):
+            if self._observer.content is not None:
+                self._said = [body]
             if body.get("error") or values.get("is_failed"):
                 read_error(body, values)
             if not values.get("is_failed") or body.get("usage"):
@@ -300,7 +307,10 @@ class Exchange:
     def open_decoder(self) -> EventDecoder:
         """A decoder for the events of this answer."""
         self.reader = self._row.format.open_stream(self.request.values)
-        return EventDecoder(self.reader)
+        if self._observer.content is None:
+            return EventDecoder(self.reader)
+        self._said = []
+        return KeepingDecoder(self.reader, self._said, self._observer.content.limit)
 
     def _settle(self, aborted: bool, error: BaseException | None) -> None:
         values = self.request.values
@@ -353,6 +363,11 @@ class Exchange:
             estimate_delivered(values, self._sent.body, self.reader.characters if self.reader is not None else 0)
         if values.get("cost_status") == "billed_unknown":
             put_upper_bound(values, self._sent.body, self._size)
+        content = self._observer.content
+        if content is not None:
+            said = self._said or [{}]
+            values["request_body"] = content.keep(self._sent.body, "request")
+            values["response_body"] = content.keep(said[0] if len(said) == 1 else {"events": said}, "response")
 
 
 class _Body:

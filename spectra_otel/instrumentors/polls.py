@@ -48,6 +48,7 @@ class Poll(Exchange):
         self.reader = None
         self._body = None
         self.status = None
+        self._said = None
         self._seed = seed
         values = {name: value for name, value in seed.items() if name not in _UNSETTLED}
         self.request: Any = _Asking({**values, "is_streaming": False})

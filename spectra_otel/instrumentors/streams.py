@@ -13,7 +13,7 @@ import orjson
 
 from spectra_otel import faults
 from spectra_otel.errors import BudgetExceededError
-from spectra_otel.providers.base import StreamReader
+from spectra_otel.providers.base import Json, StreamReader
 from spectra_otel.tracking.abandoned import abandoned
 
 EVENT_LIMIT = 32 * 1024 * 1024
@@ -101,6 +101,26 @@ class EventDecoder:
             self.malformed += 1
             self._partial = joined if len(joined) < EVENT_LIMIT else b""
             return None
+
+
+class KeepingDecoder(EventDecoder):
+    """Keeps events, too, while their size together is within ``limit`` bytes."""
+
+    __slots__ = ("_kept", "_left")
+
+    def __init__(self, reader: StreamReader, kept: list[Json], limit: int) -> None:
+        super().__init__(reader)
+        self._kept = kept
+        self._left = limit
+
+    def take(self, data: bytes) -> None:
+        super().take(data)
+        self._left -= len(data)
+        if self._left >= 0:
+            try:
+                self._kept.append(orjson.loads(data))
+            except orjson.JSONDecodeError:
+                return
 
 
 class UsageHider:
