@@ -1,0 +1,96 @@
+"""The configurations that documentation and deployment files show are valid, and do what they say."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from spectra_otel.config.document import read_document
+from spectra_otel.config.load import validate
+from spectra_otel.config.resolve import expand
+from tests.service.running import CHAT, request, running, tree
+from tests.service.test_collector import until
+
+ROOT = Path(__file__).parents[2]
+DESTINATION = re.compile(r"<!-- destination: path=(\S+?)(?: headers=(\S+?))? -->\n```yaml\n(.*?)```", re.DOTALL)
+DESTINATIONS: list[Any] = DESTINATION.findall((ROOT / "docs" / "destinations.md").read_text())
+
+
+@contextmanager
+def strict_server(path: str, headers: list[str]) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that takes a POST to ``path`` with these headers, and refuses everything else."""
+    got: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_good = self.path == path and all(self.headers.get(name) for name in headers)
+            if is_good:
+                got.append(body)
+            self.send_response(200 if is_good else 403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", got
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("path", "headers", "text"), DESTINATIONS)
+def test_each_destination_is_reached_as_the_page_says(
+    path: str, headers: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its path and its headers; only the host is replaced by a local one."""
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+    names = [name for name in headers.split(",") if name]
+    with strict_server(path, names) as (url, got):
+        exporters = yaml.safe_load(text)["exporters"]
+        local = {
+            name: {
+                **settings,
+                **{k: url + _path(settings[k]) for k in ("endpoint", "traces_endpoint") if k in settings},
+            }
+            for name, settings in exporters.items()
+        }
+        with running(tree(local, {"usage": None, "cost": None})) as collector:
+            assert collector.post(request(CHAT).SerializeToString()).status == 200
+            until(lambda: got)
+
+
+def _path(text: str) -> str:
+    """The path of an address, which may be the default of a variable."""
+    return urlsplit(text.rpartition(":-")[2].rstrip("}")).path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "collector").glob("*.yaml")), ids=lambda path: path.name)
+def test_ready_configurations_are_valid(path: Path) -> None:
+    """Those that are ours; the others are run with a real collector in CI."""
+    if "otelcol" in path.name:
+        assert set(yaml.safe_load(path.read_text())) >= {"receivers", "exporters", "service"}
+    else:
+        assert validate([str(path)]) == []
+
+
+def test_the_kubernetes_manifest_has_a_configuration_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is parsed, and its collector's configuration is valid."""
+    monkeypatch.setenv("BACKEND", "http://tempo:4318")
+    parts = {part["kind"]: part for part in yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text())}
+    assert set(parts) == {"ConfigMap", "Service", "StatefulSet"}
+    config = yaml.safe_load(parts["ConfigMap"]["data"]["config.yaml"])
+    assert read_document(expand(config))[1] == []
+    container = parts["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["readinessProbe"]["httpGet"]["port"] == 13133
