@@ -234,4 +234,8 @@ def open_ledger(url: str) -> Ledger:
         from spectra_otel.budgets.sqlite_ledger import SqliteLedger
 
         return SqliteLedger(path)
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        from spectra_otel.budgets.redis_ledger import RedisLedger
+
+        return RedisLedger(url)
     raise ConfigError(f"SPECTRA_BUDGETS_URL: got '{url}', valid: sqlite:///path or redis://host")

