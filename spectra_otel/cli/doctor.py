@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -115,12 +116,25 @@ def _configuration() -> Generator[Finding, None, Document | None]:
     return document
 
 
+def _is_whole(path: Path) -> bool:
+    from spectra_otel.pricing import PriceFileError, load_catalog
+
+    try:
+        return load_catalog(path).verify()
+    except (OSError, PriceFileError):
+        return False
+
+
 def _catalog() -> Iterator[Finding]:
+    from spectra_otel.pricing.catalog import taken_catalog_path
+
     try:
         catalog = pricer().catalog
     except ConfigError as error:
         yield Finding("price catalog", "problem", str(error))
         return
+    if (taken := taken_catalog_path()).exists() and not _is_whole(taken):
+        yield Finding("price catalog", "attention", f"{taken} is damaged; the shipped catalog is in use")
     age = datetime.now(UTC).date() - catalog.date
     state = "note" if age > _OLD_CATALOG else "ok"
     yield Finding("price catalog", state, f"{catalog.version}, {len(catalog.providers)} providers, {age.days} days old")

@@ -22,13 +22,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COST_FIELDS = (
     "total_cost_in_cents", "prompt_cost_in_cents", "completion_cost_in_cents", "media_cost_in_cents", "tool_cost_in_cents",
-    "cost_status", "cost_source", "price_id", "price_version", "price_disputed", "currency",
+    "contract_cost_in_cents", "cost_status", "cost_source", "price_id", "price_version", "price_disputed", "currency", "fx_rate",
 )  # fmt: skip
 _TYPES: dict[str, click.ParamType[Any]] = {
     "BIGINT": click.IntRange(min=0),
     "DOUBLE": click.FloatRange(min=0),
     "VARCHAR": click.STRING,
 }
+MAIN_PROVIDERS = ("openai", "anthropic", "google", "mistral", "cohere", "groq", "xai", "deepseek")
+"""Whose names are looked through for a name that nobody knows."""
 _METER_COLUMNS = ("input", "cache_read", "cache_write", "output")
 USAGE_FIELDS = tuple(field for field in FIELDS.values() if field.group == "Usage" and field.type in _TYPES)
 
@@ -169,19 +171,29 @@ def _spread(rates: Mapping[str, str]) -> Iterator[str | None]:
 
 
 @prices.command()
-@click.argument("provider")
-@click.argument("model")
+@click.argument("provider", required=False)
+@click.argument("model", required=False)
+@click.option(
+    "--explain", metavar="MODEL", help="How every provider that knows this name matches it, or names that are near."
+)
 @click.option(
     "--tier", "pricing_tier", default="standard", show_default=True, help="Service tier: batch, flex, priority, …"
 )
 @click.option("--at", metavar="TIME", callback=moment, help="Prices as of then  [default: now].")
 @format_option
-def show(provider: str, model: str, pricing_tier: str, at: datetime | None, format_: str) -> None:
+def show(
+    provider: str | None, model: str | None, explain: str | None, pricing_tier: str, at: datetime | None, format_: str
+) -> None:
     """Show how a model's name is matched, the prices that hold for it and where each was read.
 
     Rates are in USD of a million tokens or characters, of one unit of anything else. Exit status 1 if there is no price.
     """
     priced_by = pricer()
+    if explain is not None:
+        _explain(priced_by, explain, provider, pricing_tier, at, format_)
+        return
+    if provider is None or model is None:
+        raise click.UsageError("name PROVIDER and MODEL, or --explain MODEL")
     found = priced_by.explain(provider, model, pricing_tier=pricing_tier, at=at)
     if found.match is None or found.terms is None:
         raise ConfigError(unknown(priced_by, provider, model))
@@ -203,3 +215,30 @@ def show(provider: str, model: str, pricing_tier: str, at: datetime | None, form
         if terms.tier != found.tier:
             click.echo(f'no price for tier "{found.tier}": the standard one holds, and a cost is "estimated"', err=True)
     print_rows(tuple(rates[0]) if rates else ("meter",), [tuple(rate.values()) for rate in rates], format_)
+
+
+def _explain(priced_by: Pricer, model: str, provider: str | None, tier: str, at: datetime | None, format_: str) -> None:
+    """One row for each provider that knows the name: the rule that led to it, the entry, and where its price was read."""
+    rows = []
+    for name in (provider,) if provider else priced_by.catalog.providers:
+        found = priced_by.explain(name, model, pricing_tier=tier, at=at)
+        if found.match is not None and found.terms is not None:
+            terms = found.terms
+            rows.append(
+                (
+                    name,
+                    found.match.rule,
+                    terms.price_id,
+                    terms.rates.get("input"),
+                    terms.offer.source,
+                    bool(terms.disputed),
+                )
+            )
+    if not rows:
+        near = sorted(
+            {n for p in ((provider,) if provider else MAIN_PROVIDERS) for n in priced_by.matcher.suggest(p, model, 2)}
+        )
+        raise ConfigError(
+            printable(f'no provider has a price for "{model}"' + (f"; near: {', '.join(near[:6])}" if near else ""))
+        )
+    print_rows(("provider", "matched_by", "price_id", "input", "source", "price_disputed"), rows, format_)

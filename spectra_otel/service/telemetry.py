@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from spectra_otel.otlp.signals import SIGNALS, Signal
@@ -80,7 +81,15 @@ def watch_process(metrics: Metrics) -> None:
     metrics.watch(
         "otelcol_process_cpu_seconds", "counter", "CPU seconds, user and system.", lambda: only(sum(os.times()[:2]))
     )
+    metrics.watch("spectra_price_catalog_age_days", "gauge", "Age of the price catalog.", lambda: only(catalog_age()))
     metrics.watch("otelcol_process_memory_rss", "gauge", "Resident memory in bytes.", lambda: only(resident_bytes()))
+
+
+def catalog_age() -> float:
+    """Days since the sources of the price catalog in use were read."""
+    from spectra_otel.pricing import pricer
+
+    return float((datetime.now(UTC).date() - pricer().catalog.date).days)
 
 
 def resident_bytes() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cli.support import Spectra, rows_of
@@ -60,3 +61,29 @@ def test_export_refuses_a_model_without_a_price(spectra: Spectra) -> None:
     result = spectra("prices", "export", "--models", "openai/gpt-4ox")
     assert result.exit_code == 2
     assert "near: openai/gpt-4o" in result.output
+
+
+def test_show_explains_a_name_for_every_provider_that_knows_it(spectra: Spectra) -> None:
+    """The rule, the entry and the source; for a near miss the names that are near."""
+    rows = rows_of(spectra("prices", "show", "--explain", "gpt-4o-2024-08-06", "--format", "json"))
+    assert {"openai", "azure"} <= {row["provider"] for row in rows}
+    assert all(row["matched_by"] and row["source"] for row in rows)
+    miss = spectra("prices", "show", "--explain", "gpt-4ox")
+    assert miss.exit_code == 1
+    assert 'no provider has a price for "gpt-4ox"; near: ' in miss.output
+    assert "gpt-4o" in miss.output.partition("near: ")[2]
+
+
+def test_show_needs_a_name(spectra: Spectra) -> None:
+    """One way or the other."""
+    assert "name PROVIDER and MODEL, or --explain MODEL" in spectra("prices", "show", "openai").output
+
+
+def test_doctor_says_that_a_taken_catalog_is_damaged(
+    spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped one is in use until it is replaced."""
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+    (tmp_path / "prices").mkdir()
+    (tmp_path / "prices" / "catalog.tsv").write_bytes(b"cut")
+    assert "is damaged; the shipped catalog is in use" in spectra("doctor", "--format", "json").output
