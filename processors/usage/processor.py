@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel import faults
+from spectra_otel.dialects import _providers as providers
 from spectra_otel.dialects._base import Draft, Role
 from spectra_otel.dialects._reader import Readers
 from spectra_otel.forks import in_forked_child
@@ -47,7 +48,7 @@ _USAGE_FIELDS = (
 _FILLED_LATE = (
     "response_id", "conversation_id", "model", "snapshot", "provider", "pricing_tier", "requested_tier", "status_code",
     "finish_reason", "is_streaming", "time_to_first_token_ms", "user_id", "trackable_type", "trackable_id", "tags", "metadata",
-    "error_type", "error_message", *_USAGE_FIELDS,
+    "error_type", "error_message", "is_aborted", *_USAGE_FIELDS,
 )  # fmt: skip
 """What a later span of a response may add to its record."""
 
@@ -63,6 +64,7 @@ class UsageProcessor:
 
     def __init__(self, config: Config | None = None, handoff: Handoff = handoff) -> None:
         config = config or Config()
+        providers.know_hosts()
         self._readers = Readers()
         self._election = Election(config.remember, config.remember_minutes * 60_000_000_000)
         self._handoff = handoff
@@ -267,6 +269,8 @@ def _complete(known: Call, new: Call) -> bool:
             mine[name] = theirs[name]
     if len(mine) == before:
         return False
+    if new.has_wire and same_usage and mine.get("cost_status") == "partial":  # who saw the bytes knows what was missing
+        mine["cost_status"] = theirs.get("cost_status")
     for name in _COST_FIELDS:
         if not (name == "cost_status" and known.rev == 0 and mine.get(name) in ("estimated", "partial")):
             mine.pop(name, None)

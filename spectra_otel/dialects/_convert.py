@@ -117,6 +117,15 @@ def host(value: Any) -> str | None:
     return rest.partition(":")[0].lower() or None
 
 
+def port(value: Any) -> int | None:
+    """The port in a URL or in `host:port`, where it is written."""
+    if not isinstance(value, str):
+        return None
+    rest = (value.partition("://")[2] or value).partition("/")[0]
+    digits = rest.rpartition(":")[2] if ":" in rest else ""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else None
+
+
 def path(value: Any) -> str | None:
     """The path of a URL, without query and fragment."""
     if not isinstance(value, str):

@@ -31,8 +31,13 @@ def settle_tier(draft: Draft) -> None:
 def settle_provider(draft: Draft) -> None:
     """Who served: the host, else the name, else whoever sells the model under its name."""
     fields = draft.fields
-    model = fields.get("model")
-    provider = providers.served_by(fields.pop("host", None), fields.get("provider"), model or fields.get("snapshot"))
+    model, port = fields.get("model"), draft.attributes.get("server.port")
+    provider = providers.served_by(
+        fields.pop("host", None),
+        port if type(port) is int else None,
+        fields.get("provider"),
+        model or fields.get("snapshot"),
+    )
     if provider == "openai" and model and "/" in model and str(fields.get("response_id")).startswith("gen-"):
         provider = "openrouter"  # its ids and its vendor/model names, where the instrumentation knows no host
     if provider is None:

@@ -1,7 +1,7 @@
 """Who served a call, from the names, hosts and models that instrumentations write.
 
 The name an instrumentation writes is often the SDK's and not the server's: Azure, Groq, DeepSeek and OpenRouter behind the
-OpenAI SDK are all `openai` to it. So the host wins where there is one.
+OpenAI SDK are all `openai` to it. So the host wins where there is one: whose it is, the providers of our own instrumentors say.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from spectra_otel.config.settings import read_settings
 from spectra_otel.dialects import _convert as convert
+from spectra_otel.providers import registry
 
 NAMES: Mapping[str, str] = {
     "openai": "openai", "anthropic": "anthropic", "groq": "groq", "deepseek": "deepseek", "openrouter": "openrouter",
@@ -38,19 +40,11 @@ FRAMEWORKS = frozenset({
 })  # fmt: skip
 """Names that say which library called, and nothing of who answered."""
 
-HOSTS: Mapping[str, str] = {
-    "api.openai.com": "openai", "openai.azure.com": "azure", "services.ai.azure.com": "azure",
-    "cognitiveservices.azure.com": "azure", "models.ai.azure.com": "azure", "api.anthropic.com": "anthropic",
-    "generativelanguage.googleapis.com": "google", "aiplatform.googleapis.com": "vertex", "api.groq.com": "groq",
-    "api.deepseek.com": "deepseek", "openrouter.ai": "openrouter", "api.x.ai": "xai", "api.mistral.ai": "mistral",
-    "api.cohere.com": "cohere", "api.cohere.ai": "cohere", "api.together.xyz": "together", "api.together.ai": "together",
-    "api.fireworks.ai": "fireworks", "api.perplexity.ai": "perplexity", "api.cerebras.ai": "cerebras",
-    "router.huggingface.co": "huggingface", "api-inference.huggingface.co": "huggingface", "api.scaleway.ai": "scaleway",
-    "api.z.ai": "zai", "api.writer.com": "writer", "api.voyageai.com": "voyage", "api.deepgram.com": "deepgram",
-    "api.elevenlabs.io": "elevenlabs", "api.replicate.com": "replicate", "fal.run": "fal", "queue.fal.run": "fal",
-    "ai-gateway.vercel.sh": "vercel-gateway",
+_END_OF_HOST: Mapping[str, str] = {
+    ".openai.azure.com": "azure", ".ai.azure.com": "azure", ".cognitiveservices.azure.com": "azure",
+    "-aiplatform.googleapis.com": "vertex",
 }  # fmt: skip
-"""Host, or the end of a host after a dot → provider."""
+"""Ends of hosts of which there are many, private links among them."""
 
 FAMILIES: tuple[tuple[str, str], ...] = (
     ("gpt-", "openai"), ("chatgpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"), ("davinci", "openai"),
@@ -78,9 +72,9 @@ _BEDROCK_MAKERS = (
 
 
 @lru_cache(maxsize=4096)
-def served_by(host: str | None, name: str | None, model: str | None) -> str | None:
+def served_by(host: str | None, port: int | None, name: str | None, model: str | None) -> str | None:
     """The provider by the host, else by the name, else by whoever sells the model under its name."""
-    return from_host(host) or from_name(name) or from_model(model)
+    return from_host(host, port) or from_name(name) or from_model(model)
 
 
 @lru_cache(maxsize=1024)
@@ -98,21 +92,39 @@ def from_name(name: str | None) -> str | None:
     return (NAMES.get(head) or NAMES.get(lower.partition(".")[0]) if dot else None) or lower
 
 
+def know_hosts() -> None:
+    """Read the one table of hosts: the built-in providers, the user's own and `SPECTRA_PROVIDER_HOSTS`.
+
+    Raises :class:`~spectra_otel.errors.ConfigError` for a setting that cannot be used.
+    """
+    global _table
+    _table = registry.load(read_settings().provider_hosts)
+    from_host.cache_clear()
+    served_by.cache_clear()
+
+
+_table: registry.Providers | None = None
+
+
 @lru_cache(maxsize=1024)
-def from_host(address: str | None) -> str | None:
-    """The provider at a host (also in a URL or with a port); None for one that is not in the table."""
+def from_host(address: str | None, port: int | None = None) -> str | None:
+    """The provider at a host (also in a URL or with a port); None for one that nobody knows."""
     host = convert.host(address)
     if not host:
         return None
+    if _table is None:
+        know_hosts()
+    assert _table is not None
+    found = _table.of_host(host, port or convert.port(address))
     rest = host
-    while rest:
-        known = HOSTS.get(rest)
-        if known is not None:
-            return known
+    while found is None and rest:  # a part of the provider's own domain
         rest = rest.partition(".")[2]
+        found = _table.of_host(rest, None)
+    if found is not None:
+        return found.name
     if host.endswith("amazonaws.com") and host.startswith(("bedrock", "vpce")):
         return "bedrock"
-    return "vertex" if host.endswith("-aiplatform.googleapis.com") else None
+    return next((provider for end, provider in _END_OF_HOST.items() if host.endswith(end)), None)
 
 
 @lru_cache(maxsize=1024)

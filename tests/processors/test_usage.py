@@ -352,3 +352,24 @@ def test_the_factory_makes_it() -> None:
     made_by = factory()
     assert made_by.enriches
     assert isinstance(made_by.create(ComponentID("usage"), made_by.default_config()), UsageProcessor)
+
+
+def test_provider_hosts_hold_for_spans_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose an unknown host is, one setting says: for calls that we observe and for spans that others made."""
+    monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", "llm.corp=anthropic,127.0.0.1:8000=groq")
+    processor = UsageProcessor()
+    found = records(
+        processor,
+        made(GENAI, call("r1", **{"server.address": "llm.corp", "server.port": 443})),
+        made(GENAI, call("r2", **{"server.address": "127.0.0.1", "server.port": 8000})),
+        made(GENAI, call("r3", **{"server.address": "127.0.0.1", "server.port": 8001})),
+        made(GENAI, call("r4", **{"server.address": "eu.api.deepseek.com"})),
+    )
+    assert [record["provider"] for record in found] == ["anthropic", "groq", "openai", "deepseek"]
+
+
+def test_a_provider_host_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the setting when the pipeline is built."""
+    monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", "llm.corp=opnai")
+    with pytest.raises(ConfigError, match="SPECTRA_PROVIDER_HOSTS"):
+        UsageProcessor()
