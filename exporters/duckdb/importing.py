@@ -1,11 +1,13 @@
-"""A long import: records are read and appended on one core while the merge runs on the other."""
+"""A long import: records are made on one core while those before them are appended and merged on the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 
 from spectra_otel.exporters.duckdb.merge import Merger
+from spectra_otel.exporters.duckdb.spool import Lines
 from spectra_otel.model.store import MergeResult, Progress
 
 
@@ -23,6 +25,21 @@ class _Merging(Thread):
             self.result = self._merger.merge_all()
         except Exception as error:
             self.error = error
+
+
+def append_alongside(append: Callable[[Lines], int], batches: Iterable[Lines]) -> Generator[int, None, None]:
+    """Call ``append`` for each of ``batches``, while the next is being made: it mostly waits for the disk.
+
+    However the caller stops, what was drawn from ``batches`` is on disk, unless ``append`` raised.
+    """
+    with ThreadPoolExecutor(1, "spectra-append") as writer:
+        pending: Future[int] | None = None
+        for lines in batches:
+            done, pending = pending, writer.submit(append, lines)
+            if done is not None:
+                yield done.result()
+        if pending is not None:
+            yield pending.result()
 
 
 def merge_alongside(merger: Merger, appended: Iterable[int], progress: Progress | None) -> MergeResult:

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from spectra_otel.exporters.duckdb import database, rollups
+from spectra_otel.exporters.duckdb import database, rollups, schema
 from spectra_otel.exporters.duckdb.merge import exclusive
 from spectra_otel.exporters.duckdb.queries import microseconds
 from spectra_otel.exporters.duckdb.spool import Spool
-from spectra_otel.exporters.duckdb.sql import quoted
+from spectra_otel.exporters.duckdb.sql import one_row, quoted
 from spectra_otel.model.fields import MONEY
 from spectra_otel.model.store import Price, PriceFunction, RepriceResult, Row
 
@@ -28,6 +28,7 @@ PAGE = 20_000
 """Rows read at a time; the file is let go of in between, so that merges go on."""
 
 SHOWN = 100
+_SHORT_PATIENCE = 0.5
 _NOT_OURS = ("provider", "not_billed", "cache_hit", "billed_unknown")
 """Costs that no catalog decides."""
 
@@ -80,6 +81,28 @@ def reprice(path: Path, spool: Spool, price: PriceFunction, selection: Selection
     finally:
         changes.unlink(missing_ok=True)
     return result
+
+
+def learn(path: Path, spool: Spool, price: PriceFunction, version: str) -> RepriceResult | None:
+    """Price what has no cost, if the database has not seen the prices of ``version`` last; None if it has, or is not there.
+
+    Whoever comes first does it: two at once find the same, and the second changes nothing. Raises :class:`StoreBusyError` soon
+    where another process has the file: this can wait for the next command.
+    """
+    if not path.exists() or _seen_last(path) == version:
+        return None
+    result = reprice(path, spool, price, Selection(unpriced_only=True), dry_run=False)
+    with exclusive(path, spool) as connection:
+        connection.execute("INSERT INTO spectra_catalogs VALUES (?, now(), ?)", [version, result.changed])
+    return result
+
+
+def _seen_last(path: Path) -> str | None:
+    with database.reader(path, _SHORT_PATIENCE) as connection:
+        if schema.version_of(connection) < schema.VERSION:  # migrated by whoever writes next
+            return None
+        newest = "SELECT arg_max(price_version, seen_at) FROM spectra_catalogs"
+        return str(one_row(connection, newest)[0])
 
 
 def _records(path: Path, selection: Selection) -> Iterator[Row]:

@@ -18,13 +18,11 @@ from spectra_otel.model.fields import FIELDS, MONEY
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VERSION = 1
+VERSION = 2
 STORAGE_VERSION = "v1.0.0"
 """The oldest format that our tests pass with, so that the clients people have (Metabase, Grafana, JDBC) can read the file."""
 
 Migration = Callable[["DuckDBPyConnection"], None]
-MIGRATIONS: Mapping[int, Migration] = {}
-"""Version → what makes it from the version before."""
 
 REQUEST_COLUMNS: tuple[tuple[str, str, str], ...] = (
     *((field.name, field.type, field.doc) for field in FIELDS.values()),
@@ -65,6 +63,14 @@ _TABLES: Mapping[str, tuple[str, _Columns]] = {
             ("pruned_at", "TIMESTAMPTZ", "When (UTC)."),
             ("before", "TIMESTAMPTZ", "Rows that began before this moment were removed (UTC)."),
             ("rows", "BIGINT", "How many."),
+        ),
+    ),
+    "spectra_catalogs": (
+        "Price catalogs that this database has seen: at a new one, records without a cost are priced again.",
+        (
+            ("price_version", "VARCHAR", "Digest of the catalog and of the user's own prices."),
+            ("seen_at", "TIMESTAMPTZ", "When it was first seen (UTC)."),
+            ("changed", "BIGINT", "Records whose cost or status it changed."),
         ),
     ),
     "spectra_schema": (
@@ -116,15 +122,28 @@ VIEWS = tuple(_VIEWS)
 
 def create(connection: DuckDBPyConnection) -> None:
     """Make all tables, views and comments in an empty database."""
-    for name, (doc, columns) in _TABLES.items():
-        connection.execute(f"CREATE TABLE {name} ({', '.join(f'{column} {type_}' for column, type_, _ in columns)})")
-        connection.execute(f"COMMENT ON TABLE {name} IS {quoted(doc)}")
-        for column, _, column_doc in columns:
-            connection.execute(f"COMMENT ON COLUMN {name}.{column} IS {quoted(column_doc)}")
+    for name in _TABLES:
+        _create_table(connection, name)
     for name, (doc, sql) in _VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {sql}")
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
     _note_version(connection, VERSION)
+
+
+def _create_table(connection: DuckDBPyConnection, name: str) -> None:
+    doc, columns = _TABLES[name]
+    connection.execute(f"CREATE TABLE {name} ({', '.join(f'{column} {type_}' for column, type_, _ in columns)})")
+    connection.execute(f"COMMENT ON TABLE {name} IS {quoted(doc)}")
+    for column, _, column_doc in columns:
+        connection.execute(f"COMMENT ON COLUMN {name}.{column} IS {quoted(column_doc)}")
+
+
+def _add_catalogs(connection: DuckDBPyConnection) -> None:
+    _create_table(connection, "spectra_catalogs")
+
+
+MIGRATIONS: Mapping[int, Migration] = {2: _add_catalogs}
+"""Version → what makes it from the version before."""
 
 
 def create_file(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,8 @@ class DuckDBStore:
 
     def import_records(self, records: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> MergeResult:
         """Append and merge a stream of records in bounded memory."""
-        return importing.merge_alongside(self._merger, map(self._append, _batches(records)), progress)
+        with closing(importing.append_alongside(self._append, _batches(records))) as appended:
+            return importing.merge_alongside(self._merger, appended, progress)
 
     def merge_pending(self, progress: Progress | None = None) -> MergeResult:
         """Bring what is in the spool into the database. Raises :class:`StoreBusyError` where another process holds it."""
@@ -130,6 +131,10 @@ class DuckDBStore:
         """Price records anew. Costs that no catalog decides (the provider's own, cache hits, not billed) are left alone."""
         self.merge_pending()
         return reprice.reprice(self.path, self.spool, price, reprice.Selection(since, model, unpriced_only), dry_run)
+
+    def learn_prices(self, price: PriceFunction, version: str) -> RepriceResult | None:
+        """Price records without a cost, if ``version`` of the prices is new to the store. None where it is not."""
+        return reprice.learn(self.path, self.spool, price, version)
 
     def rebuild_stats(self, start: date | None = None, end: date | None = None) -> int:
         """Make the rollups of UTC days anew. Returns days rebuilt."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.cli.options import (
     db_option,
     effective_document,
-    enrichers,
     format_option,
     open_store,
     since_option,
@@ -21,15 +18,11 @@ from spectra_otel.cli.options import (
     until_option,
 )
 from spectra_otel.cli.output import dollars, print_object, print_rows
-from spectra_otel.model.fields import FIELDS
-from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.cli.repricing import price_again
 from spectra_otel.model.store import EXPORT_FORMATS
-from spectra_otel.pricing import Cost
 
 if TYPE_CHECKING:
-    from spectra_otel.config.document import Document
-    from spectra_otel.model.store import PriceFunction, RepriceResult
+    from spectra_otel.model.store import RepriceResult
 
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".ndjson": "json", ".jsonl": "json"}
 _CHANGE = (
@@ -118,34 +111,11 @@ def reprice(since: datetime | None, model: str | None, dry_run: bool, format_: s
     the provider itself reported is left alone.
     """
     document = effective_document()
-    result = store_of(document, db).reprice(_price_again(document), since, model, dry_run)
+    result = store_of(document, db).reprice(price_again(document), since, model, dry_run)
     if format_ == "table":
         _print_repricing(result, dry_run)
     else:
         print_object(_summary(result), format_)
-
-
-def _price_again(document: Document) -> PriceFunction:
-    """Prices a record as the pipeline would today: by the configured ``cost`` processors, price files and all."""
-    processors = enrichers(document, only="cost")
-
-    def price(row: Mapping[str, Any]) -> Cost:
-        values = {name: value for name, value in row.items() if name in FIELDS and FIELDS[name].group != "Cost"}
-        if _stays_inexact(row):
-            values["cost_status"] = row["cost_status"]
-        record = TrackedRequest(values)
-        span = TrackedSpan(ReadableSpan(name="", attributes={}), record, bears_cost=False)
-        for processor in processors:
-            processor.process([span])
-        return Cost._make(record.get(name) for name in Cost._fields)
-
-    return price
-
-
-def _stays_inexact(row: Mapping[str, Any]) -> bool:
-    """A price does not make usage exact that was estimated, or that lacks a part."""
-    lacks = row["prompt_tokens"] is None or row["completion_tokens"] is None
-    return row["cost_status"] == "estimated" or (row["cost_status"] == "partial" and lacks)
 
 
 def _summary(result: RepriceResult) -> dict[str, Any]:

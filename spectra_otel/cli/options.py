@@ -55,9 +55,16 @@ db_option = click.option(
 def open_store(db: str | None) -> RecordStore:
     """The store of records: the file ``db`` if given, else where the configuration in effect keeps them.
 
+    There, records without a cost are priced first if the prices have changed; a file given by name is only looked at.
+
     Raises :class:`StoreError` if ``db`` is not there: a slip in a path is not an empty store.
     """
-    store = store_of(Document() if db else effective_document(), db)
+    document = Document() if db else effective_document()
+    store = store_of(document, db)
+    if not db:
+        from spectra_otel.cli.repricing import learn_prices
+
+        learn_prices(store, document)
     if db and not store.path.exists() and not store.doctor().pending_segments:
         raise StoreError(f"{store.path}: there is no such database")
     return store

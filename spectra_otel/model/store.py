@@ -179,6 +179,10 @@ class RecordStore(Protocol):
         """Price records anew; what changed goes to ``spectra_costs``, the current columns and the rollups."""
         ...
 
+    def learn_prices(self, price: PriceFunction, version: str) -> RepriceResult | None:
+        """Price records without a cost, if ``version`` of the prices is new to the store. None where it is not."""
+        ...
+
     def rebuild_stats(self, start: date | None = None, end: date | None = None) -> int:
         """Make the rollups of UTC days ``start`` to ``end`` (inclusive) anew from the rows. Returns days rebuilt."""
         ...

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -132,6 +135,29 @@ def test_repricing_keeps_the_recorded_cost_beside_the_current_one(spectra: Spect
         {"reason": "reprice", "amount": row["current_cost_in_cents"]}
     ]
     assert "0 of" in spectra("reprice").stdout
+
+
+def test_what_had_no_price_gets_one_when_the_prices_learn_the_model(
+    spectra: Spectra, recorded: list[Record], tmp_path: Path
+) -> None:
+    """By whichever command comes first; what had a price is left alone, and the same prices are not looked at twice."""
+    unpriced = [row["id"] for row in recorded if row["model"] == "gpt-4ox"]
+    assert spectra("costs").exit_code == 0
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        "provider: openai\npage: https://example.com/contract\nread: 2026-11-20\nprices:\n"
+        "  - {model: gpt-4ox, rates: {input: 1, output: 2}}\n  - {model: o3, rates: {input: 999, output: 999}}\n"
+    )
+    for _ in range(2):  # in fresh processes: one reads its prices once
+        subprocess.run(
+            [sys.executable, "-m", "spectra_otel.cli", "costs"],
+            env={**os.environ, "SPECTRA_PRICES": str(prices)}, capture_output=True, check=True,
+        )  # fmt: skip
+    with duckdb.connect(str(tmp_path / "home" / "spectra.duckdb"), read_only=True) as store:
+        costs = store.execute("SELECT request_id, reason, amount > 0 FROM spectra_costs ORDER BY 1").fetchall()
+        assert costs == [(id_, "unpriced", True) for id_ in sorted(unpriced)]
+        seen = store.execute("SELECT changed FROM spectra_catalogs ORDER BY seen_at").fetchall()
+        assert seen == [(0,), (len(unpriced),)]
 
 
 def test_repricing_can_be_narrowed(spectra: Spectra, repricable: list[Record]) -> None:

@@ -16,6 +16,8 @@ from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.model.fields import FIELDS
 from tests.exporters.duckdb.records import record, some_records
 
+NEXT = schema.VERSION + 1
+
 
 def test_every_table_and_column_has_a_comment(store: DuckDBStore) -> None:
     """A newcomer can read the schema from the database itself."""
@@ -43,7 +45,7 @@ def test_every_table_and_view_answers_a_plain_client(store: DuckDBStore, name: s
     sql = f"SELECT COLUMNS(*)::VARCHAR FROM {name}"
     code = f"import duckdb; print(len(duckdb.connect({str(store.path)!r}, read_only=True).execute({sql!r}).fetchall()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    if name not in ("spectra_costs", "spectra_prunes", "spectra_metadata"):
+    if name not in ("spectra_catalogs", "spectra_costs", "spectra_prunes", "spectra_metadata"):
         assert int(done.stdout) > 0
 
 
@@ -71,7 +73,7 @@ def test_a_newer_file_is_refused_in_one_line(store: DuckDBStore) -> None:
     store.append([record(1)])
     for attempt in (store.merge_pending, store.requests):
         with pytest.raises(
-            StoreVersionError, match=r"schema version 99 is newer than this program's 1; upgrade spectra-otel"
+            StoreVersionError, match=r"schema version 99 is newer than this program's \d+; upgrade spectra-otel"
         ):
             attempt()
     assert len(store.spool.sealed()) == 1
@@ -87,11 +89,13 @@ def test_an_older_file_is_migrated_after_a_backup(store: DuckDBStore) -> None:
         connection.execute("ALTER TABLE spectra_requests ADD COLUMN colour VARCHAR")
 
     with duckdb.connect(str(store.path)) as connection:
-        schema.ensure(connection, store.path, {2: add_colour}, target=2)
-        assert schema.version_of(connection) == 2
-    with duckdb.connect(str(store.path.with_name("spectra.duckdb.v1.backup")), read_only=True) as backup:
+        schema.ensure(connection, store.path, {NEXT: add_colour}, target=NEXT)
+        assert schema.version_of(connection) == NEXT
+    with duckdb.connect(
+        str(store.path.with_name(f"spectra.duckdb.v{schema.VERSION}.backup")), read_only=True
+    ) as backup:
         assert backup.execute("SELECT count(*) FROM spectra_requests").fetchall() == [(1,)]
-        assert schema.version_of(backup) == 1
+        assert schema.version_of(backup) == schema.VERSION
 
 
 def test_a_migration_that_fails_changes_nothing(store: DuckDBStore) -> None:
@@ -105,9 +109,22 @@ def test_a_migration_that_fails_changes_nothing(store: DuckDBStore) -> None:
 
     connection = duckdb.connect(str(store.path))
     with pytest.raises(ZeroDivisionError):
-        schema.ensure(connection, store.path, {2: stumble}, target=2)
+        schema.ensure(connection, store.path, {NEXT: stumble}, target=NEXT)
     connection.close()
     assert "colour" not in [name for name, *_ in store.query("DESCRIBE spectra_requests")[1]]
+
+
+def test_a_file_of_version_1_gets_the_catalogs(store: DuckDBStore) -> None:
+    """The first command of a newer program adds the table; the records are as they were."""
+    store.append([record(0)])
+    store.merge_pending()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("DROP TABLE spectra_catalogs")
+        connection.execute("UPDATE spectra_schema SET version = 1")
+    store.append([record(1)])
+    store.merge_pending()
+    assert store.query("SELECT count(*) FROM spectra_catalogs")[1] == [(0,)]
+    assert len(store.requests()) == 2
 
 
 def test_a_foreign_database_keeps_its_tables(store: DuckDBStore) -> None:
