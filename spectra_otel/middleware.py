@@ -5,7 +5,8 @@
     app.add_middleware(ASGIMiddleware, user=lambda scope: scope["session"].get("user_id"))    # Starlette, FastAPI
     app.wsgi_app = WSGIMiddleware(app.wsgi_app, user=lambda environ: environ.get("REMOTE_USER"))    # Flask
 
-Every AI call that a request makes carries the user, tags and metadata; one made outside a span of the app joins the trace that
+A request that a budget stopped, and that the app did not answer itself, is answered with 429, JSON and ``Retry-After``. Every AI
+call that a request makes carries the user, tags and metadata; one made outside a span of the app joins the trace that
 the request's headers name. With ``SPECTRA_PERSISTENCE=after_response`` what was recorded is written after the last byte.
 """
 
@@ -21,6 +22,7 @@ from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
 
 from spectra_otel import faults
+from spectra_otel.errors import BudgetExceededError
 from spectra_otel.tracking import context
 
 Scope = MutableMapping[str, Any]
@@ -88,11 +90,35 @@ class ASGIMiddleware(_Attributed):
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", ())}
         try:
-            with self.around(scope, headers):
-                await self.app(scope, receive, send)
+            with self.around(scope, headers), context.noticing_blocks() as blocks:
+                await self._serve(scope, receive, send, blocks)
         finally:
             if _flushes():
                 await asyncio.to_thread(_flush)
+
+    async def _serve(self, scope: Scope, receive: Any, send: Any, blocks: list[BudgetExceededError]) -> None:
+        """Serve it; what a budget stopped and the app leaves to its server is answered with 429."""
+        started = answered = False
+
+        async def watched(message: Any) -> None:
+            nonlocal started, answered
+            if message["type"] == "http.response.start":
+                started = True
+                if message["status"] == 500 and blocks:
+                    answered = True
+                    await _send_429(send, blocks[-1])
+            if not answered:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            block = _block_behind(error, blocks) if scope["type"] == "http" else None
+            if started or block is None:
+                if not answered:
+                    raise
+            else:
+                await _send_429(send, block)
 
 
 class WSGIMiddleware(_Attributed):
@@ -112,27 +138,44 @@ class WSGIMiddleware(_Attributed):
         }
         stack = ExitStack()
         stack.enter_context(self.around(environ, headers))
+        blocks = stack.enter_context(context.noticing_blocks())
+        answered: list[bytes] = []
+
+        def watched(status: str, headers: Any, *more: Any) -> Any:
+            if status.startswith("500") and blocks:
+                answered.append(_start_429(start_response, blocks[-1]))
+                return lambda data: None
+            return start_response(status, headers, *more)
+
         try:
-            body = self.app(environ, start_response)
-        except BaseException:
-            stack.close()
-            raise
-        return _Body(body, stack)
+            body = self.app(environ, watched)
+        except BaseException as error:
+            block = _block_behind(error, blocks) if isinstance(error, Exception) else None
+            if block is None:
+                stack.close()
+                raise
+            return _Body([_start_429(start_response, block)], stack)
+        return _Body(body, stack, answered)
 
 
 class _Body:
     """The body of a WSGI response; its ``close`` ends the request."""
 
-    def __init__(self, body: Iterable[bytes], stack: ExitStack) -> None:
+    def __init__(self, body: Iterable[bytes], stack: ExitStack, instead: list[bytes] | None = None) -> None:
         self._body = body
         self._pieces = iter(body)
+        self._instead = instead
         self._stack = stack
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._pieces)
+        piece = next(self._pieces)
+        if not self._instead:
+            return piece
+        self._pieces = iter(())
+        return self._instead[0]
 
     def close(self) -> None:
         """End the request: after the last byte, or when the client is gone."""
@@ -144,6 +187,30 @@ class _Body:
             self._stack.close()
             if _flushes():
                 threading.Thread(target=_flush, name="spectra-after-response").start()
+
+
+def _block_behind(error: Exception, blocks: list[BudgetExceededError]) -> BudgetExceededError | None:
+    from spectra_otel.budgets.answers import block_behind
+
+    return block_behind(error, blocks)
+
+
+async def _send_429(send: Any, block: BudgetExceededError) -> None:
+    from spectra_otel.budgets.answers import body_of, headers_of
+
+    body = body_of(block)
+    headers = {**headers_of(block), "content-length": str(len(body))}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 429, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _start_429(start_response: Callable[..., Any], block: BudgetExceededError) -> bytes:
+    from spectra_otel.budgets.answers import body_of, headers_of
+
+    body = body_of(block)
+    start_response("429 Too Many Requests", [*headers_of(block).items(), ("content-length", str(len(body)))])
+    return body
 
 
 def _flushes() -> bool:

@@ -6,8 +6,6 @@ does not try again; ``raise`` is the exception itself, straight from ``send``, f
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +13,13 @@ from typing import Any
 import orjson
 
 from spectra_otel import faults
-from spectra_otel.budgets import guard
+from spectra_otel.budgets import answers, guard
+from spectra_otel.budgets.answers import ERROR_TYPE
 from spectra_otel.budgets.guard import Ticket
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.providers.base import Sent
 from spectra_otel.tracking import context
 from spectra_otel.tracking.request import Request
-
-ERROR_TYPE = "budget_exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +89,13 @@ def _refuse(request: Request, sent: Sent, error: BudgetExceededError) -> Blocked
 
 def answer(error: BudgetExceededError, shape: str = "openai") -> Blocked:
     """A 429 that says which budget it was and when it has room again, in the shape of a provider's errors."""
-    headers = {
-        "content-type": "application/json",
-        "x-should-retry": "false",
-        "x-spectra-budget": error.name.encode("ascii", "replace").decode(),
-    }
-    seconds = retry_after(error)
-    if seconds is not None:
-        headers["retry-after"] = str(seconds)
+    headers = {**answers.headers_of(error), "x-should-retry": "false"}
     body: dict[str, Any]
     if shape == "anthropic":
         body = {"type": "error", "error": {"type": "rate_limit_error", "message": str(error)}}
     else:
         body = {"error": {"message": str(error), "type": "insufficient_quota", "param": None, "code": ERROR_TYPE}}
     return Blocked(429, headers, orjson.dumps(body))
-
-
-def retry_after(error: BudgetExceededError) -> int | None:
-    """Whole seconds until the budget has room again; None where it never will."""
-    return max(1, math.ceil(error.resets_at.timestamp() - time.time())) if error.resets_at is not None else None
 
 
 def _may_rewrite(sent: Sent) -> bool:

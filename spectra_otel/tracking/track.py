@@ -18,7 +18,6 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
-from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.estimate import estimate_delivered
 from spectra_otel.providers.base import StreamReader, Values
 from spectra_otel.tracking import context
@@ -169,8 +168,16 @@ class Track(AbstractContextManager[TrackedCall]):
                 self._call.succeed()
         finally:
             self._stack.close()
-        if self._blocks and error is not None and _comes_of(error, self._blocks[-1]):
-            raise self._blocks[-1] from error
+        if self._blocks and error is not None:
+            self._raise_block(error)
+
+    def _raise_block(self, error: BaseException) -> None:
+        """Whatever an SDK made of a budget's answer becomes our exception; one that is ours already stays."""
+        from spectra_otel.budgets.answers import block_behind
+
+        block = block_behind(error, self._blocks)
+        if block is not None and block is not error:
+            raise block from error
 
     async def __aenter__(self) -> TrackedCall:
         return self.__enter__()
@@ -201,19 +208,6 @@ class Track(AbstractContextManager[TrackedCall]):
                 return function(*args, **kwargs)
 
         return tracked  # type: ignore[return-value]
-
-
-def _comes_of(error: BaseException, block: BudgetExceededError) -> bool:
-    """Whether an SDK raised ``error`` because of the answer that a budget gave it."""
-    seen: BaseException | None = error
-    for _ in range(20):  # causes may form a ring
-        if seen is None or isinstance(seen, BudgetExceededError):
-            return False  # the app sees it already
-        headers = getattr(getattr(seen, "response", None), "headers", None)
-        if headers is not None and headers.get("x-spectra-budget") is not None:
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return str(block) in str(error)
 
 
 def track(provider: str, model: str | None = None, **options: Unpack[Options]) -> Track:
