@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import DecodeError
@@ -24,6 +26,10 @@ RETRY_AFTER_SECONDS = 1
 """What a sender is told to wait when there is no room."""
 
 MAX_UNDER_WAY_BYTES = 96 * 1024 * 1024
+
+
+request_metadata: ContextVar[Mapping[str, str]] = ContextVar("request_metadata", default=MappingProxyType({}))
+"""The headers of the request whose spans a processor is given, where its receiver keeps them (``include_metadata``)."""
 
 
 @dataclass(frozen=True, slots=True)

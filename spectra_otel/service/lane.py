@@ -6,10 +6,9 @@ answered when every lane has dealt with its payload: until then nothing counts a
 
 from __future__ import annotations
 
-import contextvars
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
@@ -20,7 +19,7 @@ from spectra_otel.component import ComponentID
 from spectra_otel.otlp.protobuf import Claims, TraceRequest
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.pipeline import GuardedProcessor
-from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload
+from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload, request_metadata
 from spectra_otel.service.targets import Processed, Target, release
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 _MOST_ITEMS = 4096
 """Spans that a lane takes at once: enough to share a sync, few enough to answer soon."""
-
-request_metadata: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("request_metadata", default={})  # noqa: B039
-"""The headers of the request whose spans a processor is given, where its receiver keeps them (``include_metadata``)."""
 
 
 @dataclass(slots=True)

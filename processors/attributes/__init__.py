@@ -1,0 +1,1 @@
+"""`attributes`: inserts, updates and deletes attributes of spans."""

@@ -1,0 +1,126 @@
+"""TLS, clients' certificates, headers that become attributes, and components of third parties in a collector that runs."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from spectra_otel.errors import ConfigError
+from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.otlp.signals import TRACES
+from tests.config.test_third_party import install
+from tests.exporters.certificates import Certificates, make_certificates
+from tests.exporters.servers import http_server
+from tests.service.running import CHAT, FREE, PROTOBUF, request, running, tree
+from tests.service.test_bad_input import process
+from tests.service.test_collector import until
+
+GOOD = request(CHAT).SerializeToString()
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Certificates:
+    """A certificate authority with a server and a client."""
+    return make_certificates(tmp_path)
+
+
+def post(port: int, context: ssl.SSLContext) -> int:
+    """POST over TLS."""
+    prepared = urllib.request.Request(f"https://localhost:{port}/v1/traces", GOOD, PROTOBUF)
+    with urllib.request.urlopen(prepared, context=context, timeout=10) as answer:
+        return int(answer.status)
+
+
+def call(port: int, credentials: grpc.ChannelCredentials) -> Any:
+    """Export over gRPC with TLS."""
+    with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
+        export: Any = channel.unary_unary(TRACES.method)
+        return export(GOOD, timeout=10)
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_both_protocols_speak_tls(mutual: bool, files: Certificates) -> None:
+    """With `client_ca_file` only clients of that authority get in."""
+    tls = {"cert_file": str(files.server_cert), "key_file": str(files.server_key)}
+    if mutual:
+        tls["client_ca_file"] = str(files.ca)
+    protocols = {name: {"endpoint": FREE, "tls": tls} for name in ("http", "grpc")}
+    context = ssl.create_default_context(cafile=str(files.ca))
+    anonymous = grpc.ssl_channel_credentials(files.ca.read_bytes())
+    known = grpc.ssl_channel_credentials(
+        files.ca.read_bytes(), files.client_key.read_bytes(), files.client_cert.read_bytes()
+    )
+    with running(tree({"debug": None}, protocols=protocols)) as collector:
+        http, grpc_port = collector.port("http"), collector.port("grpc")
+        if mutual:
+            with pytest.raises(OSError, match=r"certificate|reset|closed|EOF|Broken"):
+                post(http, context)
+            with pytest.raises(grpc.RpcError):
+                call(grpc_port, anonymous)
+            context.load_cert_chain(files.client_cert, files.client_key)
+        assert post(http, context) == 200
+        assert call(grpc_port, known if mutual else anonymous) == b""
+
+
+def test_a_certificate_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
+    """It names the receiver."""
+    tls = {"cert_file": str(tmp_path / "no.pem"), "key_file": str(tmp_path / "no.key")}
+    config = tree({"debug": None}, protocols={"http": {"endpoint": FREE, "tls": tls}})
+    with pytest.raises(ConfigError, match="receivers::otlp: tls: failed to load TLS config"), running(config):
+        pass
+
+
+def test_a_tenants_header_becomes_part_of_the_record(tmp_path: Path) -> None:
+    """Each request's own, where the receiver keeps headers."""
+    database = tmp_path / "x.duckdb"
+    action = {"key": "spectra.metadata.tenant", "action": "upsert", "from_context": "metadata.X-Tenant"}
+    processors = {"attributes": {"actions": [action]}, "usage": None, "cost": None}
+    protocols = {"http": {"endpoint": FREE, "include_metadata": True}}
+    with running(tree({"duckdb": {"path": str(database)}}, processors, protocols=protocols)) as collector:
+        for number, tenant in enumerate(("t1", "t2"), 1):
+            collector.post(request(CHAT, seed=number).SerializeToString(), {"X-Tenant": tenant})
+    rows = DuckDBStore(database).requests()
+    assert sorted(row["metadata"]["tenant"] for row in rows) == ["t1", "t2"]
+
+
+def test_the_component_of_the_documentation_runs_in_the_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor that the page walks through, installed as a distribution of somebody else's."""
+    page = (ROOT / "docs" / "writing-a-component.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code is not None
+    (tmp_path / "drop_by_name.py").write_text(code[1])
+    install(tmp_path, "acme", "drop_by_name:factory")
+    points = tmp_path / "acme-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[spectra_otel.processors]\ndrop_by_name = drop_by_name:factory\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    message = request({"n": 1}, {"n": 2})
+    message.resource_spans[0].scope_spans[0].spans[0].name = "healthcheck"
+    with http_server() as backend:
+        collector = process(tmp_path, otlp_http={"endpoint": backend.endpoint})
+        text = collector._config.read_text()
+        collector._config.write_text(
+            text.replace("  cost: null\n", "  cost: null\n  drop_by_name: {names: [healthcheck]}\n").replace(
+                "      - cost\n", "      - cost\n      - drop_by_name\n"
+            )
+        )
+        with collector as (port, _):
+            url = f"http://127.0.0.1:{port}/v1/traces"
+            prepared = urllib.request.Request(url, message.SerializeToString(), PROTOBUF)
+            with urllib.request.urlopen(prepared, timeout=20) as answer:
+                assert answer.status == 200
+            until(lambda: backend.spans)
+        assert [span.name for span in backend.spans] == ["chat gpt-4o"]
