@@ -54,8 +54,10 @@ def providers() -> str:
     for name, provider in sorted(built_in().by_name.items()):
         by_type: dict[str, list[str]] = {}
         for row in provider.endpoints:
+            if row.batch and row.batch != "results":
+                continue
             shown = ("GET " if row.method == "GET" else "") + row.template
-            by_type.setdefault(row.format.model_type, []).append(f"`{shown}`")
+            by_type.setdefault("batch results" if row.batch else row.format.model_type, []).append(f"`{shown}`")
         hosts = ", ".join(f"`{host}`" for host in provider.hosts) or "any other"
         for number, (kind, templates) in enumerate(by_type.items()):
             rows.append((f"`{name}`" if not number else "", hosts if not number else "", kind, " ".join(templates)))

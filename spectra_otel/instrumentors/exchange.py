@@ -133,6 +133,8 @@ class Observer:
         if context.is_untracked():
             return None
         provider, row, places = found
+        if row.batch:
+            return self._batch(found, method, path, query, headers)
         if row.completes:
             return self._poll(found, method, path, query, headers)
         content_type = headers.get("content-type") or ""
@@ -154,6 +156,21 @@ class Observer:
         values.update(row.format.read_request(sent))
         _attribute(values, headers)
         return Exchange(self, row, sent, raw, values)
+
+    def _batch(self, found: Found, method: str, path: str, query: str, headers: Headers) -> Exchange | None:
+        """An exchange for a request about a batch; None for a batch that nobody started here."""
+        provider, row, places = found
+        if provider is None:
+            return None
+        from spectra_otel.instrumentors.batches import PREFIX, BatchCall
+
+        seed: Values | None = {}
+        if row.batch != "start":
+            seed = self.jobs.find(provider.name, PREFIX + places["job"])
+        if seed is None:
+            self.skipped += 1
+            return None
+        return BatchCall(self, row, Sent(provider, method, path, query, headers, {}, places), seed)
 
     def _poll(self, found: Found, method: str, path: str, query: str, headers: Headers) -> Exchange | None:
         """An exchange for a request that asks after a job of ours; None for a job that is done, or nobody's."""

@@ -1,9 +1,11 @@
-"""Anthropic. Token counting, files, models and message batches are skipped: they are not billed by the call."""
+"""Anthropic. Token counting, files and models are skipped: they are not billed by the call."""
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.chat import Chat
 from spectra_otel.providers.wire.complete import Complete
 from spectra_otel.providers.wire.messages import Messages
+
+messages = Messages()
 
 PROVIDER = Provider(
     name="anthropic",
@@ -11,7 +13,9 @@ PROVIDER = Provider(
     budget_block="429",
     account_headers=("anthropic-organization-id",),
     endpoints=(
-        Endpoint("/messages", Messages()),
+        Endpoint("/messages", messages),
+        Endpoint("/messages/batches", messages, batch="start"),
+        Endpoint("/messages/batches/{job}/results", messages, "GET", batch="results"),
         Endpoint("/complete", Complete()),
         Endpoint("/chat/completions", Chat()),
     ),

@@ -124,6 +124,8 @@ class Endpoint:
     method: str = "POST"
     completes: bool = False
     """Asks after a job that an earlier call began: ``{job}`` in the template is its id."""
+    batch: Literal["", "start", "look", "results"] = ""
+    """What it does with a batch of calls: none of it is a call itself, but the results are one record a line."""
     pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -106,7 +106,8 @@ def test_a_provider_of_the_configuration_needs_only_hosts(recorder):
 def test_the_section_is_part_of_a_configuration_file():
     """Beside receivers, processors and exporters."""
     document = load({
-        "receivers": {"otlp": {"protocols": {"http": {}}}}, "exporters": {"debug": {}}, "providers": {"my-llm": {"hosts": ["llm.corp"]}},
+        "receivers": {"otlp": {"protocols": {"http": {}}}}, "exporters": {"debug": {}},
+        "providers": {"my-llm": {"hosts": ["llm.corp"]}},
         "service": {"pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["debug"]}}},
     })  # fmt: skip
     assert document.providers == {"my-llm": {"hosts": ["llm.corp"]}}

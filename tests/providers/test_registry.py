@@ -59,12 +59,11 @@ def test_what_is_billed_is_in_the_table(providers, name, path):
 @pytest.mark.parametrize(("name", "method", "path"), [
     ("openai", "GET", "/v1/models"), ("openai", "POST", "/v1/files"),
     ("openai", "DELETE", "/v1/responses/resp_1"), ("openai", "POST", "/v1/responses/input_tokens"),
-    ("openai", "POST", "/v1/batches"), ("openai", "POST", "/v1/threads/t1/messages"),
-    ("anthropic", "POST", "/v1/messages/count_tokens"), ("anthropic", "POST", "/v1/messages/batches"),
+    ("openai", "POST", "/v1/threads/t1/messages"), ("anthropic", "POST", "/v1/messages/count_tokens"),
     ("google", "POST", "/v1beta/models/gemini-2.5-flash:countTokens"), ("google", "GET", "/v1beta/models"),
 ])  # fmt: skip
 def test_what_is_not_billed_is_skipped(providers, name, method, path):
-    """Lists, files, polls, counting and batches are not calls that cost."""
+    """Lists, files, threads and counting are not calls that cost."""
     assert providers.by_name[name].endpoint(method, path) is None
 
 
