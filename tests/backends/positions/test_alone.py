@@ -42,7 +42,7 @@ class Alone:
 
     def __init__(self, folder: Path, tempo: Received) -> None:
         self.folder, self.tempo = folder, tempo
-        self.http, self.jaeger, self.zipkin, self.metrics = (free_port() for _ in range(4))
+        self.http, self.jaeger, self.zipkin, self.metrics, self.own, self.health = (free_port() for _ in range(6))
 
     @contextmanager
     def run(self) -> Iterator[Sent]:
@@ -57,6 +57,8 @@ class Alone:
             ZIPKIN=url(self.zipkin),
             TEMPO=self.tempo.endpoint,
             PROMETHEUS_EXPORTER=address(self.metrics),
+            SPECTRA_METRICS=address(self.own),
+            HEALTH=address(self.health),
         )
         with collector:
             (sent,) = shop(url(self.http))
@@ -78,7 +80,8 @@ class TestOtlp:
     def test_it_gets_everything_while_all_others_are_away(self, alone: Alone) -> None:
         """Under Tempo's path and tenant header, priced; three dead backends hold nothing up, and the store has the call."""
         with alone.run() as sent:
-            pass
+            health = fetch(url(alone.health))
+        assert health["status"] == "Server available"
         spans = {span.span_id.hex(): attributes_of(span) for span in alone.tempo.spans}
         assert set(spans) == {sent.chat, sent.checkout}
         assert spans[sent.chat][COST] == pytest.approx(CHAT_COST)
@@ -136,12 +139,14 @@ class TestPrometheus:
     pytestmark = needs(PROMETHEUS)
 
     def test_it_scrapes_what_calls_cost(self, alone: Alone) -> None:
-        """With the page's configuration: cost by model, and the tokens of the semantic conventions."""
+        """Cost by model, the tokens of the semantic conventions, and what the collector says of itself."""
         port, folder = free_port(), alone.folder / "prometheus"
         folder.mkdir()
         config = folder / "prometheus.yaml"
         text = (CONFIGS / "prometheus.yaml").read_text()
-        config.write_text(text.replace("localhost:8889", address(alone.metrics)).replace("15s", "1s"))
+        for shown, used in ((8889, alone.metrics), (8888, alone.own)):
+            text = text.replace(f"localhost:{shown}", address(used))
+        config.write_text(text.replace("15s", "1s"))
         command = [
             PROMETHEUS,
             f"--config.file={config}",
@@ -151,8 +156,10 @@ class TestPrometheus:
         with alone.run(), program(command, folder, listening(port)):
             (cost,) = until(lambda: self.values(port, "spectra_cost_total"))
             tokens = until(lambda: self.values(port, "gen_ai_client_token_usage_sum"))
+            accepted = until(lambda: self.values(port, "otelcol_receiver_accepted_spans"))
         assert float(cost["value"][1]) == pytest.approx(CHAT_COST)
         assert (cost["metric"]["gen_ai_request_model"], cost["metric"]["currency"]) == ("gpt-4o", "USD")
+        assert sum(float(series["value"][1]) for series in accepted) == 2
         by_type = {series["metric"]["gen_ai_token_type"]: float(series["value"][1]) for series in tokens}
         assert by_type == {"input": 1000, "output": 100}
 

@@ -17,6 +17,7 @@ from tests.backends.positions.programs import (
     free_port,
     needs,
     otelcol,
+    post,
     shop,
     spectra_collect,
     stored,
@@ -24,7 +25,7 @@ from tests.backends.positions.programs import (
     url,
 )  # fmt: skip
 from tests.exporters.servers import Received, http_server
-from tests.service.running import attributes_of
+from tests.service.running import CHAT, attributes_of, request, spans_of
 
 pytestmark = needs(OTELCOL)
 
@@ -68,6 +69,19 @@ def test_spans_come_back_priced_and_once(tmp_path: Path) -> None:
     assert COST not in attributes_of(spans[sent.checkout])
     (row,) = stored(tmp_path)
     assert (row["trace_id"], row["model"]) == (sent.trace_id, "gpt-4o")
+
+
+def test_spans_that_are_no_calls_come_back_as_they_were(tmp_path: Path) -> None:
+    """Field by field: flags, times and counts too."""
+    sent = request({"http.method": "GET"}, CHAT)
+    with http_server() as backend:
+        hop = Hop(tmp_path, backend)
+        with hop.otelcol, hop.spectra():
+            assert post(url(hop.http), sent.SerializeToString()) == 200
+            until(lambda: len(backend.spans) >= 2)
+        expected = spans_of(sent)[0]
+        expected.status.SetInParent()  # the Go collector writes an empty status
+        assert backend.spans[0] == expected
 
 
 def test_what_is_sent_while_spectra_is_away_arrives(tmp_path: Path) -> None:
