@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import threading
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def strict_server(path: str, headers: list[str]) -> Iterator[tuple[str, list[byt
             body = self.rfile.read(int(self.headers["Content-Length"]))
             is_good = self.path == path and all(self.headers.get(name) for name in headers)
             if is_good:
-                got.append(body)
+                got.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
             self.send_response(200 if is_good else 403)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -69,6 +70,7 @@ def test_each_destination_is_reached_as_the_page_says(
         with running(tree(local, {"usage": None, "cost": None})) as collector:
             assert collector.post(request(CHAT).SerializeToString()).status == 200
             until(lambda: got)
+    assert b"gen_ai.usage.cost.amount" in got[0]
 
 
 def _path(text: str) -> str:
