@@ -5,9 +5,11 @@ Their agents repeat the usage of the calls below under the same names.
 
 from __future__ import annotations
 
+from typing import Any
+
 from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import Dialect, Draft, From, Rule
-from spectra_otel.dialects._convert import enum_name, first, milliseconds
+from spectra_otel.dialects._convert import enum_name, first, milliseconds, parsed, text
 from spectra_otel.dialects._fixes import no_cache_counts
 
 _STRANDS_EVENTS = ("gen_ai.choice", "gen_ai.client.inference.operation.details")
@@ -20,6 +22,19 @@ def strands_choice(draft: Draft) -> None:
     for event in draft.span.events:
         if event.name in _STRANDS_EVENTS and event.attributes:
             draft.give("finish_reason", event.attributes.get("finish_reason"))
+            draft.give("finish_reason", _reason_in(parsed(event.attributes.get("gen_ai.output.messages"))))
+
+
+def _reason_in(messages: Any) -> str | None:
+    """The finish reason of the last message, as the newer conventions have it."""
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return text(last.get("finish_reason")) if isinstance(last, dict) else None
+
+
+def kernel_reason(value: Any) -> str | None:
+    """Semantic Kernel writes the name of its enum, `FinishReason.TOOL_CALLS`, for what the provider calls `tool_calls`."""
+    found = enum_name(value)
+    return found.lower() if found else None
 
 
 DIALECT = Dialect(
@@ -30,7 +45,7 @@ DIALECT = Dialect(
         **semconv.FIELDS,
         "finish_reason": (
             From("gen_ai.response.finish_reasons", first),
-            From("gen_ai.response.finish_reason", enum_name),
+            From("gen_ai.response.finish_reason", kernel_reason),
         ),
         "time_to_first_token_ms": (From("gen_ai.server.time_to_first_token", milliseconds),),
     },

@@ -401,3 +401,65 @@ def test_every_dialect_has_a_name_and_a_claim() -> None:
     dialects = all_dialects()
     assert len({dialect.name for dialect in dialects}) == len(dialects) >= 15
     assert all(dialect.scopes or dialect.keys for dialect in dialects)
+
+
+def test_agent_frameworks_tell_the_finish_reason_in_their_own_places() -> None:
+    """Strands tells it in the messages of an event, Semantic Kernel by the name of an enum."""
+    messages = json.dumps([{"role": "assistant", "parts": [], "finish_reason": "tool_use"}])
+    event = Event("gen_ai.client.inference.operation.details", {"gen_ai.output.messages": messages})
+    strands = fields(
+        "strands.telemetry.tracer", {**ANTHROPIC, "gen_ai.provider.name": "strands-agents"}, events=[event]
+    )
+    assert (strands["finish_reason"], strands["has_tool_calls"], strands["provider"]) == ("tool_use", True, "anthropic")
+    scope = "semantic_kernel.utils.telemetry.model_diagnostics.decorators"
+    kernel = fields(scope, {**SEMCONV, "gen_ai.response.finish_reason": "FinishReason.TOOL_CALLS"})
+    assert (kernel["finish_reason"], kernel["has_tool_calls"]) == ("tool_calls", True)
+
+
+@pytest.mark.parametrize(
+    ("scope", "version", "attributes"),
+    [
+        ("gcp.vertex.agent", "2.13.0", {"gen_ai.operation.name": "generate_content", "gen_ai.provider.name": "gcp.gemini"}),
+        ("opentelemetry.instrumentation.google_genai", "1.3b0",
+         {"gen_ai.operation.name": "generate_content", "gen_ai.provider.name": "gemini", "logfire.span_type": "span"}),
+        ("pydantic-ai", "1.0.5", {"gen_ai.operation.name": "chat", "gen_ai.system": "google-gla"}),
+    ],
+)  # fmt: skip
+def test_gemini_in_three_more_families(scope: str, version: str, attributes: dict[str, Any]) -> None:
+    """Input includes the cache and output the thoughts; whatever the name, Google served."""
+    usage = {
+        "gen_ai.request.model": "gemini-2.5-flash",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 80,
+        "gen_ai.usage.cache_read.input_tokens": 512,
+        "gen_ai.usage.reasoning.output_tokens": 30,
+    }
+    found = fields(scope, {**attributes, **usage}, version)
+    assert (found["provider"], found["prompt_tokens"], found["completion_tokens"]) == ("google", 1000, 80)
+    assert (found["cached_tokens"], found["reasoning_tokens"]) == (512, 30)
+
+
+def test_openinference_bedrock_includes_the_cache_whatever_the_response_says() -> None:
+    """Converse excludes the cache in its own usage object, which is read as what it is."""
+    usage = {"inputTokens": 100, "outputTokens": 20, "cacheReadInputTokens": 800, "cacheWriteInputTokens": 50}
+    attributes = {
+        "openinference.span.kind": "LLM", "llm.provider": "aws", "llm.system": "anthropic",
+        "llm.model_name": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "llm.token_count.prompt": 950,
+        "llm.token_count.completion": 20, "llm.token_count.prompt_details.cache_read": 800,
+        "llm.token_count.prompt_details.cache_write": 50, "output.value": json.dumps({"usage": usage}),
+    }  # fmt: skip
+    found = fields("openinference.instrumentation.bedrock", attributes, "0.1.61")
+    assert (found["provider"], found["prompt_tokens"], found["cached_tokens"]) == ("bedrock", 950, 800)
+    assert found["cache_write_tokens"] == 50
+
+
+def test_mlflow_gemini_counts_thoughts_by_the_response() -> None:
+    """Its own counts leave thoughts out; the response has them."""
+    usage = {"prompt_token_count": 1000, "candidates_token_count": 50, "thoughts_token_count": 30}
+    attributes = {
+        "mlflow.spanType": '"CHAT_MODEL"', "mlflow.message.format": '"gemini"', "mlflow.llm.model": '"gemini-2.5-flash"',
+        "mlflow.spanOutputs": json.dumps({"response_id": "r1", "usage_metadata": usage}),
+        "mlflow.chat.tokenUsage": json.dumps({"input_tokens": 1000, "output_tokens": 50, "total_tokens": 1080}),
+    }  # fmt: skip
+    found = fields("mlflow.tracing.provider", attributes)
+    assert (found["provider"], found["completion_tokens"], found["reasoning_tokens"]) == ("google", 80, 30)
