@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spectra_otel.budgets.alerts import Webhook
-from spectra_otel.budgets.definition import Budget, check_names
+from spectra_otel.budgets.definition import Budget, Webhook, check_names
 from spectra_otel.errors import ConfigError
 
 POLICIES = ("mark", "drop")

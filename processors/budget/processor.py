@@ -9,7 +9,6 @@ from typing import Any
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
 from spectra_otel import faults
-from spectra_otel.budgets import alerts
 from spectra_otel.budgets.amounts import Amount, units
 from spectra_otel.budgets.book import book
 from spectra_otel.errors import LedgerError
@@ -34,6 +33,8 @@ class BudgetProcessor:
         if self._config.budgets:
             book.configure(self._config.budgets)
         if self._config.webhooks:
+            from spectra_otel.budgets import alerts
+
             alerts.use_webhooks(self._config.webhooks)
 
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
@@ -70,7 +71,7 @@ class BudgetProcessor:
         return self._count_late(span, values)
 
     def _count_late(self, span: TrackedSpan, values: Mapping[str, Any]) -> bool:
-        from spectra_otel.budgets import guard
+        from spectra_otel.budgets import alerts, guard
 
         already: Any = (span.attributes or {}).get(COUNTED) or ()
         started = values.get("started_at")

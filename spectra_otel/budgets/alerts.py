@@ -6,10 +6,8 @@ import hashlib
 import hmac
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Lock
@@ -18,7 +16,7 @@ from uuid import uuid4
 
 from spectra_otel import faults
 from spectra_otel.budgets.amounts import cents
-from spectra_otel.errors import ConfigError
+from spectra_otel.budgets.definition import Webhook
 from spectra_otel.forks import in_forked_child
 from spectra_otel.sdk.events import BudgetExceeded, BudgetThresholdReached, dispatch
 from spectra_otel.sdk.queue import WorkQueue
@@ -34,19 +32,6 @@ FIRST_PAUSE = 0.5
 _TIMEOUT = 10.0
 _UNITS = {"cost": "cents", "tokens": "tokens", "requests": "requests"}
 Event = BudgetThresholdReached | BudgetExceeded
-
-
-@dataclass
-class Webhook:
-    """Where events are posted as JSON. With a ``secret`` each request is signed."""
-
-    url: str = ""
-    secret: str = field(default="", repr=False)
-
-    def validate(self) -> None:
-        """Raise :class:`ConfigError` for an address that is none."""
-        if not self.url.startswith(("http://", "https://")):
-            raise ConfigError(f"webhooks: got url {self.url!r}, valid: an address that begins with https:// or http://")
 
 
 class _Alerts:
@@ -168,6 +153,9 @@ def _post_all(posts: Sequence[tuple[Webhook, bytes]]) -> None:
 
 def _post(webhook: Webhook, body: bytes) -> None:
     """Post until it is taken: an answer of 2xx. A refusal that will not change (4xx but 408 and 429) ends it."""
+    import urllib.error
+    import urllib.request
+
     from opentelemetry.instrumentation.utils import suppress_instrumentation
 
     pause = FIRST_PAUSE

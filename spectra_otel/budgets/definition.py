@@ -166,6 +166,19 @@ class Budget:
         return cls(limit=limit, **{name: value for name, value in data.items() if name in known})
 
 
+@dataclass
+class Webhook:
+    """Where events are posted as JSON. With a ``secret`` each request is signed."""
+
+    url: str = ""
+    secret: str = field(default="", repr=False)
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for an address that is none."""
+        if not self.url.startswith(("http://", "https://")):
+            raise ConfigError(f"webhooks: got url {self.url!r}, valid: an address that begins with https:// or http://")
+
+
 def bucket_of(scope: Mapping[str, str]) -> str:
     """The bucket's name: the value where there is one attribute, ``a=1,b=2`` where there are several."""
     values = list(scope.values())

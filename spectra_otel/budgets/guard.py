@@ -161,6 +161,33 @@ async def admit_async(values: Values, body: Mapping[str, Any], size: int, *, may
         raise
 
 
+def check_open(values: Values) -> None:
+    """Raise :class:`BudgetExceededError` where nothing is left for a call whose size is not known yet.
+
+    For calls that are tracked by hand: what they cost is counted when they say it. On an event loop a ledger that others have
+    at the moment is not waited for.
+    """
+    claims = book.claims(values, time.time())
+    if book.problem is not None:
+        _unavailable(claims, book.problem)
+        return
+    if not claims:
+        return
+    _check_allowed(claims, values)
+    try:
+        refused = book.ledger().spent([claim for _, claim in claims], wait=not on_event_loop())
+    except WouldWait:
+        return
+    except LedgerError as error:
+        faults.report("budgets", str(error))
+        _unavailable(claims, error)
+        return
+    if refused:
+        for refusal in refused:
+            alerts.exceeded(refusal, blocked=True)
+        raise error_of(refused)
+
+
 def take(context: SpanContext | None) -> Ticket | None:
     """The ticket of the call that a span stands for, once."""
     if context is None or not _by_span:

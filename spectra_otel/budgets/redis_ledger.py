@@ -24,6 +24,7 @@ from spectra_otel.budgets.ledger import (
     Refusal,
     Stored,
     WouldWait,
+    spent_of,
 )
 from spectra_otel.errors import ConfigError, LedgerError
 
@@ -194,6 +195,12 @@ class RedisLedger:
         if isinstance(found, list) and self._sweeps_now() and self.sweep():
             found = self._reserve(id_, claims, bound, floor, "new")
         return found
+
+    def spent(self, claims: Sequence[Claim], *, wait: bool = True) -> list[Refusal]:
+        """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
+        _or_would_wait(wait)
+        found = [(claim, self._state(_counter(claim)).settled) for claim in claims]
+        return [refusal for claim, settled in found for refusal in spent_of(claim, settled)]
 
     def extend(self, lease: Lease, more: Amount, *, wait: bool = True) -> list[Refusal]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""

@@ -31,6 +31,7 @@ from spectra_otel.budgets.ledger import (
     WouldWait,
     crossed,
     refusals_of,
+    spent_of,
 )  # fmt: skip
 from spectra_otel.budgets.turnstile import Turnstile
 from spectra_otel.errors import LedgerError
@@ -133,6 +134,11 @@ class SqliteLedger:
             return found
         if self._run(_sweep, wait):
             found = self._run(lambda db: self._reserve(db, claims, bound, floor), wait)
+        return found
+
+    def spent(self, claims: Sequence[Claim], *, wait: bool = True) -> list[Refusal]:
+        """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
+        found: list[Refusal] = self._run(lambda db: _spent(db, claims), wait)
         return found
 
     def extend(self, lease: Lease, more: Amount, *, wait: bool = True) -> list[Refusal]:
@@ -436,6 +442,11 @@ def _look(db: Database, claims: Sequence[Claim], wanted: Amount) -> tuple[list[R
             ).fetchall()
             place[index] = refusal._replace(is_first=blocked[0][0] == 1)
     return refused, exceeded
+
+
+def _spent(db: Database, claims: Sequence[Claim]) -> list[Refusal]:
+    rows = [(claim, db.execute(_READ, claim.key).fetchall()) for claim in claims]
+    return [refusal for claim, found in rows if found for refusal in spent_of(claim, Amount(*found[0][:3]))]
 
 
 def _extend(db: Database, lease: Lease, more: Amount) -> list[Refusal]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from spectra_otel.errors import ConfigError
 
@@ -53,6 +52,8 @@ def read_period(value: object) -> str:
 
 def read_zone(name: str) -> tzinfo:
     """A time zone by its IANA name. Raises :class:`ConfigError`."""
+    from zoneinfo import ZoneInfo
+
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -57,9 +57,11 @@ def doctor(format_: str, db: str | None) -> None:
 def examine(db: str | None) -> Iterator[Finding]:
     """All findings, in the order of the report."""
     yield from _versions()
+    yield from _instrumentations()
     yield from _launch()
     document = yield from _configuration()
     yield from _catalog()
+    yield from _budgets()
     if document is not None:
         store = store_of(document, db)
         health = store.doctor()
@@ -74,6 +76,22 @@ def _versions() -> Iterator[Finding]:
         yield Finding(package, "ok", version(package))
     found = [f"{name} {_version_or_none(name)}" for name in CLIENTS if _version_or_none(name)]
     yield Finding("AI and HTTP clients", "ok" if found else "note", ", ".join(found) or f"none of {', '.join(CLIENTS)}")
+
+
+def _instrumentations() -> Iterator[Finding]:
+    """Whose spans are read as well, and which of them are newer than what the rules were checked against."""
+    from spectra_otel.dialects._checked import CHECKED, is_newer
+
+    installed = {name: found for name in CHECKED if (found := _version_or_none(name))}
+    newer = [name for name, found in installed.items() if is_newer(name, found)]
+    known = [f"{name} {found}" for name, found in installed.items() if name not in newer]
+    if known:
+        yield Finding("instrumentations", "ok", ", ".join(known))
+    for name in newer:
+        detail = (
+            f"{name} {installed[name]} is newer than {CHECKED[name]}, the last one checked: read by the newest rules"
+        )
+        yield Finding("instrumentation", "note", detail)
 
 
 def _version_or_none(package: str) -> str | None:
@@ -170,6 +188,31 @@ def _unresolved(store: RecordStore) -> Iterator[Finding]:
     for provider, model, requests in rows:
         yield Finding(
             "no price", "attention", f"{unknown(pricer(), provider or '', model or '')} ({requests} requests)"
+        )
+
+
+def _budgets() -> Iterator[Finding]:
+    """The ledger, where there is one: open leases, those of dead processes, and what went beyond its bounds."""
+    from spectra_otel.budgets.amounts import cents
+    from spectra_otel.budgets.book import book
+    from spectra_otel.budgets.ledger import ledger_url, sqlite_path
+
+    path = sqlite_path(ledger_url())
+    if path is not None and not path.exists():
+        yield Finding("budgets", "ok", "none is set")
+        return
+    try:
+        health = book.ledger().health()
+    except SpectraError as error:
+        yield Finding("budgets", "problem", str(error))
+        return
+    detail = f"{health.url}: {health.budgets} budgets, {health.leases} calls under way"
+    yield Finding("budgets", "ok", detail)
+    if health.dead:
+        yield Finding("budget leases", "note", f"{health.dead} of processes that are gone; the next refusal frees them")
+    if health.overshoot:
+        yield Finding(
+            "budget overshoot", "attention", f"calls cost {cents(health.overshoot)} cents beyond their bounds"
         )
 
 

@@ -240,3 +240,43 @@ def test_without_a_budget_no_ledger_is_opened(app: LocalProvider, tmp_path: Path
     chat(client_of(app))
     assert book.is_idle()
     assert not list(tmp_path.glob("budgets*"))
+
+
+@pytest.mark.parametrize("begin", ["track", "start_request", "stream"])
+def test_a_call_by_hand_does_not_begin_when_nothing_is_left(app: LocalProvider, begin: str) -> None:
+    """The first call is counted when it says what it was; the next one is stopped before it starts."""
+    spectra.budgets.set("hand", requests=1, period="total")
+    answer = {"choices": [], "model": "gpt-4o", "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+    with spectra.track("openai", "gpt-4o") as request:
+        request.record(answer)
+    assert spectra.budgets.status("hand")[0].settled_requests == 1
+    begins = {
+        "track": lambda: spectra.track("openai", "gpt-4o").__enter__(),
+        "start_request": lambda: spectra.start_request("openai", "gpt-4o"),
+        "stream": lambda: spectra.stream("openai", "gpt-4o").wrap([]),
+    }
+    with pytest.raises(spectra.BudgetExceededError, match="budget 'hand' has no room"):
+        begins[begin]()
+
+
+def test_a_rewritten_call_says_so_on_its_span(app: LocalProvider) -> None:
+    """The event has what it was and what it became."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    provider, exported = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    spectra.shutdown()
+    spectra.configure(tracer_provider=provider)
+    spectra.budgets.set("fit", cost="0.01 USD", period="total", on_exceeded="fit")
+    chat(client_of(app), max_tokens=100_000)
+    spectra.force_flush()
+    [span] = exported.get_finished_spans()
+    [event] = [event for event in span.events if event.name == "spectra.budget.rewritten"]
+    assert event.attributes is not None
+    assert event.attributes["max_tokens.before"] == 100_000
+    assert event.attributes["max_tokens.after"] == app.ledger[0].request["max_tokens"]
+    assert span.attributes is not None
+    assert span.attributes["spectra.budget.name"] == "fit"
+    assert span.attributes["spectra.budget.remaining_cents"] > 0  # type: ignore[operator]

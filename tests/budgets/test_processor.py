@@ -13,9 +13,8 @@ import pytest
 
 import spectra_otel as spectra
 from spectra_otel.budgets import alerts
-from spectra_otel.budgets.alerts import Webhook
 from spectra_otel.budgets.book import book
-from spectra_otel.budgets.definition import Budget, LimitConfig
+from spectra_otel.budgets.definition import Budget, LimitConfig, Webhook
 from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.processors.budget.config import Config
 from spectra_otel.processors.budget.processor import BudgetProcessor
