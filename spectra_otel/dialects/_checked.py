@@ -1,0 +1,35 @@
+"""The newest release of each instrumentation whose spans were compared with what the provider said.
+
+A newer one is read by the newest rules there are, which is right until it changes what its numbers mean; `spectra doctor` says
+so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spectra_otel.dialects._base import version_number
+
+_OPENLLMETRY = ("anthropic", "bedrock", "google-generativeai", "langchain", "llamaindex", "openai", "openai-agents")
+_GENAI = ("anthropic", "bedrock", "langchain", "openai", "openai-agents")
+CHECKED: Mapping[str, str] = {
+    "agent-framework-core": "1.23.0", "anthropic": "2.11.0", "google-adk": "2.13.0", "langfuse": "5.0.4",
+    "langsmith": "0.14.17", "litellm": "1.106.2", "logfire": "5.2.0", "mistralai": "3.7.0", "mlflow": "3.17.2",
+    "openlit": "1.45.0", "pydantic-ai-slim": "2.62.0", "semantic-kernel": "1.45.0", "strands-agents": "1.62.0",
+    "openinference-instrumentation-anthropic": "3.1.0", "openinference-instrumentation-bedrock": "0.1.61",
+    "openinference-instrumentation-crewai": "1.1.21", "openinference-instrumentation-google-genai": "1.4.14",
+    "openinference-instrumentation-langchain": "0.1.80", "openinference-instrumentation-litellm": "0.1.51",
+    "openinference-instrumentation-llama-index": "4.6.1", "openinference-instrumentation-openai": "0.1.66",
+    "openinference-instrumentation-openai-agents": "2.6.0",
+    "opentelemetry-instrumentation-botocore": "0.66b2", "opentelemetry-instrumentation-google-genai": "1.3b0",
+    "opentelemetry-instrumentation-openai-v2": "2.4b0",
+    **{f"opentelemetry-instrumentation-genai-{name}": "1.3b0" for name in _GENAI},
+    **{f"opentelemetry-instrumentation-{name}": "0.62.4" for name in _OPENLLMETRY},
+}  # fmt: skip
+"""Distribution → version."""
+
+
+def is_newer(distribution: str, version: str) -> bool:
+    """Whether a release is of a later series (major and minor number) than the one that was checked."""
+    checked, given = version_number(CHECKED[distribution]), version_number(version)
+    return checked is not None and given is not None and given[:2] > checked[:2]
