@@ -1,7 +1,7 @@
 """Calls by hand: ``track`` around instrumented or un-instrumented calls, ``start_request`` for batch flows, ``stream``.
 
 All of them are faces of :class:`~spectra_otel.tracking.request.Request`, as the instrumentors are. None of them raises for a
-reason of ours, and without a running host they do nothing.
+reason of ours but a budget's no, and without a running host they do nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
+from spectra_otel.budgets.book import book
+from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.estimate import estimate_delivered
 from spectra_otel.providers.base import StreamReader, Values
 from spectra_otel.tracking import context
@@ -52,6 +54,7 @@ class TrackedCall:
         self._model = model
         trace_id = options.pop("trace_id", None)
         self.attribution = context.attribution(**options)  # type: ignore[misc]
+        self._check_budgets()
         self._request = self._start(trace_id)
         self._has_answer = False
 
@@ -117,6 +120,19 @@ class TrackedCall:
         except Exception as error:
             faults.report("track", error)
             return None
+
+    def _check_budgets(self) -> None:
+        """Where a hard budget is used up the call does not begin."""
+        if book.is_idle() or context.is_untracked():
+            return
+        from spectra_otel.budgets import guard
+
+        try:
+            guard.check_open({**self._attributed(), "provider": self._provider, "model": self._model})
+        except BudgetExceededError:
+            raise
+        except Exception as error:
+            faults.report("budgets", error)
 
     def _attributed(self) -> Values:
         """Who it is for, here and now."""

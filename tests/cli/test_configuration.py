@@ -70,7 +70,7 @@ def test_without_a_file_the_built_in_configuration_is_in_effect(
     """With what the variables say filled in."""
     monkeypatch.setenv("SPECTRA_OTEL_ENABLED", "true")
     tree = yaml.safe_load(spectra("print-config").stdout)
-    assert tree["service"]["pipelines"]["traces"]["processors"] == ["usage", "cost"]
+    assert tree["service"]["pipelines"]["traces"]["processors"] == ["usage", "cost", "budget"]
     assert tree["service"]["pipelines"]["traces"]["exporters"] == ["duckdb", "otlp_http/spectra_otel"]
 
 
