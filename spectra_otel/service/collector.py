@@ -143,7 +143,7 @@ class Collector:
         digest = blake2b(payload.body, digest_size=16).digest()
         with self._lock:
             job.done |= self._partial.get(digest, set())
-        job.future.add_done_callback(lambda future: self._remember(digest, job, future.result()))
+        job.finish = lambda outcome: self._remember(digest, job, outcome)
         for lane in lanes:
             lane.submit(job)
         return job.future

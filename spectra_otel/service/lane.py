@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
@@ -34,12 +34,15 @@ class Job:
     """A payload on its way through the lanes of its receiver; the worst outcome is what the sender hears.
 
     ``done`` names the exporters that have it already, from an attempt of which another exporter failed: they are left out.
+    ``finish`` is called with the outcome before the sender hears it. It is not a callback of the future, which would hold the job,
+    and megabytes with it, until the collector of garbage comes by.
     """
 
     payload: Payload
     lanes: int
     future: Future[Outcome] = field(default_factory=Future)
     done: set[str] = field(default_factory=set)
+    finish: Callable[[Outcome], None] | None = None
     _worst: Outcome = ACCEPTED
     _lock: Lock = field(default_factory=Lock)
 
@@ -50,8 +53,12 @@ class Job:
             if outcome.error is not None and (self._worst.error is None or outcome.is_transient):
                 self._worst = outcome
             is_last = not self.lanes
-        if is_last:
-            self.future.set_result(self._worst)
+        if not is_last:
+            return
+        finish, self.finish = self.finish, None
+        if finish is not None:
+            finish(self._worst)
+        self.future.set_result(self._worst)
 
 
 @dataclass(frozen=True, slots=True)
