@@ -17,6 +17,7 @@ from spectra_otel.budgets import answers, guard
 from spectra_otel.budgets.answers import ERROR_TYPE
 from spectra_otel.budgets.guard import Ticket
 from spectra_otel.errors import BudgetExceededError
+from spectra_otel.instrumentors.bodies import is_signed
 from spectra_otel.providers.base import Sent
 from spectra_otel.tracking import context
 from spectra_otel.tracking.request import Request
@@ -100,5 +101,5 @@ def answer(error: BudgetExceededError, shape: str = "openai") -> Blocked:
 
 def _may_rewrite(sent: Sent) -> bool:
     """Whether another body can be sent: this one is JSON, and nobody has signed it."""
-    signed = ("x-amz-content-sha256", "content-digest", "signature")
-    return "json" in (sent.headers.get("content-type") or "") and not any(name in sent.headers for name in signed)
+    is_json = "json" in (sent.headers.get("content-type") or "")
+    return is_json and not is_signed(sent.headers)

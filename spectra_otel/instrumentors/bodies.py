@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,8 @@ _FIELD_LIMIT = 64 * 1024
 """Bytes of a multipart part without a file name that we still take for a field."""
 
 
+AWS_SIGNATURE = "AWS4-HMAC-SHA256"
+"""How the authorization of a signed request to AWS begins."""
 _EDGE = 16 * 1024
 """Bytes of a file that are looked at, from its begin and from its end: enough for the headers that tell a length."""
 
@@ -84,3 +87,9 @@ def _multipart(raw: bytes, content_type: str) -> Json:
         elif len(value) <= _FIELD_LIMIT:
             fields[name] = value.decode("utf-8", "replace")
     return fields
+
+
+def is_signed(headers: Mapping[str, str]) -> bool:
+    """Whether a signature covers the body, so that it cannot be changed."""
+    signs = "x-amz-content-sha256" in headers or "content-digest" in headers or "signature" in headers
+    return signs or (headers.get("authorization") or "").startswith(AWS_SIGNATURE)

@@ -18,7 +18,7 @@ import orjson
 from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.config.settings import Settings
-from spectra_otel.instrumentors.bodies import read_request_body, upload_of
+from spectra_otel.instrumentors.bodies import AWS_SIGNATURE, is_signed, read_request_body, upload_of
 from spectra_otel.instrumentors.content import Content
 from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
 from spectra_otel.instrumentors.frames import FrameSplitter, begins_with_frame
@@ -236,7 +236,7 @@ class Exchange:
         ):
             return None
         options = body.get("stream_options")
-        if (isinstance(options, dict) and options.get("include_usage")) or _is_signed(self._sent.headers):
+        if (isinstance(options, dict) and options.get("include_usage")) or is_signed(self._sent.headers):
             return None
         return orjson.dumps({**body, "stream_options": {**(options or {}), "include_usage": True}})
 
@@ -460,11 +460,6 @@ def _ignore(data: bytes) -> None:
     """Before the first piece nothing is read."""
 
 
-def _is_signed(headers: Headers) -> bool:
-    """Whether a signature covers the body, so that it cannot be changed."""
-    return "x-amz-content-sha256" in headers or "content-digest" in headers or "signature" in headers
-
-
 def _attribute(values: Values, headers: Headers) -> None:
     """Who the call is for: what the app says wins over what the request says."""
     known = context.known_fields()
@@ -485,6 +480,10 @@ def _attribute(values: Values, headers: Headers) -> None:
         or headers.get("x-goog-api-key")
         or headers.get("api-key")
     )
+    if key and key.startswith(
+        AWS_SIGNATURE
+    ):  # a signature of each request on its own; the key's id in it stays the same
+        key = key.partition("Credential=")[2].partition("/")[0]
     put_text(values, "provider_account", account or (_fingerprint(key) if key else None))
 
 

@@ -28,17 +28,25 @@ class FrameSplitter:
     A payload ``{"bytes": "…"}`` (InvokeModel's way) is unwrapped; an exception is given as ``{"error": {"type", "message"}}``.
     """
 
-    __slots__ = ("_broken", "_rest")
+    __slots__ = ("_broken", "_missing", "_rest")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._missing = 0
         self._broken = False
 
     def feed(self, piece: bytes) -> Iterable[bytes]:
         """The JSON of the frames that this piece completes."""
         if self._broken:
             return ()
-        return self._cut(self._rest + piece if self._rest else piece)
+        if self._rest:
+            self._rest.append(piece)
+            self._missing -= len(piece)
+            if self._missing > 0:  # a large frame in small pieces is joined once
+                return ()
+            piece = b"".join(self._rest)
+            self._rest.clear()
+        return self._cut(piece)
 
     def rest(self) -> Iterable[bytes]:
         """Nothing: half a frame says nothing."""
@@ -51,15 +59,18 @@ class FrameSplitter:
             length = int.from_bytes(data[at : at + 4], "big")
             if not begins_with_frame(data[at : at + PRELUDE]) or not PRELUDE + 4 <= length <= FRAME_LIMIT:
                 self._broken = True
-                self._rest = b""
                 return found
             if len(data) - at < length:
+                self._missing = length - (len(data) - at)
                 break
             event = _event(data[at : at + length])
             if event:
                 found.append(event)
             at += length
-        self._rest = data[at:]
+        else:
+            self._missing = 1
+        if at < len(data):
+            self._rest.append(data[at:])
         return found
 
 

@@ -1,0 +1,89 @@
+"""Answers that the recorded traffic does not have: what each endpoint's format reads of request, headers and answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from spectra_otel import instrumentors
+from tests.recording import Recorder
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+    recorder = Recorder()
+    recorder.install()
+
+    def call(url: str, ask: Any, answer: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        body = {"content": answer} if isinstance(answer, bytes) else {"json": answer}
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers or {}, **body))
+        with httpx2.Client(transport=transport) as client:
+            client.post(
+                url, json=ask, headers={"authorization": "AWS4-HMAC-SHA256 Credential=AKIAX/20261121/x, Signature=1"}
+            )
+        return recorder.only
+
+    yield call
+    instrumentors.uninstall()
+
+
+BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
+COUNTS = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token-count": "4"}
+ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
+    ("https://fal.run/fal-ai/flux/dev", {"prompt": "x"}, {"images": [{"width": 512, "height": 256}] * 2}, {},
+     {"provider": "fal", "model": "fal-ai/flux/dev", "model_type": "image", "image_count": 2, "image_size": "512x256"}),
+    ("https://queue.fal.run/fal-ai/kling-video/v2", {"duration": "5"}, {"request_id": "q", "status": "IN_QUEUE"}, {},
+     {"model_type": "video", "duration_seconds": 5.0, "cost_status": "billed_unknown", "response_id": "q"}),
+    ("https://fal.run/fal-ai/whisper", {"audio_url": "u"}, {"text": "hi", "chunks": [{"timestamp": [0, 3.5]}]}, {},
+     {"model_type": "stt", "duration_seconds": 3.5}),
+    ("https://api.replicate.com/v1/models/meta/llama-3/predictions", {"input": {}}, {
+        "id": "p", "status": "succeeded", "metrics": {"predict_time": 1.5, "input_token_count": 7, "output_token_count": 8}}, {},
+     {"model": "meta/llama-3", "model_type": "text", "prompt_tokens": 7, "completion_tokens": 8, "compute_seconds": 1.5}),
+    ("https://api.mistral.ai/v1/ocr", {"model": "mistral-ocr-latest"}, {"pages": [{}], "usage_info": {"pages_processed": 3}}, {},
+     {"model_type": "ocr", "pages": 3}),
+    ("https://api.elevenlabs.io/v1/text-to-speech/v1", {"text": "héllo"}, b"\xff\xfb\x00",
+     {"content-type": "audio/mpeg", "character-cost": "5"},
+     {"input_characters": 5, "snapshot": "eleven_multilingual_v2", "usage_raw": {"character_cost": 5}}),
+    ("https://api.deepgram.com/v1/listen?model=nova-3", {"url": "u"}, {"metadata": {"request_id": "r", "duration": 9.5}}, {},
+     {"model": "nova-3", "duration_seconds": 9.5, "response_id": "r"}),
+    ("https://api.x.ai/v1/videos/generations", {"model": "grok-imagine-video", "duration": 6}, {"request_id": "v"}, {},
+     {"model_type": "video", "duration_seconds": 6.0, "cost_status": "billed_unknown"}),
+    ("https://generativelanguage.googleapis.com/v1beta/models/veo-3:predictLongRunning", {"parameters": {"durationSeconds": 8}},
+     {"name": "models/veo-3/operations/op1"}, {}, {"model": "veo-3", "duration_seconds": 8.0, "response_id": "op1"}),
+    ("https://generativelanguage.googleapis.com/v1beta/models/imagen-4:predict", {},
+     {"predictions": [{"bytesBase64Encoded": "x"}]}, {},
+     {"model_type": "image", "image_count": 1}),
+    (f"{BEDROCK}/cohere.rerank-v3-5:0/invoke", {"documents": ["a"] * 101}, {"results": []}, {},
+     {"model_type": "rerank", "search_units": 2}),
+    (f"{BEDROCK}/amazon.titan-embed-text-v2:0/invoke", {"inputText": "a"},
+     {"embedding": [0.1], "inputTextTokenCount": 3}, {},
+     {"model_type": "embedding", "operation": "embeddings", "prompt_tokens": 3}),
+    (f"{BEDROCK}/mistral.mistral-7b-instruct-v0:2/invoke", {"prompt": "a"},
+     {"outputs": [{"text": "b", "stop_reason": "stop"}]}, COUNTS,
+     {"prompt_tokens": 9, "completion_tokens": 4, "finish_reason": "stop"}),
+    (f"{BEDROCK}/m/converse", {}, {"stopReason": "end_turn", "serviceTier": {"type": "flex"}, "usage": {
+        "inputTokens": 1, "outputTokens": 2, "cacheWriteInputTokens": 30,
+        "cacheDetails": [{"ttl": "1h", "inputTokens": 30}]}}, {},
+     {"prompt_tokens": 31, "cache_write_1h_tokens": 30, "pricing_tier": "flex"}),
+    ("https://api.openai.com/v1/moderations", {"model": "omni", "input": "x"}, {"id": "m", "results": []}, {},
+     {"model_type": "moderation", "cost_status": "free"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "ask", "answer", "headers", "want"), ROWS, ids=[row[0].partition("//")[2] for row in ROWS]
+)
+def test_an_answer_is_read(call, url, ask, answer, headers, want):
+    """Each field that the provider told."""
+    record = call(url, ask, answer, headers)
+    assert {name: record.get(name) for name in want} == want
+
+
+def test_the_account_of_a_signed_request_is_its_key(call):
+    """Signatures differ by request; the id of the key in them does not, and it is not written down as it is."""
+    record = call(f"{BEDROCK}/m/converse", {}, {"usage": {"inputTokens": 1, "outputTokens": 2}})
+    assert record["provider_account"].startswith("key-")
+    assert "AKIAX" not in repr(record)
