@@ -34,8 +34,8 @@ class Job:
     """A payload on its way through the lanes of its receiver; the worst outcome is what the sender hears.
 
     ``done`` names the exporters that have it already, from an attempt of which another exporter failed: they are left out.
-    ``finish`` is called with the outcome before the sender hears it. It is not a callback of the future, which would hold the job,
-    and megabytes with it, until the collector of garbage comes by.
+    ``finish`` is called with the outcome before the sender hears it. It is not a callback of the future, which would hold the
+    job, and megabytes with it, until the collector of garbage comes by.
     """
 
     payload: Payload
