@@ -6,6 +6,7 @@ Without any, nothing is opened: the call path asks :meth:`Book.is_idle`, and onc
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -58,9 +59,7 @@ class Book:
         """Whether no budget can apply to a call made here. Quick: every call asks."""
         if self._known or baggage.get_baggage(TREE_KEY) is not None:
             return False
-        if time.monotonic() < self._look_at:
-            return True
-        self.refresh()
+        self._look_now_and_then()
         return not self._known
 
     def configure(self, budgets: Iterable[Budget]) -> None:
@@ -73,8 +72,7 @@ class Book:
 
     def budgets(self) -> list[Budget]:
         """Those that hold now."""
-        if time.monotonic() >= self._look_at:
-            self.refresh()
+        self._look_now_and_then()
         return list(self._known.values())
 
     def ledger(self) -> Ledger:
@@ -83,7 +81,10 @@ class Book:
 
         if self._ledger is None:
             self._url = ledger_url()
-            self._ledger = open_ledger(self._url)
+            try:
+                self._ledger = open_ledger(self._url)
+            except ConfigError as error:  # each budget's on_unavailable decides
+                raise LedgerError(str(error)) from None
         return self._ledger
 
     def claims(self, values: Mapping[str, Any], moment: float) -> list[tuple[Budget, Claim]]:
@@ -92,6 +93,18 @@ class Book:
 
         found = [(b, _claim(b, values, moment)) for b in self.budgets() if b.applies(values)]
         return found + tree.claims()
+
+    def _look_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        if self._ledger is not None and on_event_loop():  # which must not wait for a ledger that others have
+            from spectra_otel.budgets import alerts
+
+            alerts.worker().put(self.refresh)
+        else:
+            self.refresh()
 
     def refresh(self) -> None:
         """Look at the ledger now, if there is one."""
@@ -150,6 +163,12 @@ class Book:
                 continue
             known[stored.name] = replace(budget, enabled=True)
         return known
+
+
+def on_event_loop() -> bool:
+    """Whether this thread runs an asyncio loop, which must not wait for others."""
+    events = sys.modules.get("asyncio.events")
+    return events is not None and events._get_running_loop() is not None
 
 
 def _claim(budget: Budget, values: Mapping[str, Any], moment: float) -> Claim:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_otel import faults, pricing
 from spectra_otel.budgets import alerts, bounds
 from spectra_otel.budgets.amounts import Amount, cents, units
-from spectra_otel.budgets.book import book
+from spectra_otel.budgets.book import book, on_event_loop
 from spectra_otel.budgets.bounds import Bound, Request
 from spectra_otel.budgets.ledger import LEASE_SECONDS, Claim, Counted, Lease, Refusal, WouldWait
 from spectra_otel.errors import BudgetExceededError, LedgerError
@@ -198,12 +197,6 @@ def take(context: SpanContext | None) -> Ticket | None:
 def flush() -> None:
     """Have done what was put off."""
     alerts.worker().flush(10.0)
-
-
-def on_event_loop() -> bool:
-    """Whether this thread runs an asyncio loop, which must not wait for others."""
-    events = sys.modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None
 
 
 def error_of(refused: Sequence[Refusal], prefix: str = "") -> BudgetExceededError:

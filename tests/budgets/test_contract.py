@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -307,6 +308,36 @@ def test_a_read_only_ledger_is_one_that_cannot_be_used(tmp_path: Path) -> None:
     path.mkdir()
     book.configure([Budget("b", LimitConfig(requests=1), on_unavailable="allow")])
     assert guard.admit(CALL, BODY, 100).lease is None
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "ftp://nowhere", "sqlite:////proc/no/such/budgets.db"])
+def test_a_url_that_leads_nowhere_is_a_ledger_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A server that is gone and an address that is none: hard budgets block in one line, soft ones let through."""
+    monkeypatch.setenv("SPECTRA_BUDGETS_URL", url)
+    book.configure([Budget("b", LimitConfig(requests=1))])
+    with pytest.raises(spectra.BudgetExceededError, match="budget 'b' cannot be counted") as caught:
+        guard.admit(CALL, BODY, 100)
+    assert "\n" not in str(caught.value)
+    book.reset()
+    book.configure([Budget("b", LimitConfig(requests=1), mode="soft")])
+    assert guard.admit(CALL, BODY, 100).lease is None
+
+
+def test_a_change_is_seen_from_an_event_loop_without_waiting_for_the_ledger() -> None:
+    """The look at the ledger goes to a thread; the loop goes on with what it knows."""
+    import asyncio
+
+    spectra.budgets.set("b", requests=5)
+
+    async def main() -> list[str]:
+        known = [one.name for one in book.budgets()]
+        book.ledger().define(replace(book.ledger().definitions()[0], enabled=False))
+        book._look_at = 0.0
+        assert [one.name for one in book.budgets()] == known == ["b"]
+        await asyncio.to_thread(alerts.flush, 5.0)
+        return [one.name for one in book.budgets()]
+
+    assert asyncio.run(main()) == []
 
 
 def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
