@@ -88,7 +88,7 @@ def test_calls_of_a_request_are_its_users(kind, recorder):
     assert (serve(app, "u1"), serve(app, "u2")) == (b"ok", b"ok")
     ask()
     first, second, outside = recorder.records
-    assert (first["user_id"], first["tags"], first["metadata"]) == ("u1", ["web"], {"route": "/chat"})
+    assert (first["user_id"], first["tags"], first["metadata"]["route"]) == ("u1", ["web"], "/chat")
     assert (second["user_id"], outside.get("user_id"), outside.get("tags")) == ("u2", None, None)
 
 
