@@ -15,7 +15,8 @@ gets a tool call until a tool's result is in the conversation; usage of a stream
 
 Headers of a request that steer the answer: ``x-demo-usage`` (JSON of usage under the record's names), ``x-demo-error``
 (a status to fail with), ``x-demo-fail-times`` (fail so many times first, by ``x-demo-key``), ``x-demo-chunks`` (words of a
-stream), ``x-demo-wait`` (seconds before the answer), ``x-demo-delay`` (before each event), ``x-demo-cut`` (drop the connection after so many events).
+stream), ``x-demo-wait`` (seconds before the answer), ``x-demo-delay`` (before each event), ``x-demo-cut`` (drop the connection
+after so many events).
 ``python -m spectra_otel.demo.provider`` serves until interrupted.
 """
 
@@ -36,6 +37,8 @@ from spectra_otel.demo.wire import Answer, AnthropicMessages, Gemini, Json, Open
 CACHE_MINIMUM = 1024
 """Prompts of fewer tokens are never cached."""
 PROVIDERS = ("openai", "anthropic", "google")
+_COUNTS_UNASKED = ("groq", "mistral", "openrouter", "xai")
+"""These end a stream of chat with its usage whether asked to or not."""
 _GEMINI = re.compile(r"/v1(?:beta)?/models/([^/:]+):(\w+)\Z")
 _REASONS = re.compile(r"o\d|gpt-5|gemini-(?:2\.5|3)")
 _DATED = {"gpt-4o": "gpt-4o-2024-08-06", "gpt-4o-mini": "gpt-4o-mini-2024-07-18", "o3": "o3-2025-04-16"}
@@ -62,14 +65,16 @@ class Served:
 
 
 class LocalProvider:
-    """The server; one port for each of :data:`PROVIDERS`, since a host tells whose prices hold. A context manager."""
+    """The server; one port for each of ``providers``, since a host tells whose prices hold. A context manager."""
+
+    providers: tuple[str, ...] = PROVIDERS
 
     def __init__(self, ports: dict[str, int] | None = None) -> None:
         self.ledger: list[Served] = []
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._failures: dict[str, int] = {}
-        self._servers = {name: self._server(name, (ports or {}).get(name, 0)) for name in PROVIDERS}
+        self._servers = {name: self._server(name, (ports or {}).get(name, 0)) for name in self.providers}
 
     def __enter__(self) -> LocalProvider:
         self.start()
@@ -124,8 +129,12 @@ class LocalProvider:
             self._failures[key] = done + 1
         return done < times
 
+    def handler(self) -> type[Handler]:
+        """What answers; another provider's wire formats are those of a subclass."""
+        return Handler
+
     def _server(self, name: str, port: int) -> ThreadingHTTPServer:
-        handler = type("Handler", (_Handler,), {"provider": name, "owner": self})
+        handler = type("Handler", (self.handler(),), {"provider": name, "owner": self})
         server = _Server(("127.0.0.1", port), handler)
         server.daemon_threads = True
         return server
@@ -138,7 +147,9 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is part of the tests, not a fault to print."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     provider: str
@@ -168,9 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._anthropic(path, body)
         elif path == "/v1/responses":
             self._responses(path, body)
-        elif path == "/v1/embeddings":
+        elif path.endswith("/v1/embeddings"):
             self._embeddings(path, body)
-        elif path == "/v1/chat/completions":
+        elif path.endswith("/v1/chat/completions"):
             self._chat(path, body)
         else:
             self._send(404, OpenAIChat.error(404, f"no such path: {path}"))
@@ -182,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._failed(path, body, answer, OpenAIChat.error):
             return
         if body.get("stream"):
-            asked = bool((body.get("stream_options") or {}).get("include_usage"))
+            asked = bool((body.get("stream_options") or {}).get("include_usage")) or self.provider in _COUNTS_UNASKED
             self._stream(path, body, answer, OpenAIChat.events(answer, include_usage=asked))
         else:
             self._plain(path, body, answer, OpenAIChat.plain(answer))
@@ -300,12 +311,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, path: str, body: Json, answer: Answer, events: Iterator[bytes]) -> None:
+    def _stream(
+        self,
+        path: str,
+        body: Json,
+        answer: Answer,
+        events: Iterator[bytes],
+        kind: str = "text/event-stream; charset=utf-8",
+    ) -> None:
         line = self._note(path, body, answer, 200, streams=True)
         delay = float(self.headers.get("x-demo-delay") or 0)
         cut = int(self.headers.get("x-demo-cut") or 0)
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("content-type", kind)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         try:
