@@ -72,12 +72,14 @@ def print_config(locations: tuple[str, ...], sets: tuple[str, ...], format_: str
         if components:
             tree[section] = {str(id_): _plain(item.config) for id_, item in components.items()}
     tree["service"] = {
+        **({"telemetry": _plain(document.telemetry)} if document.telemetry else {}),
+        **({"extensions": [str(id_) for id_ in document.service_extensions]} if document.service_extensions else {}),
         "pipelines": {
             str(spec.id): {
                 name: [str(id_) for id_ in getattr(spec, name)] for name in ("receivers", "processors", "exporters")
             }
             for spec in document.pipelines
-        }
+        },
     }
     if format_ == "json":
         click.echo(to_json(tree))
