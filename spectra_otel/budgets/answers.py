@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
 from spectra_otel.errors import BudgetExceededError
+from spectra_otel.tracking import context
 
 HEADER = "x-spectra-budget"
 ERROR_TYPE = "budget_exceeded"
@@ -40,6 +42,19 @@ def block_behind(error: BaseException, blocks: Sequence[BudgetExceededError]) ->
     if own is not None:
         return own
     return blocks[-1] if blocks and is_sdk_error_of_budget(error) else None
+
+
+@contextmanager
+def raising_blocks() -> Iterator[list[BudgetExceededError]]:
+    """A block out of which a budget's no comes as our exception, whatever an SDK made of it; gives the list of those so far."""
+    with context.noticing_blocks() as blocks:
+        try:
+            yield blocks
+        except Exception as error:
+            block = block_behind(error, blocks)
+            if block is None or block is error:
+                raise
+            raise block from error
 
 
 def retry_after(error: BudgetExceededError) -> int | None:
