@@ -6,9 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-import orjson
 
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.tracking import context
@@ -69,14 +66,3 @@ def headers_of(error: BudgetExceededError) -> dict[str, str]:
     if seconds is not None:
         headers["retry-after"] = str(seconds)
     return headers
-
-
-def body_of(error: BudgetExceededError) -> bytes:
-    """The JSON of a 429 of the app's own: which budget, and when it has room again. No amounts: they are the operator's."""
-    body: dict[str, Any] = {
-        "error": ERROR_TYPE,
-        "budget": error.name,
-        "message": f"budget '{error.name}' has no room",
-        "resets_at": error.resets_at.isoformat() if error.resets_at is not None else None,
-    }
-    return orjson.dumps(body)
