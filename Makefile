@@ -27,7 +27,7 @@ lint: env  ## ruff
 
 types: env  ## mypy --strict and pyright
 	$(BIN)/mypy --strict -p spectra_otel
-	$(BIN)/pyright spectra_otel tests
+	$(BIN)/pyright --pythonpath $(BIN)/python spectra_otel tests
 
 # The sources of the price catalog, pinned: a newer version is a change of this line, of DATE in pricing/compile/__main__.py and of
 # pricing/sources/README.md. Without their dependencies: nothing of them is run but genai-prices' own data classes.
