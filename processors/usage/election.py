@@ -193,6 +193,15 @@ class Election:
                     continue
                 if call.scopes.isdisjoint(new.scopes) and _within(call, new, key) and _same_model(call, new):
                     return call
+        return self._same_stream(new) if usage == _NO_USAGE and not has_id and new.fields.get("is_streaming") else None
+
+    def _same_stream(self, new: Call) -> Call | None:
+        """Of a stream without usage or id, the one that our instrumentor saw meanwhile, which hides the usage from its app."""
+        for call in islice(reversed(self._calls), _LOOK_BACK):
+            is_ours = call.has_wire and call.fields.get("is_streaming") and not call.is_failed
+            is_near = call.scopes.isdisjoint(new.scopes) and _within(call, new, _usage_key(call))
+            if is_ours and is_near and _same_model(call, new):
+                return call
         return None
 
 

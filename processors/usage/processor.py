@@ -46,9 +46,9 @@ _USAGE_FIELDS = (
     "reasoning_tokens", "audio_prompt_tokens", "audio_completion_tokens", "usage_raw", "tool_call_counts", "is_reasoning",
 )  # fmt: skip
 _FILLED_LATE = (
-    "response_id", "conversation_id", "model", "snapshot", "provider", "pricing_tier", "requested_tier", "status_code",
-    "finish_reason", "is_streaming", "time_to_first_token_ms", "user_id", "trackable_type", "trackable_id", "tags", "metadata",
-    "error_type", "error_message", "is_aborted", *_USAGE_FIELDS,
+    "response_id", "conversation_id", "model", "snapshot", "provider", "provider_account", "endpoint", "pricing_tier",
+    "requested_tier", "status_code", "finish_reason", "is_streaming", "time_to_first_token_ms", "user_id", "trackable_type",
+    "trackable_id", "tags", "metadata", "error_type", "error_message", "is_aborted", *_USAGE_FIELDS,
 )  # fmt: skip
 """What a later span of a response may add to its record."""
 

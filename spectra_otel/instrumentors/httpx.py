@@ -19,6 +19,7 @@ from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
 from spectra_otel.errors import BudgetExceededError
+from spectra_otel.instrumentors import patching
 from spectra_otel.instrumentors.bodies import form_value
 from spectra_otel.instrumentors.exchange import Exchange, Observer
 from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from spectra_otel.instrumentors.admission import Blocked
 
 MODULES = ("httpx", "httpx2")
-_SUPPRESSED = "suppress_instrumentation"
 _patched: dict[str, list[tuple[type, Any, Any]]] = {}
 """Module → (class, its own ``send``, ours)."""
 _observer: Observer | None = None
@@ -134,7 +134,7 @@ class _Kit:
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
         observer = _observer
         request = args[0] if args else kwargs.get("request")
-        if observer is None or request is None:
+        if observer is None or request is None or patching.is_sending.get():
             return None
         try:
             url, method = request.url, request.method
@@ -142,7 +142,7 @@ class _Kit:
             # Not url.path, which has the %2F of a model's name decoded.
             path = url.raw_path.decode("ascii", "replace").partition("?")[0]
             found = observer.find(method, host, port, path)
-            if found is None or context_api.get_value(_SUPPRESSED):
+            if found is None or patching.is_suppressed():
                 return None
             query = url.query.decode("ascii", "replace")
             return observer.begin(found, method, host, port, path, query, _headers(request), _body(request))
@@ -218,15 +218,18 @@ def _joined(decoded: Any) -> bytes:
     return decoded if isinstance(decoded, bytes) else b"".join(decoded)
 
 
-def _enter(exchange: Exchange) -> Any:
-    """Make our span the current one while the request is under way."""
+def _enter(exchange: Exchange) -> tuple[Any, Any]:
+    """Make our span the current one while the request is under way; a client within the transport is part of this call."""
     span = exchange.request.span
-    return None if span is None else context_api.attach(set_span_in_context(span))
+    mark = patching.is_sending.set(True)
+    return mark, None if span is None else context_api.attach(set_span_in_context(span))
 
 
-def _leave(token: Any) -> None:
-    if token is not None:
-        context_api.detach(token)
+def _leave(token: tuple[Any, Any]) -> None:
+    mark, attached = token
+    patching.is_sending.reset(mark)
+    if attached is not None:
+        context_api.detach(attached)
 
 
 def _headers(message: Any) -> dict[str, str]:

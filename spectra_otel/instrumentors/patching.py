@@ -14,9 +14,10 @@ from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
 from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
+from spectra_otel.tracking.request import model_call_span
 
 _SUPPRESSED = "suppress_instrumentation"
-_is_sending: ContextVar[bool] = ContextVar("spectra_is_sending", default=False)
+is_sending: ContextVar[bool] = ContextVar("spectrais_sending", default=False)
 """A client that we observe is sending: a client beneath it, or a redirect, is part of the same call."""
 
 
@@ -52,13 +53,13 @@ def begin(
     observer: Observer | None, method: str, url: str, message: Callable[[], tuple[Headers, Body]]
 ) -> Exchange | None:
     """An exchange for a request to ``url``, if that is tracked; ``message`` gives its headers and body. Never raises."""
-    if observer is None or _is_sending.get():
+    if observer is None or is_sending.get():
         return None
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         found = observer.find(method, host, port, parts.path)
-        if found is None or context_api.get_value(_SUPPRESSED):
+        if found is None or is_suppressed():
             return None
         headers, body = message()
         return observer.begin(found, method, host, port, parts.path, parts.query, headers, body)
@@ -67,11 +68,19 @@ def begin(
         return None
 
 
+def is_suppressed() -> bool:
+    """Whether nothing is to be instrumented here.
+
+    An instrumentation of the model call that says so to those beneath it (Logfire) does not mean its own call, which is billed.
+    """
+    return bool(context_api.get_value(_SUPPRESSED)) and model_call_span(context_api.get_current()) is None
+
+
 @contextmanager
 def sending(exchange: Exchange) -> Iterator[None]:
     """While a request is under way: our span is the current one, and what goes wrong is the record's failure."""
     span = exchange.request.span
-    mark = _is_sending.set(True)
+    mark = is_sending.set(True)
     token = None if span is None else context_api.attach(set_span_in_context(span))
     try:
         yield
@@ -81,7 +90,7 @@ def sending(exchange: Exchange) -> Iterator[None]:
     finally:
         if token is not None:
             context_api.detach(token)
-        _is_sending.reset(mark)
+        is_sending.reset(mark)
 
 
 def lowered(headers: Any) -> dict[str, str]:

@@ -90,7 +90,7 @@ class Request:
         self.first_chunk_ns: int | None = None
         self._trace = trace
         self.context = context_api.get_current()
-        self._borrowed = _model_call_span(self.context) if borrow else None
+        self._borrowed = model_call_span(self.context) if borrow else None
         self._said: dict[str, Any] = {}
         self.span: Span | None = None
         if self._borrowed is None:
@@ -353,9 +353,11 @@ def _parent_context(context: Context) -> trace.SpanContext | None:
     return parent if parent.is_valid else None
 
 
-def _model_call_span(context: Context) -> SdkSpan | None:
+def model_call_span(context: Context) -> SdkSpan | None:
     """The current span, if another instrumentation made it for this very model call (never an agent's or a chain's)."""
-    span = trace.get_current_span(context)
+    span: Any = trace.get_current_span(context)
+    if not isinstance(span, SdkSpan):
+        span = getattr(span, "span", None)  # Logfire keeps the SDK's span in one of its own
     if not isinstance(span, SdkSpan) or not span.is_recording():
         return None
     scope = span.instrumentation_scope
