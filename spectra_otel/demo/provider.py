@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from spectra_otel.demo.wire import Answer, AnthropicMessages, Gemini, Json, OpenAIChat, OpenAIResponses
 
@@ -76,7 +76,7 @@ class LocalProvider:
         self._failures: dict[str, int] = {}
         self._servers = {name: self._server(name, (ports or {}).get(name, 0)) for name in self.providers}
 
-    def __enter__(self) -> LocalProvider:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

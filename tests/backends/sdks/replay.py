@@ -17,13 +17,15 @@ OPENROUTER_USD = 0.0123
 class ReplayHandler(Handler):
     """One method for each format that the local provider does not speak."""
 
-    owner: Replay
+    owner: Replay  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
         if self.provider == "replicate":
             self._send(200, self._prediction(self.owner.answered["replicate"], "succeeded"))
         elif self.provider == "fal" and self.path.partition("?")[0].endswith("/status"):
-            self._send(200, {"status": "COMPLETED", "request_id": "job-1", "logs": None, "metrics": {}, **self._queue_urls()})
+            self._send(
+                200, {"status": "COMPLETED", "request_id": "job-1", "logs": None, "metrics": {}, **self._queue_urls()}
+            )
         elif self.provider == "fal":
             self._send(200, {"images": [PICTURE], "seed": 7})
         else:

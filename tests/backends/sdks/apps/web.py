@@ -84,8 +84,9 @@ async def call_asgi(app: Any, where: str) -> None:
         sent.append(message)
 
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": where, "raw_path": where.encode(),
-        "query_string": b"", "root_path": "", "headers": [(b"x-user", b"ada")], "server": ("test", 80), "client": ("test", 1),
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": where,
+        "raw_path": where.encode(), "query_string": b"", "root_path": "",
+        "headers": [(b"x-user", b"ada")], "server": ("test", 80), "client": ("test", 1),
         "scheme": "http",
     }  # fmt: skip
     await app(scope, receive, send)
