@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import orjson
 
 from spectra_otel import faults
+from spectra_otel.forks import in_forked_child
 from spectra_otel.model.home import home
 from spectra_otel.tracking.abandoned import abandoned
 
@@ -36,6 +38,12 @@ class Jobs:
         self._pruned = 0.0
         self._known: dict[str, Values] = {}
         """Those that this process began: found without looking at the disk, also before they are written."""
+        self._unwritten: set[str] = set()
+        self._fresh_lock()
+        in_forked_child(self._fresh_lock)
+
+    def _fresh_lock(self) -> None:
+        self._lock = Lock()
 
     def remember(self, provider: str, job: str, record: Values) -> None:
         """Keep a job with the fields of its record. The file is written elsewhere: a call does not wait for a disk."""
@@ -43,6 +51,7 @@ class Jobs:
         if len(self._known) >= 1000:
             self._known.pop(next(iter(self._known)))
         self._known[name] = record
+        self._unwritten.add(name)
         abandoned.watch()
         abandoned.put(_Writing(self, name, record))
 
@@ -60,18 +69,27 @@ class Jobs:
     def claim(self, provider: str, job: str) -> bool:
         """Whether the caller is the one who completes the job."""
         name = _name(provider, job)
-        abandoned.settle()  # its file may still wait to be written
-        mine = self._known.pop(name, None)
-        try:
-            (self._path() / name).unlink()
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return mine is not None
-        return True
+        with self._lock:
+            mine = self._known.pop(name, None)
+            if name in self._unwritten:  # done before its file was: there will be none
+                self._unwritten.remove(name)
+                return True
+            try:
+                (self._path() / name).unlink()
+            except FileNotFoundError:
+                return False
+            except OSError:
+                return mine is not None
+            return True
 
     def write(self, name: str, record: Values) -> None:
         """Write the file of a job, and take old ones away. Never raises."""
+        with self._lock:
+            if name in self._unwritten:
+                self._write(name, record)
+                self._unwritten.discard(name)
+
+    def _write(self, name: str, record: Values) -> None:
         try:
             folder = self._path()
             folder.mkdir(parents=True, exist_ok=True)
