@@ -30,7 +30,7 @@ CEILINGS: tuple[tuple[str, int], ...] = (
     (r"gemini-1|gemini-2\.0", 8_192),
     (r"gemini", 65_536),
 )
-"""Model → most tokens of an answer, as the providers' model pages have it (read 2026-11); the first that matches counts."""
+"""Model → most tokens of an answer; the first that matches counts. Not checked against the providers' pages: err high."""
 CEILING = 131_072
 """The same for models not named above."""
 CONTEXT = 1_048_576

@@ -208,7 +208,7 @@ SETTINGS: tuple[Setting, ...] = (
         "sqlite:///path or redis://host", _text,
     ),
     Setting("SPECTRA_PRICES", "prices", "–", "Files of price overrides; later ones win.", "paths with commas between", _listed),
-    Setting("SPECTRA_FX_RATES", "fx_rates", "the shipped table", "File of exchange rates, for other currencies.", "a path", _text),
+    Setting("SPECTRA_FX_RATES", "fx_rates", "the shipped table", "File of rates of other currencies.", "a path", _text),
     Setting("SPECTRA_METADATA", "metadata", "–", "Metadata of every record of the process.", "a JSON object", _json_object),
     Setting("SPECTRA_TAGS", "tags", "–", "Tags of every record of the process.", "words with commas between", _listed),
 )  # fmt: skip

@@ -21,8 +21,8 @@ PROBE = """
 import importlib, json, sys
 from importlib.metadata import distributions
 from pathlib import Path
-for name in ("spectra_otel", "spectra_otel.processors.cost.factory", "spectra_otel.exporters.duckdb.factory", "spectra_otel.pricing"):
-    importlib.import_module(name)
+for name in ("processors.cost.factory", "exporters.duckdb.factory", "pricing"):
+    importlib.import_module(f"spectra_otel.{name}")
 import spectra_otel
 cost = spectra_otel.estimate("openai", "gpt-4o", prompt_tokens=1000, completion_tokens=500)
 print(json.dumps({

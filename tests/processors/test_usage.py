@@ -363,7 +363,7 @@ def test_provider_hosts_hold_for_spans_of_others(monkeypatch: pytest.MonkeyPatch
         made(GENAI, call("r1", **{"server.address": "llm.corp", "server.port": 443})),
         made(GENAI, call("r2", **{"server.address": "127.0.0.1", "server.port": 8000})),
         made(GENAI, call("r3", **{"server.address": "127.0.0.1", "server.port": 8001})),
-        made(GENAI, call("r4", **{"server.address": "eu.api.deepseek.com"})),
+        made(GENAI, {**call("r4"), "server.address": "eu.api.deepseek.com"}),
     )
     assert [record["provider"] for record in found] == ["anthropic", "groq", "openai", "deepseek"]
 

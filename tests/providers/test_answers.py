@@ -18,7 +18,7 @@ def call(monkeypatch, tmp_path):
     recorder.install()
 
     def call(url: str, ask: Any, answer: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        body = {"content": answer} if isinstance(answer, bytes) else {"json": answer}
+        body: dict[str, Any] = {"content": answer} if isinstance(answer, bytes) else {"json": answer}
         transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers or {}, **body))
         with httpx2.Client(transport=transport) as client:
             client.post(

@@ -123,7 +123,9 @@ def test_the_provider_for_our_spans_is_the_one_somebody_exports(
     attachments: Attachments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several providers, ours are made by the one that has an exporter of the app's, until it is shut down."""
-    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)  # other tests may have set a global one
+    monkeypatch.setattr(
+        trace, "get_tracer_provider", trace.ProxyTracerProvider
+    )  # other tests may have set a global one
     host = host_of([pipeline(Remembering())], provider=attachments.provider)
     silent, watched = TracerProvider(shutdown_on_exit=False), TracerProvider(shutdown_on_exit=False)
     attached(host, attachments, watched)
