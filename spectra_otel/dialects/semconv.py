@@ -81,6 +81,7 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",
         "gen_ai.usage.cached_input_tokens",
+        "gen_ai.usage.cached_prompt_text_tokens",
     ),
     "cache_write_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
@@ -99,6 +100,17 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
     "host": ("server.address", "url.full", "http.url"),
 }  # fmt: skip
 
+
+def reasoning_beside(draft: Draft) -> None:
+    """xAI counts reasoning beside the output; the total tells whether it did."""
+    fields = draft.fields
+    prompt, completion, reasoning = (
+        fields.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens")
+    )
+    if reasoning and fields.get("total_tokens") == prompt + completion + reasoning:
+        fields["completion_tokens"] = completion + reasoning
+
+
 DIALECT = Dialect(
     name="semconv",
     scopes=("opentelemetry.instrumentation.genai", "opentelemetry.instrumentation.openai_v2", "opentelemetry.util.genai",
@@ -110,5 +122,6 @@ DIALECT = Dialect(
         Rule("opentelemetry.instrumentation.genai.bedrock", (input_excludes_cache,)),
         Rule("opentelemetry.instrumentation.openai_v2", (no_cache_counts,)),
         Rule("opentelemetry.util.genai.handler", (no_cache_counts,)),
+        Rule("xai_sdk", (reasoning_beside,)),
     ),
 )  # fmt: skip
