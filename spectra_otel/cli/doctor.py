@@ -58,7 +58,6 @@ def examine(db: str | None) -> Iterator[Finding]:
     """All findings, in the order of the report."""
     yield from _versions()
     yield from _instrumentations()
-    yield from _instrumentations()
     yield from _launch()
     document = yield from _configuration()
     yield from _catalog()
@@ -77,22 +76,6 @@ def _versions() -> Iterator[Finding]:
         yield Finding(package, "ok", version(package))
     found = [f"{name} {_version_or_none(name)}" for name in CLIENTS if _version_or_none(name)]
     yield Finding("AI and HTTP clients", "ok" if found else "note", ", ".join(found) or f"none of {', '.join(CLIENTS)}")
-
-
-def _instrumentations() -> Iterator[Finding]:
-    """Whose spans are read as well, and which of them are newer than what the rules were checked against."""
-    from spectra_otel.dialects._checked import CHECKED, is_newer
-
-    installed = {name: found for name in CHECKED if (found := _version_or_none(name))}
-    newer = [name for name, found in installed.items() if is_newer(name, found)]
-    known = [f"{name} {found}" for name, found in installed.items() if name not in newer]
-    if known:
-        yield Finding("instrumentations", "ok", ", ".join(known))
-    for name in newer:
-        detail = (
-            f"{name} {installed[name]} is newer than {CHECKED[name]}, the last one checked: read by the newest rules"
-        )
-        yield Finding("instrumentation", "note", detail)
 
 
 def _instrumentations() -> Iterator[Finding]:
