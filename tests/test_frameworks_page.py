@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import importlib.util
 import re
 from pathlib import Path
@@ -25,7 +26,8 @@ def test_a_snippet_runs(title: str, code: str, monkeypatch: pytest.MonkeyPatch) 
 
         if not settings.configured:
             settings.configure()
-    exec(compile(code, f"{PAGE}: {title}", "exec"), {"__name__": "snippet"})
+    snippet = compile(code, f"{PAGE}: {title}", "exec")
+    contextvars.copy_context().run(exec, snippet, {"__name__": "snippet"})  # what it says of a request ends with it
 
 
 def test_every_framework_has_its_snippet() -> None:

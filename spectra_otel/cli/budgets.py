@@ -151,10 +151,8 @@ def rebuild(name: str, applies: bool, db: str | None, format_: str) -> None:
     budget = api.get(name)
     if budget is None:
         raise ConfigError(f"budget '{name}': there is none of that name")
-    with open_store(db).connect() as database:
-        cursor = database.execute("SELECT * FROM spectra_requests ORDER BY started_at")
-        columns = [column[0] for column in cursor.description]
-        records = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    columns, found = open_store(db).query("SELECT * FROM spectra_requests ORDER BY started_at")
+    records = [dict(zip(columns, row, strict=True)) for row in found]
     wanted = {(state.bucket, state.start): state for state in api.recount(records, budget)}
     oldest = records[0]["started_at"].timestamp() if records else float("inf")
     counted = {(s.bucket, s.start): s for s in book.ledger().states(name) if s.period == budget.spelled_period}

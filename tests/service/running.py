@@ -21,7 +21,7 @@ from spectra_otel.otlp.protobuf import write_value
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.service.collector import Collector
 
-FREE = "localhost:0"
+FREE = "127.0.0.1:0"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 CHAT = {
     "gen_ai.provider.name": "openai",
