@@ -25,6 +25,8 @@ _LEDGER_DAYS = 7
 _MOST_DAYS = 40
 _SMALLEST_BUFFER = 1 << 20
 _SMALL_BYTES = 4 << 20
+_RELAXED = "1GB"
+"""Memory for records that are too large for a thrifty merge."""
 _ALIEN = (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException)
 """DuckDB's errors about content, also about too much of it at once; the others are about the disk or the lock."""
 
@@ -86,6 +88,7 @@ class Intake:
     def __init__(self, connection: DuckDBPyConnection, spool: Spool) -> None:
         self._connection = connection
         self._spool = spool
+        self._is_relaxed = False
 
     def take(self, sifted: Sifted) -> MergeResult:
         """Merge the segments that are not merged yet; afterwards their files may be deleted.
@@ -143,6 +146,8 @@ class Intake:
             file.path.write_bytes(b"".join(good))
             return self._transaction([file], [])
         except _ALIEN as error:
+            if isinstance(error, duckdb.OutOfMemoryException) and self._relax():
+                return self._bisect(segment, good, bad)
             if len(good) == 1:
                 bad.append((good.pop(), first_line(error)))
                 return MergeResult()
@@ -156,6 +161,14 @@ class Intake:
             raise StoreError(f"merge: {first_line(error)}") from error
         finally:
             file.path.unlink(missing_ok=True)
+
+    def _relax(self) -> bool:
+        """Allow more memory, once: large records are no bad ones, and older versions of DuckDB need more for them."""
+        if self._is_relaxed:
+            return False
+        self._is_relaxed = True
+        self._connection.execute(f"SET memory_limit = '{_RELAXED}'")
+        return True
 
     def _transaction(self, files: Sequence[_File], names: Sequence[str]) -> MergeResult:
         """Merge ``files`` and enter segment ``names`` into the ledger: all of it or nothing."""
