@@ -25,6 +25,7 @@ _scaleb = Context(prec=60).scaleb
 _PLACES = Decimal(-8)
 _SLOW_METERS = frozenset({"reasoning", "request"})
 _PARTS = ("prompt", "completion", "media", "tool")
+_new = tuple.__new__
 
 
 class Cost(NamedTuple):
@@ -64,7 +65,9 @@ class Priced:
     ``contract`` is the same model by the user's contract.
     """
 
-    __slots__ = ("_borrowed", "_has_output", "_knows_1h", "_label", "_quick", "_starts", "_status", "contract", "plan")
+    __slots__ = (
+        "_borrowed", "_ending", "_has_output", "_knows_1h", "_label", "_quick", "_starts", "_status", "contract", "plan",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +84,8 @@ class Priced:
         self._borrowed = borrowed
         self.contract = contract
         self._status = "estimated" if not tier_known or is_estimate else "free" if plan.is_free else "priced"
+        self._ending = (None, None, self._status, *label, None)
+        """The fields of a quickly found cost, after those of prompt and completion."""
         self._has_output = "output" in plan.rates
         self._knows_1h = "cache_write_1h" in plan.rates or "cache_write" not in plan.rates
         self._starts = tuple(sorted({start for rate in plan.rates.values() for start, _ in rate.steps}))
@@ -105,14 +110,16 @@ class Priced:
         if not self._quick or (not usage.keys().isdisjoint(OTHER_FIELDS) and any(map(get, OTHER_FIELDS))):
             return self.by_definition(usage)
         prompt, completion = get("prompt_tokens"), get("completion_tokens")
-        cached, written = get("cached_tokens") or 0, get("cache_write_tokens") or 0
-        written_1h, reasoning = get("cache_write_1h_tokens") or 0, get("reasoning_tokens") or 0
+        cached, reasoning = get("cached_tokens") or 0, get("reasoning_tokens") or 0
+        written, written_1h = get("cache_write_tokens") or 0, get("cache_write_1h_tokens") or 0
         if not (
-            type(prompt) is int and type(completion) is int and type(cached) is int and type(written) is int
-            and type(written_1h) is int and type(reasoning) is int and cached >= 0 and 0 <= written_1h <= written
-            and cached + written <= prompt <= LARGEST and 0 <= reasoning <= completion <= LARGEST
-            and (self._has_output or not completion) and (self._knows_1h or not written_1h)
-        ):  # fmt: skip
+            type(prompt) is int and type(completion) is int and type(cached) is int and type(reasoning) is int
+            and 0 <= cached <= prompt <= LARGEST and 0 <= reasoning <= completion <= LARGEST
+            and (self._has_output or not completion)
+        ) or ((written or written_1h) and not (
+            type(written) is int and type(written_1h) is int and 0 <= written_1h <= written <= prompt - cached
+            and (self._knows_1h or not written_1h)
+        )):  # fmt: skip
             return self.by_definition(usage)  # which says what is unusual about it
         weights = self._quick[sum(prompt > start for start in self._starts) if self._starts else 0]
         prompt_units = weights.prompt(prompt - cached - written, cached, written - written_1h, written_1h)
@@ -122,15 +129,9 @@ class Priced:
         total = prompt_units + completion_units
         if total >= LARGEST_UNITS:
             return self.unknown
-        return Cost(
-            _scaleb(total, _PLACES),
-            _scaleb(prompt_units, _PLACES),
-            _scaleb(completion_units, _PLACES) if self._has_output else None,
-            None,
-            None,
-            self._status,
-            *self._label,
-        )
+        completion_cost = _scaleb(completion_units, _PLACES) if self._has_output else None
+        # Not Cost(…), which takes as long again as all of the above.
+        return _new(Cost, (_scaleb(total, _PLACES), _scaleb(prompt_units, _PLACES), completion_cost, *self._ending))
 
     def by_definition(self, usage: Mapping[str, Any]) -> Cost:
         """The same, as the sum of all charges."""

@@ -11,7 +11,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.errors import ConfigError
-from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.service.delivery import request_metadata
 
 _METADATA = "metadata."
@@ -71,8 +70,6 @@ class AttributesProcessor:
             _apply(action, attributes)
         made = copy.copy(span)
         made.__dict__["_attributes"] = attributes
-        if isinstance(made, TrackedSpan):
-            made.__dict__["_own"] = attributes
         return made
 
 

@@ -66,11 +66,9 @@ class RedactionProcessor:
         resource = self._resource(span.resource)
         made.__dict__["_resource"] = resource
         made.__dict__["resource_is_changed"] = resource.attributes != span.resource.attributes
-        if isinstance(made, TrackedSpan) and isinstance(span, TrackedSpan):
-            made.__dict__["_own"] = attributes
-            if span.record is not None:
-                made.record = self._record(span.record)
-                made.record.span = made
+        if isinstance(made, TrackedSpan) and isinstance(span, TrackedSpan) and span.record is not None:
+            made.record = self._record(span.record)
+            made.record.span = made
         return made
 
     def _attributes(self, attributes: Mapping[str, Any], *, summarise: bool = False) -> dict[str, Any]:
