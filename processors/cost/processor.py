@@ -56,45 +56,48 @@ class CostProcessor:
         return spans
 
     def _price(self, span: TrackedSpan, record: TrackedRequest) -> None:
-        values = record.values_by_field
-        record.amend(self._cost_of(values))
+        values = record.own_values
+        self._settle(values)
         if span.bears_cost:
             span.set_attributes(cost_attributes(values))
 
-    def _cost_of(self, record: Fields) -> dict[str, Any]:
-        status: str | None = record.get("cost_status")
-        known = record.get("total_cost_in_cents")
+    def _settle(self, record: dict[str, Any]) -> None:
+        """Write the cost into a record."""
+        get = record.get
+        status: str | None = get("cost_status")
         if status in _SETTLED:
-            return self._settled(record, status)
-        if known is not None and status is not None:
+            self._write_settled(record, status)
+        elif status is not None and get("total_cost_in_cents") is not None:
             ours = self._calculate(record) if status == "provider" else Cost()
-            values = {
-                "estimated_cost_in_cents": ours.total_cost_in_cents,
-                "contract_cost_in_cents": ours.contract_cost_in_cents,
-                "currency": record.get("currency") or "USD",
-            }
-            return _with_current(status, known, values)
-        if status in ("unpriced", "billed_unknown"):
-            return self._unknown(status)
-        if record.get("is_failed") and record.get("prompt_tokens") is None and record.get("completion_tokens") is None:
+            record["estimated_cost_in_cents"] = ours.total_cost_in_cents
+            record["contract_cost_in_cents"] = ours.contract_cost_in_cents
+            _write_total(record, status, record["total_cost_in_cents"], get("currency") or "USD")
+        elif status in ("unpriced", "billed_unknown"):
+            _write_total(record, status, None, self._config.currency)
+        elif get("is_failed") and get("prompt_tokens") is None and get("completion_tokens") is None:
             status = _billing_of_failure(record)
-            return self._settled(record, status) if status == "not_billed" else self._unknown(status)
-        cost = self._calculate(record)
-        return _calculated(cost, _at_best(cost.cost_status, status, record.get("is_aborted")))
+            if status == "not_billed":
+                self._write_settled(record, status)
+            else:
+                _write_total(record, status, None, self._config.currency)
+        else:
+            cost = self._calculate(record)
+            _write(record, cost, _at_best(cost.cost_status, status, get("is_aborted")))
 
-    def _settled(self, record: Fields, status: str) -> dict[str, Any]:
+    def _write_settled(self, record: dict[str, Any], status: str) -> None:
         total = record.get("total_cost_in_cents")
-        total = _ZERO if total is None else total
-        return _with_current(status, total, {"currency": self._config.currency})
-
-    def _unknown(self, status: str) -> dict[str, Any]:
-        return _with_current(status, None, {"currency": self._config.currency})
+        _write_total(record, status, _ZERO if total is None else total, self._config.currency)
 
     def _calculate(self, record: Fields) -> Cost:
-        usage = record if record.get("cost_status") != "partial" else _floor(record)
-        provider, tier, at = record.get("provider") or "", record.get("pricing_tier"), record.get("started_at")
-        account = record.get("provider_account")
-        served, requested = record.get("snapshot"), record.get("model")
+        get = record.get
+        usage = record if get("cost_status") != "partial" else _floor(record)
+        provider, tier, at, account = (
+            get("provider") or "",
+            get("pricing_tier"),
+            get("started_at"),
+            get("provider_account"),
+        )
+        served, requested = get("snapshot"), get("model")
         cost = self._pricer.calculate(
             provider, served or requested or "", usage, pricing_tier=tier, at=at, account=account
         )
@@ -105,40 +108,24 @@ class CostProcessor:
         return cost
 
 
-def _calculated(cost: Cost, best: str) -> dict[str, Any]:
-    """The fields of a calculated cost, with the status that the usage allows."""
+def _write(record: dict[str, Any], cost: Cost, status: str) -> None:
+    """Write a calculated cost, with the status that the usage allows; the current cost is the recorded one."""
     (
         total,
-        prompt,
-        completion,
-        media,
-        tool,
+        record["prompt_cost_in_cents"],
+        record["completion_cost_in_cents"],
+        record["media_cost_in_cents"],
+        record["tool_cost_in_cents"],
         _,
-        source,
-        price_id,
-        price_version,
-        is_disputed,
+        record["cost_source"],
+        record["price_id"],
+        record["price_version"],
+        record["price_disputed"],
         currency,
-        fx_rate,
-        contract,
+        record["fx_rate"],
+        record["contract_cost_in_cents"],
     ) = cost
-    return {
-        "total_cost_in_cents": total,
-        "prompt_cost_in_cents": prompt,
-        "completion_cost_in_cents": completion,
-        "media_cost_in_cents": media,
-        "tool_cost_in_cents": tool,
-        "current_cost_in_cents": total,
-        "cost_status": best,
-        "current_cost_status": best,
-        "cost_source": source,
-        "price_id": price_id,
-        "price_version": price_version,
-        "price_disputed": is_disputed,
-        "currency": currency,
-        "fx_rate": fx_rate,
-        "contract_cost_in_cents": contract,
-    }
+    _write_total(record, status, total, currency)
 
 
 def _floor(record: Fields) -> Fields:
@@ -170,8 +157,8 @@ def _billing_of_failure(record: Fields) -> str:
     return "not_billed" if any(word in named for word in _REFUSALS) else "billed_unknown"
 
 
-def _with_current(status: str, total: Decimal | None, values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with the cost; the current cost is the recorded one until somebody reprices."""
-    values["cost_status"] = values["current_cost_status"] = status
-    values["total_cost_in_cents"] = values["current_cost_in_cents"] = total
-    return values
+def _write_total(record: dict[str, Any], status: str, total: Decimal | None, currency: str) -> None:
+    """The current cost is the recorded one until somebody reprices."""
+    record["cost_status"] = record["current_cost_status"] = status
+    record["total_cost_in_cents"] = record["current_cost_in_cents"] = total
+    record["currency"] = currency

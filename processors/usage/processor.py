@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from spectra_otel import faults
 from spectra_otel.dialects import _providers as providers
-from spectra_otel.dialects._base import Draft, Role
+from spectra_otel.dialects._base import CALL, WRAPPER, Draft
 from spectra_otel.dialects._reader import Readers
 from spectra_otel.forks import in_forked_child
 from spectra_otel.model.attributes import (
@@ -99,14 +99,14 @@ class UsageProcessor:
         if reader is None and wire is None:
             self._pass(span, is_boundary=False)
             return span
-        role, draft = reader.read(span) if reader is not None else (Role.CALL, Draft(span))
+        role, draft = reader.read(span) if reader is not None else (CALL, Draft(span))
         if wire is not None:
             _take_wire(draft, wire)
-            role = Role.CALL
-        if role is Role.CALL:
+            role = CALL
+        if role is CALL:
             return self._call(span, draft, wire, batch)
-        self._pass(span, is_boundary=role is Role.WRAPPER and "operation" in draft.fields)
-        if role is Role.WRAPPER and (draft.fields.keys() & _USAGE_FIELDS or _wraps_usage(draft)):
+        self._pass(span, is_boundary=role is WRAPPER and "operation" in draft.fields)
+        if role is WRAPPER and (draft.fields.keys() & _USAGE_FIELDS or _wraps_usage(draft)):
             return _rollup(span)
         return span
 
@@ -165,12 +165,12 @@ class UsageProcessor:
     def _new_call(self, span: ReadableSpan, draft: Draft) -> Call:
         context, parent, scope = span.context, span.parent, span.instrumentation_scope
         assert context is not None  # a finished span of the SDK has one
-        key = context.trace_id, context.span_id
+        key = trace, own = context[:2]
         start, end = span.start_time or 0, span.end_time or 0
         name = emitter = scope.name if scope else ""
         if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
             start, emitter = end - round(float(draft.attributes["duration"]) * 1e9), name + _STREAM_END
-        trace_id, span_id = key[0].to_bytes(16, "big").hex(), key[1].to_bytes(8, "big").hex()
+        trace_id, span_id = trace.to_bytes(16, "big").hex(), own.to_bytes(8, "big").hex()
         parent_id = parent.span_id if parent else 0
         fields: dict[str, Any] = {
             "id": f"{trace_id}-{span_id}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from opentelemetry.trace import StatusCode
 
@@ -18,14 +17,18 @@ _USAGE = (
 )  # fmt: skip
 _TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool-calls", "tool_use", "TOOL_CALLS", "function_call"})
 USAGE_INCONSISTENT = "usage_inconsistent"
+_ERROR = StatusCode.ERROR
 _STANDARD_TIERS = frozenset({"default", "auto", "on_demand", "standard_only", "on-demand"})
 
 
-def settle_tier(draft: Draft) -> None:
-    """Each provider has its own word for the standard tier."""
-    tier = draft.fields.get("pricing_tier")
+def settle_words(draft: Draft) -> None:
+    """Each provider has its own words for the standard tier, and for having asked for a tool."""
+    fields = draft.fields
+    tier = fields.get("pricing_tier")
     if tier is not None and tier.lower() in _STANDARD_TIERS:
-        draft.fields["pricing_tier"] = "standard"
+        fields["pricing_tier"] = "standard"
+    if fields.get("finish_reason") in _TOOL_REASONS:
+        fields["has_tool_calls"] = True
 
 
 def settle_provider(draft: Draft) -> None:
@@ -49,7 +52,7 @@ def settle_provider(draft: Draft) -> None:
 def settle_failure(draft: Draft) -> None:
     """Whether the call failed, with status and message wherever the span has them."""
     fields, span = draft.fields, draft.span
-    if span.status.status_code is not StatusCode.ERROR and "error_type" not in fields:
+    if span.status.status_code is not _ERROR and "error_type" not in fields:
         if "response_id" in fields or "finish_reason" in fields or "completion_tokens" in fields:
             fields["is_failed"] = False
         return
@@ -70,17 +73,18 @@ def settle_failure(draft: Draft) -> None:
             fields["status_code"] = int(found)
 
 
-def settle_tools(draft: Draft) -> None:
-    """Whether the model asked for a tool, by its finish reason."""
-    if draft.fields.get("finish_reason") in _TOOL_REASONS:
-        draft.fields["has_tool_calls"] = True
-
-
 def settle_usage(draft: Draft) -> None:
     """Totals, and the refusal of numbers that contradict each other."""
     fields = draft.fields
-    prompt, completion = fields.get("prompt_tokens"), fields.get("completion_tokens")
-    if draft.absurd or not _is_consistent(fields):
+    get = fields.get
+    prompt, completion, reasoning = get("prompt_tokens"), get("completion_tokens"), get("reasoning_tokens")
+    written = get("cache_write_tokens") or 0
+    if (
+        draft.absurd
+        or (prompt is not None and (get("cached_tokens") or 0) + written > prompt)
+        or (get("cache_write_1h_tokens") or 0) > written
+        or (reasoning and completion is not None and reasoning > completion)
+    ):
         refuse_usage(draft)
         return
     if not prompt and not completion and (prompt is not None or completion is not None):
@@ -88,18 +92,8 @@ def settle_usage(draft: Draft) -> None:
         return
     if prompt is not None and completion is not None:
         fields["total_tokens"] = prompt + completion
-    if fields.get("reasoning_tokens"):
+    if reasoning:
         fields["is_reasoning"] = True
-
-
-def _is_consistent(fields: dict[str, Any]) -> bool:
-    prompt, completion = fields.get("prompt_tokens"), fields.get("completion_tokens")
-    write = fields.get("cache_write_tokens") or 0
-    if prompt is not None and (fields.get("cached_tokens") or 0) + write > prompt:
-        return False
-    if (fields.get("cache_write_1h_tokens") or 0) > write:
-        return False
-    return completion is None or (fields.get("reasoning_tokens") or 0) <= completion
 
 
 def refuse_usage(draft: Draft) -> None:

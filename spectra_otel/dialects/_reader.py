@@ -13,11 +13,12 @@ from importlib import import_module
 from operator import itemgetter
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from spectra_otel import dialects, faults
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
-from spectra_otel.dialects._base import Dialect, Draft, From, Role, is_under
+from spectra_otel.dialects._base import CALL, WRAPPER, Dialect, Draft, From, Role, is_under
 from spectra_otel.model.attributes import ATTRIBUTES, ROLLUP
 from spectra_otel.model.fields import TOKEN_FIELDS
 
@@ -118,8 +119,8 @@ class Reader:
         for name, key in layout.metadata:
             value = attributes[key]
             fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
-        role = Role.WRAPPER if attributes.get(ROLLUP) is True else self._role(draft)
-        if role is Role.CALL:
+        role = WRAPPER if attributes.get(ROLLUP) is True else self._role(draft)
+        if role is CALL:
             self._complete(draft, layout.ours)
         return role, draft
 
@@ -179,8 +180,7 @@ class Reader:
             for fix, providers in self._fixes:
                 if not providers or provider in providers:
                     fix(draft)
-        finish.settle_tier(draft)
-        finish.settle_tools(draft)
+        finish.settle_words(draft)
         finish.settle_usage(draft)
 
 
@@ -189,6 +189,8 @@ class Readers:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str | None], Reader | None] = {}
+        self._scope_objects: dict[int, tuple[InstrumentationScope | None, Reader | None]] = {}
+        """id of a scope → it, and its reader: a tracer has one for all its spans, and to look at its name takes longer."""
         scoped = [(scope, dialect) for dialect in all_dialects() for scope in dialect.scopes]
         self._scopes = sorted(scoped, key=lambda pair: -len(pair[0]))
         keyed = [(key, dialect) for dialect in all_dialects() for key in dialect.keys]
@@ -199,21 +201,26 @@ class Readers:
     def claim(self, span: ReadableSpan) -> Reader | None:
         """Who reads this span; None if it is none of ours."""
         scope = span.instrumentation_scope
-        name, version = (scope.name, scope.version) if scope is not None else ("", None)
-        try:
-            reader = self._known[name, version]
-        except KeyError:
-            reader = self._learn(name, version)
-        return reader or self._by_keys(span, name, version)
+        known = self._scope_objects.get(id(scope))
+        if known is None or known[0] is not scope:
+            known = self._meet(scope)
+        return known[1] or self._by_keys(span)
+
+    def _meet(self, scope: InstrumentationScope | None) -> tuple[InstrumentationScope | None, Reader | None]:
+        if len(self._scope_objects) >= _MAX_SCOPES:
+            self._scope_objects.clear()
+        known = self._scope_objects[id(scope)] = scope, self._of_scope(*_named(scope))
+        return known
 
     def claims_scope(self, name: str, version: str | None) -> bool:
         """Whether every span of that scope is claimed, whatever its attributes."""
-        try:
-            return self._known[name, version] is not None
-        except KeyError:
-            return self._learn(name, version) is not None
+        return self._of_scope(name, version) is not None
 
-    def _learn(self, name: str, version: str | None) -> Reader | None:
+    def _of_scope(self, name: str, version: str | None) -> Reader | None:
+        try:
+            return self._known[name, version]
+        except KeyError:
+            pass
         if len(self._known) >= _MAX_SCOPES:
             self._known.clear()
         dialect = next((dialect for scope, dialect in self._scopes if is_under(name, scope)), None)
@@ -221,12 +228,16 @@ class Readers:
         self._known[name, version] = reader
         return reader
 
-    def _by_keys(self, span: ReadableSpan, name: str, version: str | None) -> Reader | None:
+    def _by_keys(self, span: ReadableSpan) -> Reader | None:
         for attribute in span.attributes or ():
             if attribute.startswith(self.prefixes):
                 dialect = next(dialect for key, dialect in self._keys if attribute.startswith(key))
-                return _reader_for_keys(dialect, name, version)
+                return _reader_for_keys(dialect, *_named(span.instrumentation_scope))
         return None
+
+
+def _named(scope: InstrumentationScope | None) -> tuple[str, str | None]:
+    return (scope.name, scope.version) if scope is not None else ("", None)
 
 
 @cache

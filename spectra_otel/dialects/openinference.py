@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule, Text
+from spectra_otel.dialects._base import CALL, OTHER, Dialect, Draft, From, Role, Rule, Text
 from spectra_otel.dialects._convert import host, milliseconds
 from spectra_otel.dialects._fixes import input_excludes_cache, input_lacks_cache, no_cache_counts
 from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
@@ -26,8 +26,8 @@ _HELPERS = ("._prepare_chat_with_tools",)
 
 def role(draft: Draft) -> Role:
     """By `openinference.span.kind`."""
-    found, model_type = KINDS.get(str(draft.attributes.get("openinference.span.kind", "")).upper(), (Role.OTHER, ""))
-    if found is Role.CALL:
+    found, model_type = KINDS.get(str(draft.attributes.get("openinference.span.kind", "")).upper(), (OTHER, ""))
+    if found is CALL:
         if draft.span.name.endswith(_HELPERS):
             return Role.OTHER
         draft.fields["model_type"] = model_type

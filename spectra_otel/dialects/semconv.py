@@ -6,7 +6,7 @@ conventions. Input includes cached tokens unless a rule says otherwise.
 
 from __future__ import annotations
 
-from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
+from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import first, seconds
 from spectra_otel.dialects._fixes import input_excludes_cache, no_cache_counts
 
@@ -46,7 +46,7 @@ def role(draft: Draft) -> Role:
     if known is None:
         return role_without_operation(draft)
     found, model_type = known
-    if found is Role.CALL:
+    if found is CALL:
         if operation in _SPELLINGS:
             fields["operation"] = _SPELLINGS[operation]
         fields.setdefault("model_type", model_type)

@@ -106,19 +106,18 @@ def _add_metadata(found: dict[str, Any], metadata: Mapping[str, Any], existing: 
 
 def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
     """The cost of a priced record; where it is not known, its status alone."""
-    status = record.get("cost_status")
+    get = record.get
+    status, source, version = get("cost_status"), get("cost_source"), get("price_version")
     found: dict[str, Any] = {COST_STATUS: status} if status else {}
-    source = record.get("cost_source")
     if source:
         found["spectra.cost.source"] = source
-    version = record.get("price_version")
     if version:
         found["spectra.price.version"] = version
-    cents: Decimal | None = record.get("total_cost_in_cents")
+    cents: Decimal | None = get("total_cost_in_cents")
     if cents is not None:
         units = int(cents.scaleb(8))  # of 1e-8 cents: whole numbers divide exactly rounded, and far quicker
         found[COST_AMOUNT] = units / 10**10
-        found[COST_CURRENCY] = record.get("currency") or "USD"
+        found[COST_CURRENCY] = get("currency") or "USD"
         found[COST_SOURCE] = "provider" if source == "provider" else "local"
         found[COST_CENTS] = units / 10**8
         found[COST_NANO_USD] = units // 10

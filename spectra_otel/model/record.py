@@ -50,6 +50,11 @@ class TrackedRequest(Mapping[str, Any]):
         """What is known, as a plain mapping: quicker to read than the record itself. Not to be changed."""
         return self._values
 
+    @property
+    def own_values(self) -> dict[str, Any]:
+        """The same, to write to: for processors that do so for every record, while it is theirs. Others :meth:`amend`."""
+        return self._values
+
     def known(self) -> dict[str, Any]:
         """A new dict of the fields that are known, in no particular order."""
         return {key: value for key, value in self._values.items() if value is not None}
