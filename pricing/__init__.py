@@ -6,7 +6,7 @@
     calculate("openai", "gpt-4o", {"prompt_tokens": 1000, "completion_tokens": 500}).total_cost_in_cents   # Decimal('0.75…')
 """
 
-from spectra_otel.pricing.bounds import Bounds, estimate_request
+from spectra_otel.pricing.bounds import Bounds, Ceilings, estimate_request
 from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate, estimate, pricer
 from spectra_otel.pricing.catalog import Catalog, Entry, Offer, current_catalog, load_catalog, shipped_catalog
 from spectra_otel.pricing.cost import Cost
@@ -20,6 +20,7 @@ __all__ = [
     "USAGE_FIELDS",
     "Bounds",
     "Catalog",
+    "Ceilings",
     "Cost",
     "Entry",
     "Explanation",

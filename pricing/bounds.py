@@ -1,62 +1,78 @@
 """The least and the most that a call can cost, from its request body, before it is made. Budgets reserve the upper bound.
 
 Nothing is tokenized. A token is at least one byte of UTF-8 and at most :data:`LONGEST_TOKEN`, so the text of the body bounds
-the prompt from both sides; what is no text (images, audio, files, a conversation the provider holds) is bounded by the model's
+the prompt from both sides; files, a conversation the provider holds and what its tools will read are bounded by the model's
 context window. The completion is bounded by the body's own limit, else by the model's. What nothing bounds makes the upper
-bound ``None``, and :attr:`Bounds.unbounded` says why.
+bound ``None``, and :attr:`Bounds.unbounded` says why; a caller that must have a bound says by :class:`Ceilings` what to take.
+
+Amounts are priced as responses are, by :meth:`Pricer.calculate`, for each thing the tokens can turn out to be: plain, written
+to a cache, audio, images, reasoning. The dearest of them counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
-from decimal import Context, Decimal
-from fractions import Fraction
-from math import ceil, floor
+from decimal import Decimal
 from typing import Any, NamedTuple
 
+from spectra_otel.pricing import bodies
 from spectra_otel.pricing.calculate import Pricer, pricer, tier_name
-from spectra_otel.pricing.catalog import Entry, utc
-from spectra_otel.pricing.units import PARTS, Rate, parse_rate
+from spectra_otel.pricing.cost import Cost
+from spectra_otel.pricing.plan import Plan
+from spectra_otel.pricing.units import PARTS
 
 LONGEST_TOKEN = 128
 """Bytes in the longest token of the public vocabularies (a run of spaces in o200k_base)."""
 OVERHEAD = 1_000
-"""Tokens that a provider may add to a request around its text: roles, separators, its own prompt for tools."""
+"""Tokens that a provider may add to a request around its text: roles, separators, a prompt of its own, that for tools."""
+IMAGE_TOKENS = 50_000
+"""One image in a prompt, by the dearest rule (OpenAI, "Images and vision": gpt-4o-mini, 2,833 + 5,667 for each of 8 tiles)."""
+IMAGE_ANSWER_TOKENS = 16_384
+"""One generated image that is billed by tokens (OpenAI's largest have 6,240)."""
+LEAST_CEILING = 8_192
+"""A limit of answers in the catalog below this is not relied on: lists have 4,096 for gpt-4, whose answers fill its window."""
+LONG_CONTEXT = 1_048_576
+"""The context window of models whose prices have a step at the end of the window that the catalog knows."""
 DOCUMENT_TOKENS = 500
 """Rerankers split documents into parts of this many tokens, each billed as a document; a search is 100 documents (Cohere)."""
+AUDIO_BYTES = 500
+"""The least bytes of a second of audio: what speech codecs use is 750 and more."""
+LARGEST_IMAGE = "2048x2048"
+"""What models that are sold by megapixel make at most, where the body does not say."""
 
-_PLAIN_INPUT = ("input", "cache_read", "cache_write", "cache_write_1h")
-_INPUT = (*_PLAIN_INPUT, "audio_input", "image_input", "audio_cache_read", "image_cache_read")
-_OUTPUT = ("output", "reasoning", "audio_output", "image_output")
-_LIMITS = (
-    "max_completion_tokens",
-    "max_output_tokens",
-    "max_tokens",
-    "maxOutputTokens",
-    "maxTokens",
-    "max_tokens_to_sample",
-)
-_ANSWERS = ("n", "candidateCount", "candidate_count", "sampleCount", "num_images", "num_outputs", "numberOfImages")
-_HELD = ("previous_response_id", "conversation", "cachedContent", "prompt", "container")
-"""Fields by which a provider adds to the prompt what the body does not hold (`prompt`: where it is a mapping, a stored one)."""
-_BINARY = ("image", "audio", "file", "video", "document", "input_image", "input_audio", "input_file", "image_url", "inlineData",
-           "inline_data", "fileData", "file_data")  # fmt: skip
-_CODES = ("data", "b64_json", "bytes", "url", "image_url", "file_data", "input_image")
-_scaleb = Context(prec=60).scaleb
+_INPUTS = {
+    "cache_write": "cache_write_tokens", "cache_write_1h": "cache_write_1h_tokens", "audio_input": "audio_prompt_tokens",
+    "image_input": "image_prompt_tokens",
+}  # fmt: skip
+_OUTPUTS = {
+    "reasoning": "reasoning_tokens", "audio_output": "audio_completion_tokens", "image_output": "image_completion_tokens",
+}  # fmt: skip
+_NO_ANSWER = frozenset({"embedding", "rerank", "moderation"})
+
+
+class Ceilings(NamedTuple):
+    """What is taken where neither the body nor the catalog has a limit; ``None``: there is no upper bound then."""
+
+    context: int | None = None
+    output: int | None = None
+    tool_calls: int | None = None
+    pages: int | None = None
 
 
 class Bounds(NamedTuple):
     """The least and the most a call can cost, in cents; ``None`` is not known.
 
-    ``prompt_tokens`` and ``completion_tokens`` are the most there can be. ``unbounded`` says, in words, what has no upper bound;
-    ``price_id`` and ``price_version`` are the price it was worked out with, ``None`` if the model has none.
+    ``prompt_tokens`` and ``completion_tokens`` are the most there can be, ``text_bytes`` is what the body holds of text.
+    ``unbounded`` says, in words, what has no upper bound; ``price_id`` and ``price_version`` are the price it was worked out
+    with, ``None`` if the model has none.
     """
 
     lower_in_cents: Decimal | None = None
     upper_in_cents: Decimal | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    text_bytes: int = 0
     unbounded: tuple[str, ...] = ()
     price_id: str | None = None
     price_version: str | None = None
@@ -75,283 +91,234 @@ def estimate_request(
     endpoint: str | None = None,
     at: date | None = None,
     model: str | None = None,
+    tier: str | None = None,
+    size: int = 0,
+    output: int | None = None,
+    ceilings: Ceilings = Ceilings(),  # noqa: B008 - it does not change
     with_pricer: Pricer | None = None,
 ) -> Bounds:
     """The least and the most a call with this request body can cost. Never raises for what a body holds.
 
-    ``endpoint`` is the path of the call, for providers that have the model in it (Gemini, Bedrock, Azure); ``model`` says it
-    outright. ``at`` is when the call is made (``None``: now). A model without a price has no bounds; a service tier without a
-    price is bounded by the standard one.
+    ``endpoint`` is the path of the call, for providers that have the model in it (Gemini, Bedrock, Azure); ``model`` and ``tier``
+    say theirs outright. ``size`` is how many bytes are sent, for what the body does not show (a form with a recording).
+    ``output`` takes the place of any limit of an answer's tokens. ``at`` is when the call is made (``None``: now). A model
+    without a price has no bounds in money; a service tier without a price is bounded by the standard one.
     """
     prices = with_pricer or pricer()
-    name = model or str(body.get("model") or body.get("modelId") or _model_in(endpoint) or "")
-    found = prices.matcher.match(provider, name) if name else None
-    if found is None:
-        return Bounds(unbounded=(f"no price is known for {provider}/{name}",), price_version=prices.catalog.version)
-    moment, tier = utc(at), tier_name(_text(body, "service_tier", "serviceTier", "speed") or "standard")
-    terms = prices.terms(
-        found.entry, "standard" if tier == "flex" else tier, moment
-    )  # a flex call may be served as standard
-    cheapest = prices.terms(found.entry, tier, moment)
-    if terms is None or cheapest is None:
-        return Bounds(unbounded=("the model had no price then",), price_version=prices.catalog.version)
-    request = _Request(found.entry, body)
-    most = {meter: parse_rate(meter.partition(" ")[0], text) for meter, text in terms.rates.items()}
-    least = {meter: parse_rate(meter.partition(" ")[0], text) for meter, text in cheapest.rates.items()}
-    upper = request.upper(most)
-    return Bounds(
-        _cents(floor(request.lower(least))),
-        None if request.unbounded else _cents(ceil(upper)),
-        request.most_prompt,
-        request.most_completion,
-        tuple(request.unbounded),
-        terms.price_id,
-        prices.catalog.version,
+    name = model or str(body.get("model") or body.get("modelId") or bodies.model_in(endpoint) or "")
+    tier = tier_name(tier or bodies.word(body, "service_tier", "serviceTier", "speed") or "standard")
+    call = _Call(prices, provider, name, at, body, size, output, ceilings)
+    most_tier = "standard" if tier == "flex" else tier  # a flex call may be served, and billed, as standard
+    found = call.upper(most_tier)
+    upper = None if call.unbounded else found.upper_in_cents
+    return found._replace(
+        lower_in_cents=call.lower(tier),
+        upper_in_cents=upper,
+        text_bytes=call.weight.text,
+        unbounded=tuple(dict.fromkeys(call.unbounded)),
+        price_version=prices.catalog.version,
+        currency=prices.currency,
     )
 
 
-class _Request:
-    """What a request body says of the amounts a call can have."""
+class _Call:
+    """What a request body says of the amounts a call can have, and what they cost."""
 
-    def __init__(self, entry: Entry, body: Mapping[str, Any]) -> None:
-        self.kind = entry.model_type
-        self.body = body
+    def __init__(
+        self,
+        prices: Pricer,
+        provider: str,
+        model: str,
+        at: date | None,
+        body: Mapping[str, Any],
+        size: int,
+        output: int | None,
+        ceilings: Ceilings,
+    ) -> None:
+        self.prices, self.provider, self.model, self.at = prices, provider, model, at
+        self.body, self.size, self.ceilings = body, size, ceilings
         self.unbounded: list[str] = []
-        self.text_bytes, self.binaries = _weigh(body)
-        context, output = entry.limits
-        self.answers = max(1, _number(body, *_ANSWERS) or 1)
-        held = [name for name in _HELD if isinstance(body.get(name), Mapping) or (name != "prompt" and body.get(name))]
-        self.whole_context = bool(self.binaries or held)
-        self.most_prompt = self.text_bytes + OVERHEAD if not self.whole_context else context
-        if context is not None and self.most_prompt is not None and not held:
-            self.most_prompt = min(self.most_prompt, context)
-        limit = _number(body, *_LIMITS)
-        limits = [tokens for tokens in (limit, output) if tokens]
-        self.most_completion = min(limits) * self.answers if limits else None
-        self.tools = dict(_server_tools(body))
+        match = prices.matcher.match(provider, model) if model else None
+        self.limits = match.entry.limits if match else (None, None)
+        self.kind = match.entry.model_type if match else "text"
+        self.has_price = match is not None
+        self.weight = bodies.weigh(body) if body else bodies.Weight(size, 0, 0)
+        self.tools = dict(bodies.server_tools(body)) if "tools" in body or "web_search_options" in body else {}
+        self.answers = bodies.answers(body)
+        self.output = output if output is not None else bodies.output_limit(body)
 
-    def lower(self, rates: Mapping[str, Rate]) -> Fraction:
-        """The least it can cost, in 1e-8 cents: every prompt token cached and as long as tokens get, the shortest answer."""
-        if self._sold_by_token(rates):
-            tokens = max(1, self.text_bytes // LONGEST_TOKEN) if self.text_bytes else 0
-            return tokens * _least(rates, _PLAIN_INPUT, tokens)
-        amounts = self._media_amounts(rates, most=False)
-        return sum((_least_of(_variants(rates, meter), n) for meter, n in amounts.items()), Fraction(0))
-
-    def upper(self, rates: Mapping[str, Rate]) -> Fraction:
-        """The most it can cost, in 1e-8 cents; adds to :attr:`unbounded` what has no limit."""
-        amounts = self._media_amounts(rates, most=True)
-        total = sum((_most_of(_variants(rates, meter), n) for meter, n in amounts.items()), Fraction(0))
-        if self._sold_by_token(rates):
-            total += self._most_of_tokens(rates, answer=not amounts)  # an image's price is that of its tokens
-        elif not amounts and any(part == "media" for part in map(_part, rates)):
+    def upper(self, tier: str) -> Bounds:
+        """The most tokens and money; adds to :attr:`unbounded` what has no limit."""
+        plan = self._plan(tier)
+        prompt, completion = self._most_prompt(plan), self._most_completion()
+        if plan is None:
+            return Bounds(prompt_tokens=prompt, completion_tokens=completion)
+        media = list(self._media(plan, most=True))
+        costs: list[Cost] = [self._price(usage, tier) for usage in media]
+        total = max((cost.total_cost_in_cents or Decimal(0) for cost in costs), default=Decimal(0))
+        if _is_sold_by_token(plan):
+            found = self._most_of_tokens(plan, prompt, 0 if media else completion, tier)
+            costs += found
+            total += max(cost.prompt_cost_in_cents or Decimal(0) for cost in found)
+            total += max(cost.completion_cost_in_cents or Decimal(0) for cost in found)
+        elif not media and any(PARTS.get(meter.partition(" ")[0]) == "media" for meter in plan.rates):
             self.unbounded.append(f"the body does not say how much {self.kind} there will be")
-        if "request" in rates:
-            total += rates["request"].units(1)
-        return total + self._most_of_tools(rates)
+        elif "request" in plan.rates and not media:
+            costs.append(self._price({"prompt_tokens": 0}, tier))
+            total += costs[-1].total_cost_in_cents or 0
+        total += self._most_of_tools(plan, tier)
+        return Bounds(None, total, prompt, completion, price_id=next((cost.price_id for cost in costs if cost), None))
 
-    def _sold_by_token(self, rates: Mapping[str, Rate]) -> bool:
-        return "input" in rates or "output" in rates
+    def lower(self, tier: str) -> Decimal | None:
+        """The least it can cost: every prompt token cached and as long as tokens get, the shortest answer."""
+        plan = self.prices.plan(self.provider, self.model, pricing_tier=tier, at=self.at)
+        if plan is None:
+            return None
+        if _is_sold_by_token(plan):
+            tokens = max(1, self.weight.text // LONGEST_TOKEN) if self.weight.text else 0
+            usages = [
+                {"prompt_tokens": tokens, "completion_tokens": 0, **more} for more in ({}, {"cached_tokens": tokens})
+            ]
+        else:
+            usages = list(self._media(plan, most=False))
+        costs = [cost for usage in usages if (cost := self._price(usage, tier).total_cost_in_cents) is not None]
+        return min(costs, default=Decimal(0))
 
-    def _most_of_tokens(self, rates: Mapping[str, Rate], *, answer: bool) -> Fraction:
-        if self.most_prompt is None:
+    def _plan(self, tier: str) -> Plan | None:
+        if not self.has_price:
+            self.unbounded.append(f"no price is known for {self.provider}/{self.model}")
+            return None
+        plan = self.prices.plan(self.provider, self.model, pricing_tier=tier, at=self.at)
+        if plan is None:
+            self.unbounded.append("the model had no price then")
+        return plan
+
+    def _price(self, usage: Mapping[str, Any], tier: str) -> Cost:
+        return self.prices.calculate(self.provider, self.model, usage, pricing_tier=tier, at=self.at)
+
+    def _most_prompt(self, plan: Plan | None) -> int | None:
+        """The most tokens of the prompt: those of the text, or the whole window for what is elsewhere or no text."""
+        context = self.limits[0]
+        if plan is not None and context is not None:
+            steps = [start for rate in plan.rates.values() for start, _ in rate.steps]
+            context = LONG_CONTEXT if steps and max(steps) >= context else context
+        most = context or self.ceilings.context
+        refers = bodies.refers_elsewhere(self.body)
+        if refers or self.tools or self.weight.files:
+            return most
+        text = (
+            max(self.weight.text, self.size if self.kind == "stt" else 0) + OVERHEAD + self.weight.images * IMAGE_TOKENS
+        )
+        return text if context is None else min(text, context)
+
+    def _most_completion(self) -> int | None:
+        if self.kind in _NO_ANSWER:
+            return 0
+        if self.output is not None:
+            return self.output * self.answers
+        known, context = self.limits[1], self.limits[0]
+        ceiling = self.ceilings.output
+        if known:
+            ceiling = max(known, LEAST_CEILING)
+        elif self.kind == "image":
+            ceiling = IMAGE_ANSWER_TOKENS
+        elif ceiling and context:
+            ceiling = min(ceiling, context)
+        return ceiling * self.answers if ceiling else None
+
+    def _most_of_tokens(self, plan: Plan, prompt: int | None, completion: int | None, tier: str) -> list[Cost]:
+        """The cost of the most tokens, once for each thing they can turn out to be."""
+        if prompt is None:
             self.unbounded.append("what is no text in the prompt, and the model's context window is not known")
-            return Fraction(0)
-        total = self.most_prompt * _dearest(rates, _INPUT if self.whole_context else _PLAIN_INPUT, self.most_prompt)
-        sold = [meter for meter in _OUTPUT if meter in rates and rates[meter].pico]
-        if not answer or not sold or self.kind in ("embedding", "rerank", "moderation"):
-            return total
-        if self.most_completion is None:
+            prompt = 0
+        answers = [meter for meter in ("output", *_OUTPUTS) if meter in plan.rates and plan.rates[meter].pico]
+        if completion is None and answers:
             self.unbounded.append("neither the body nor the catalog limits the answer's tokens")
-            return total
-        return total + self.most_completion * _dearest(rates, _OUTPUT, self.most_prompt)
+        completion = completion if completion is not None and answers else 0
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+        usages = [usage]
+        if prompt:
+            usages += [usage | written for written in self._inputs(plan, prompt)]
+        if completion:
+            usages += [usage | {name: completion} for meter, name in _OUTPUTS.items() if meter in plan.rates]
+        return [self._price(one, tier) for one in usages]
 
-    def _most_of_tools(self, rates: Mapping[str, Rate]) -> Fraction:
-        total = Fraction(0)
-        for tool, most in self.tools.items():
-            rate = rates.get(f"tool.{tool}")
+    def _inputs(self, plan: Plan, prompt: int) -> Iterator[dict[str, int]]:
+        """What a prompt can be but plain text: written to a cache, where the body or else the provider says so; sound, images."""
+        is_asked = "cache_write_1h" not in plan.rates or bodies.cache_writes(self.body)
+        for meter in plan.rates.keys() & _INPUTS.keys():
+            if meter in ("audio_input", "image_input"):
+                if self.weight.images or self.weight.files or self.kind == "stt":
+                    yield {_INPUTS[meter]: prompt}
+            elif is_asked:
+                hour = {"cache_write_tokens": prompt} if meter == "cache_write_1h" else {}
+                yield {_INPUTS[meter]: prompt, **hour}
+
+    def _most_of_tools(self, plan: Plan, tier: str) -> Decimal:
+        total = Decimal(0)
+        for tool, said in self.tools.items():
+            rate = plan.rates.get(f"tool.{tool}")
+            most = said if said is not None else self.ceilings.tool_calls
             if rate is None or not rate.pico:
                 continue
             if most is None:
                 self.unbounded.append(f"the body does not limit how often {tool} is used")
             else:
-                total += rate.units(most)
+                total += self._price({"tool_call_counts": {tool: most}}, tier).tool_cost_in_cents or 0
         return total
 
-    def _media_amounts(self, rates: Mapping[str, Rate], *, most: bool) -> dict[str, Fraction]:
-        """How much of a meter there is, by meter with its size, quality or resolution; of the meters that have a price."""
-        body, amounts = self.body, dict[str, Fraction]()
-        seconds = _number(body, "seconds", "duration", "duration_seconds", "durationSeconds", "video_length")
-        characters = sum(len(text) for text in _texts(body.get("input") or body.get("text") or ""))
+    def _media(self, plan: Plan, *, most: bool) -> Iterator[dict[str, Any]]:
+        """The usage of what is sold by the piece, once for each size and quality that the body leaves open."""
         if self.kind == "image":
-            images = Fraction(self.answers)
-            for meter in ("megapixel", "image"):
-                if _variants(rates, meter):
-                    amounts[" ".join((meter, *self._image_words()))] = images
-                    break
+            yield from self._images(plan, most)
         elif self.kind == "video":
-            if seconds and _variants(rates, "video_second"):
-                amounts[" ".join(("video_second", *self._words("size", "resolution")))] = Fraction(
-                    seconds * self.answers
-                )
-            elif _variants(rates, "video"):
-                amounts["video"] = Fraction(self.answers)
-        elif self.kind == "tts" and _variants(rates, "character"):
-            amounts["character"] = Fraction(characters)
-        elif self.kind == "rerank" and _variants(rates, "search"):
-            documents = body.get("documents") or body.get("texts") or ()
-            sizes = [sum(len(text.encode()) for text in _texts(document)) for document in documents]
-            query = len(str(body.get("query") or "").encode())
-            parts = sum(max(1, -(-(size + query) // DOCUMENT_TOKENS)) for size in sizes) if most else len(sizes)
-            amounts["search"] = Fraction(max(1, -(-parts // 100)))
-        return amounts
+            yield from self._videos(plan)
+        elif self.kind == "tts" and "character" in plan.rates:
+            said = self.body.get("input") or self.body.get("text") or ""
+            yield {"input_characters": sum(map(len, bodies.texts(said)))}
+        elif self.kind == "stt" and "audio_second" in plan.rates and self.size:
+            yield {"duration_seconds": -(-self.size // AUDIO_BYTES) if most else 0}
+        elif self.kind == "ocr" and "page" in plan.rates:
+            said = self.body.get("pages")
+            pages = len(said) if isinstance(said, list) else self.ceilings.pages
+            if pages or not most:
+                yield {"pages": pages if most else 1}
+        elif self.kind == "rerank" and "search" in plan.rates:
+            yield {"search_units": self._searches(most)}
 
-    def _image_words(self) -> tuple[str, ...]:
-        size, quality = self._words("size", "image_size", "imageSize"), self._words("quality")
-        return (*size, *quality)
+    def _images(self, plan: Plan, most: bool) -> Iterator[dict[str, Any]]:
+        said = bodies.word(self.body, "size", "image_size", "imageSize"), bodies.word(self.body, "quality")
+        for size, _ in _variants(plan, "megapixel", said[0]):
+            yield {"image_count": self.answers, "image_size": size if "x" in size else LARGEST_IMAGE if most else "1x1"}
+        for size, quality in _variants(plan, "image", *said):
+            yield {"image_count": self.answers, "image_size": size, "image_quality": quality}
 
-    def _words(self, *names: str) -> tuple[str, ...]:
-        for name in names:
-            value = self.body.get(name)
-            if isinstance(value, str) and value.lower() != "auto":
-                return (value.lower().replace(" ", "-"),)
-        return ()
+    def _videos(self, plan: Plan) -> Iterator[dict[str, Any]]:
+        names = ("seconds", "duration", "duration_seconds", "durationSeconds", "video_length")
+        if seconds := bodies.number(self.body, *names):
+            for resolution, _ in _variants(plan, "video_second", bodies.word(self.body, "size", "resolution")):
+                yield {"duration_seconds": seconds * self.answers, "video_resolution": resolution}
+        if "video" in plan.rates:
+            yield {"video_count": self.answers}
 
-
-def _variants(rates: Mapping[str, Rate], wanted: str) -> list[Rate]:
-    """The rates that ``wanted`` (a meter and words such as a size) can mean: those with all its words, else all of the meter."""
-    meter, *words = wanted.split(" ")
-    of_meter = {name: rate for name, rate in rates.items() if name.partition(" ")[0] == meter}
-    exact = [rate for name, rate in of_meter.items() if all(word in name.split(" ")[1:] for word in words)]
-    return exact or list(of_meter.values())
-
-
-def _least_of(rates: Iterable[Rate], amount: Fraction) -> Fraction:
-    return min((rate.units(amount) for rate in rates), default=Fraction(0))
+    def _searches(self, most: bool) -> int:
+        said = self.body.get("documents") or self.body.get("texts")
+        documents = said if isinstance(said, list | tuple) else ()
+        query = len(str(self.body.get("query") or "").encode())
+        sizes = [sum(len(text.encode("utf-8", "surrogatepass")) for text in bodies.texts(one)) for one in documents]
+        parts = sum(max(1, -(-(size + query) // DOCUMENT_TOKENS)) for size in sizes) if most else len(sizes)
+        return max(1, -(-parts // 100))
 
 
-def _most_of(rates: Iterable[Rate], amount: Fraction) -> Fraction:
-    return max((rate.units(amount) for rate in rates), default=Fraction(0))
+def _is_sold_by_token(plan: Plan) -> bool:
+    return "input" in plan.rates or "output" in plan.rates
 
 
-def _least(rates: Mapping[str, Rate], meters: Iterable[str], length: int) -> Fraction:
-    return min((rates[meter].at(length).units(1) for meter in meters if meter in rates), default=Fraction(0))
-
-
-def _dearest(rates: Mapping[str, Rate], meters: Iterable[str], length: int) -> Fraction:
-    """The highest price of one token, at any length of prompt up to ``length``."""
-    steps = [rate for meter in meters if meter in rates for rate in _steps(rates[meter], length)]
-    return max((rate.units(1) for rate in steps), default=Fraction(0))
-
-
-def _steps(rate: Rate, length: int) -> Iterator[Rate]:
-    yield rate
-    yield from (step for start, step in rate.steps if start < length)
-
-
-def _part(meter: str) -> str:
-    return PARTS.get(meter.partition(" ")[0], "tool")
-
-
-def _cents(units: int) -> Decimal:
-    return _scaleb(Decimal(units), -8)
-
-
-def _weigh(value: Any) -> tuple[int, int]:
-    """Bytes of all text in a body, and how many images, sounds and files it holds or points to."""
-    size = found = 0
-    stack: list[tuple[str, Any]] = [("", value)]
-    while stack:
-        key, item = stack.pop()
-        if isinstance(item, str):
-            if key in _CODES and (item.startswith(("data:", "http://", "https://")) or len(item) > 4096):
-                found += 1
-            else:
-                size += len(item.encode("utf-8", "surrogatepass"))
-        elif isinstance(item, Mapping):
-            kind = item.get("type")
-            found += sum(name in item for name in _BINARY if name != kind) + (kind in _BINARY)
-            for name, inner in item.items():
-                size += len(str(name))
-                stack.append((str(name), inner))
-        elif isinstance(item, list | tuple):
-            stack += [(key, inner) for inner in item]
-        elif isinstance(item, bytes | bytearray):
-            found += 1
-        elif item is not None:
-            size += len(str(item))
-    return size, found
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
-
-
-_NESTED = (
-    "generationConfig",
-    "generation_config",
-    "inferenceConfig",
-    "parameters",
-    "config",
-    "input",
-    "textGenerationConfig",
-)
-
-
-def _places(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield body
-    for name in _NESTED:
-        inner = body.get(name)
-        if isinstance(inner, Mapping):
-            yield inner
-
-
-def _number(body: Mapping[str, Any], *names: str) -> int | None:
-    """The first of these fields that is a positive number, rounded up."""
-    for place in _places(body):
-        for name in names:
-            value = place.get(name)
-            if isinstance(value, str) and value.removesuffix("s").isdecimal():
-                value = int(value.removesuffix("s"))
-            if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**12:
-                return ceil(value)
-    return None
-
-
-def _text(body: Mapping[str, Any], *names: str) -> str:
-    return next((value for name in names if isinstance(value := body.get(name), str)), "")
-
-
-def _server_tools(body: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
-    """Tools that the provider runs and bills, and how often at most (``None``: the body does not say)."""
-    known = ("web_search", "file_search", "code_interpreter", "x_search", "code_execution", "web_fetch", "maps")
-    tools = body.get("tools")
-    for tool in tools if isinstance(tools, list | tuple) else ():
-        if not isinstance(tool, Mapping):
-            continue
-        kind = str(tool.get("type") or "")
-        name = next((name for name in known if kind.startswith(name)), "")
-        if name:
-            most = tool.get("max_uses", body.get("max_tool_calls"))
-            yield name, most if isinstance(most, int) and not isinstance(most, bool) else None
-        if any(name in tool for name in ("googleSearch", "google_search", "googleSearchRetrieval")):
-            yield "grounding", None
-    if isinstance(body.get("web_search_options"), Mapping):
-        yield "web_search", None
-
-
-def _model_in(endpoint: str | None) -> str:
-    """The model that a path names: `/v1beta/models/NAME:generateContent`, `/model/NAME/invoke`, `/deployments/NAME/chat/…`."""
-    parts = (endpoint or "").partition("?")[0].split("/")
-    for before in ("models", "model", "deployments"):
-        if before in parts[:-1]:
-            name = parts[parts.index(before) + 1]
-            return name if before == "model" else name.partition(":")[0]
-    return ""
+def _variants(plan: Plan, meter: str, *said: str) -> Iterator[tuple[str, str]]:
+    """The (size, quality) of the rates of a meter that a body can mean: what it says, and all where that has no rate."""
+    words = [word for word in said if word]
+    of_meter = [name.split(" ")[1:] for name in plan.rates if name.partition(" ")[0] == meter]
+    meant = [name for name in of_meter if all(word in name for word in words)]
+    for name in meant or of_meter:
+        first, second, *_ = (*name, "", "")
+        yield first or said[0], second or (said[-1] if not name else "")

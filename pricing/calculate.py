@@ -157,6 +157,17 @@ class Pricer:
                     terms.rates[meter] = own.rates[direction]
         return terms
 
+    def plan(
+        self, provider: str, model: str, *, pricing_tier: str | None = "standard", at: date | None = None
+    ) -> Plan | None:
+        """The price table that :meth:`calculate` uses; ``None`` for a model without a price."""
+        try:
+            timeline = self._timelines[provider, model, pricing_tier, None]
+        except (KeyError, TypeError):
+            timeline = self._resolve(provider, model, pricing_tier, None)
+        priced = timeline and (timeline.always or timeline.at(at))
+        return priced.plan if priced else None
+
     def _resolve(self, provider: Any, model: Any, pricing_tier: Any, account: Any) -> _Timeline | None:
         """Look a name up and remember the answer."""
         if not isinstance(provider, str) or not isinstance(model, str) or not isinstance(pricing_tier, str | None):

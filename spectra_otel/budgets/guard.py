@@ -253,13 +253,13 @@ def _admit(values: Values, body: Mapping[str, Any], size: int, may_rewrite: bool
     request = _request(values, body, size)
     if book.problem is not None:
         _unavailable(claims, book.problem)
-        return Ticket(None, Bound(Amount(), Amount(), True, 0, False), request)
+        return Ticket(None, Bound(), request)
     bound = bounds.upper_bound(request)
     if not claims:
         return Ticket(None, bound, request)
     _check_allowed(claims, values)
-    if not bound.is_priced:
-        bound = _without_price(claims, values, request, bound)
+    if bound.unpriced:
+        bound = _without_price(claims, request, bound)
     try:
         found = book.ledger().reserve([claim for _, claim in claims], bound.amount, bound.floor, wait=wait)
         if not isinstance(found, Lease):
@@ -337,7 +337,7 @@ def _switch(claims: Sequence[tuple[Budget, Claim]], request: Request, model: str
 
 def _again(claims: Sequence[tuple[Budget, Claim]], request: Request, wait: bool) -> Ticket | None:
     bound = bounds.upper_bound(request)
-    if not bound.is_priced:
+    if bound.unpriced:
         return None
     found = book.ledger().reserve([claim for _, claim in claims], bound.amount, bound.floor, wait=wait)
     if not isinstance(found, Lease):
@@ -368,7 +368,7 @@ def _check_allowed(claims: Sequence[tuple[Budget, Claim]], values: Values) -> No
             )  # fmt: skip
 
 
-def _without_price(claims: Sequence[tuple[Budget, Claim]], values: Values, request: Request, bound: Bound) -> Bound:
+def _without_price(claims: Sequence[tuple[Budget, Claim]], request: Request, bound: Bound) -> Bound:
     """The bound of a call whose cost is not known, as the budgets in money want it."""
     bounded = bound
     for budget, claim in claims:
@@ -376,11 +376,10 @@ def _without_price(claims: Sequence[tuple[Budget, Claim]], values: Values, reque
             continue
         wish = budget.on_unpriced
         if wish not in ("block", "mark", "bound"):
-            wish = _ask(wish, request, BudgetExceededError(f"no price is known for {request.model}", name=budget.name))
+            wish = _ask(wish, request, BudgetExceededError(bound.unpriced, name=budget.name))
         if wish == "block" and budget.is_hard:
             raise BudgetExceededError(
-                f"budget '{budget.name}': no price is known for provider '{values.get('provider')}', model "
-                f"'{values.get('model')}', and on_unpriced is block",
+                f"budget '{budget.name}': {bound.unpriced}, and on_unpriced is block",
                 name=budget.name, scope=dict(claim.scope), limit=cents(claim.limit.cost), resets_at=None,
             )  # fmt: skip
         if wish == "bound":

@@ -166,7 +166,7 @@ def test_tools_files_and_conversations_are_bounded_by_the_context_window() -> No
     continued = bounds.upper_bound(
         bounds.Request("openai", "gpt-4o", "text", "standard", {**BODY, "previous_response_id": "r"}, 100)
     )
-    assert plain.amount.tokens < 1000 < bounds.CONTEXT <= continued.amount.tokens
+    assert plain.amount.tokens < 2_000 < 128_000 <= continued.amount.tokens
 
 
 def test_a_stream_that_was_cut_is_settled_with_what_was_delivered() -> None:

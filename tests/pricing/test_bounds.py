@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectra_otel.pricing import calculate, estimate_request
+from spectra_otel.pricing.bounds import Ceilings
 
 AT = date(2026, 11, 21)
 HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}
@@ -51,14 +52,46 @@ def test_an_answer_without_a_limit_is_bounded_by_the_model() -> None:
     assert found.completion_tokens == 2 * 16_384
 
 
-def test_an_image_takes_the_whole_context_at_most() -> None:
-    """What is no text is bounded by the context window."""
-    content = [
-        {"type": "text", "text": "what is it?"},
-        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
-    ]
-    found = estimate_request("openai", HELLO | {"messages": [{"role": "user", "content": content}]}, at=AT)
-    assert found.prompt_tokens == 128_000
+def test_an_image_is_bounded_by_the_dearest_rule_and_a_file_by_the_context() -> None:
+    """Each image counts once, however it is nested; what has no bound of its own takes the whole window."""
+    text = {"type": "text", "text": "what is it?"}
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    inline = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 9000}
+    file = {"type": "file", "file": {"file_id": "file-1"}}
+
+    def most(*parts: dict[str, Any]) -> int | None:
+        return estimate_request(
+            "openai", HELLO | {"messages": [{"role": "user", "content": [text, *parts]}]}, at=AT
+        ).prompt_tokens
+
+    assert 50_000 < (most(image) or 0) < 52_000
+    assert 100_000 < (most(image, inline) or 0) < 102_000
+    assert most(*[image] * 9) == most(file) == 128_000
+
+
+def test_a_property_named_image_is_no_image() -> None:
+    """A function's schema describes data, it holds none."""
+    schema = {"type": "object", "properties": {"image": {"type": "string"}, "file": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "draw", "parameters": schema}}
+    found = estimate_request("openai", HELLO | {"tools": [tool]}, at=AT)
+    assert (found.prompt_tokens or 0) < 2000
+
+
+def test_what_nothing_limits_is_bounded_by_the_callers_ceilings() -> None:
+    """Budgets must have a bound: a model that no list knows, a search without `max_uses`, a recording of unknown length."""
+    ceilings = Ceilings(context=1_000_000, output=100_000, tool_calls=10, pages=1_000)
+    unknown = estimate_request("nobody", {"model": "new", "input": "hi"}, at=AT, ceilings=ceilings)
+    assert (unknown.completion_tokens, unknown.upper_in_cents) == (100_000, None)
+    tool = {"type": "web_search_20250305", "name": "web_search"}
+    body = {"model": "claude-sonnet-4-5", "messages": [], "max_tokens": 1, "tools": [tool]}
+    assert (bounds("anthropic", body, ceilings=ceilings)[1]) > 10
+    assert bounds("openai", {"model": "whisper-1", "file": b""}, size=3_000_000)[1] == Decimal("60")
+    assert bounds("mistral", {"model": "mistral-ocr-latest"}, ceilings=ceilings)[1] >= 100
+
+
+def test_a_limit_of_4096_in_a_list_is_not_relied_on() -> None:
+    """Lists have it for gpt-4, whose answers may fill its window of 8,192 tokens."""
+    assert estimate_request("openai", {"model": "gpt-4", "messages": []}, at=AT).completion_tokens == 8_192
 
 
 def test_a_batch_or_a_priority_call_is_bounded_at_its_own_price() -> None:
