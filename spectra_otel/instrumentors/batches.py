@@ -53,10 +53,10 @@ class BatchCall(Poll):
         """A tap for a body that the app reads piece by piece."""
         return Tap(self._observer.taps, self._feed, self._over, decompress, hider)
 
-    def _feed(self, piece: bytes) -> bool:
+    def _feed(self, piece: bytes) -> bytes:
         for line in self._splitter.feed(piece):
             self._take(line)
-        return False
+        return b""
 
     def _take(self, line: bytes) -> None:
         if self._row.batch == "results":

@@ -8,7 +8,7 @@ and headers, then :meth:`Exchange.whole` with the body or :meth:`Exchange.tap` f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -316,8 +316,7 @@ class Exchange:
         if is_framed or head.startswith(EVENT_STARTS) or (head.startswith(b"{") and b"\n" in data):
             splitter = FrameSplitter() if is_framed else EventSplitter(sse=not head.startswith(b"{"))
             decoder = self.open_decoder()
-            for line in (*splitter.feed(data), *splitter.rest()):
-                decoder.take(line)
+            decoder.take((*splitter.feed(data), *splitter.rest()))
         elif not self.request.values.get("is_failed"):
             self.request.values["error_type"] = "response_unreadable"
 
@@ -396,36 +395,30 @@ class _Body:
         self._exchange = exchange
         self._type = content_type
         self._splitter: EventSplitter | FrameSplitter | None = None
-        self._take: Callable[[bytes], None] = _ignore
+        self._take: Callable[[Iterable[bytes]], None] = _ignore
         self._parts: list[bytes] | None = None
         self._size = 0
 
-    def feed(self, piece: bytes) -> bool:
-        """Read a piece; True when the record can be settled."""
-        splitter = self._splitter
-        if splitter is None:
-            if self._parts is None and not self._decide(piece):
-                return False
-            splitter = self._splitter
-            if splitter is None:
-                self._keep(piece)
-                return False
-        take = self._take
-        for data in splitter.feed(piece):
-            take(data)
-        reader = self._exchange.reader
-        if reader is None:
-            return False
-        ticket = self._exchange.request.ticket
-        if ticket is not None and not reader.complete:
+    def feed(self, data: bytes) -> bytes | None:
+        """Read what came; gives what marks a piece that must be read at once, or None when the record can be settled."""
+        if self._splitter is None:
+            if self._parts is None and not self._decide(data):
+                return b""
+            if self._splitter is None:
+                self._keep(data)
+                return b""
+        self._take(self._splitter.feed(data))
+        reader, ticket = self._exchange.reader, self._exchange.request.ticket
+        if reader is None or ticket is None:
+            return b"" if reader is None else None if reader.final else reader.mark
+        if not reader.complete:
             ticket.delivered(reader.characters)
-        return reader.final
+        return None if reader.final else b""
 
     def finish(self) -> None:
         """The body is over, or given up: read what was kept back."""
         if self._splitter is not None:
-            for data in self._splitter.rest():
-                self._take(data)
+            self._take(self._splitter.rest())
         elif self._parts:
             self._exchange.read_whole(b"".join(self._parts), self._type)
             self._parts = None
@@ -456,7 +449,7 @@ class _Body:
             self._parts.append(piece)
 
 
-def _ignore(data: bytes) -> None:
+def _ignore(lines: Iterable[bytes]) -> None:
     """Before the first piece nothing is read."""
 
 

@@ -248,8 +248,8 @@ def _body(request: Any) -> bytes | Json | None:
     return {field.name: form_value(getattr(field, "value", getattr(field, "file", None))) for field in fields}
 
 
-# A stream with a tap in it is a class with __next__ and __anext__, not a generator: one that is never iterated, or let go in
-# the middle, is noticed all the same, by weakref.finalize.
+# A stream with a tap in it: one that is never iterated, or let go in the middle, is noticed by weakref.finalize. The tap knows
+# by itself whether it is done, so that an end, a fault and a close may all tell it.
 
 
 def _sync_stream(module: ModuleType) -> type:
@@ -258,33 +258,24 @@ def _sync_stream(module: ModuleType) -> type:
     class Stream(module.SyncByteStream):  # type: ignore[name-defined,misc]
         def __init__(self, source: Any, tap: Tap) -> None:
             self._source = source
-            self._pieces: Iterator[bytes] | None = None
             self._tap = tap
             weakref.finalize(self, tap.abandon).atexit = False
 
-        def __iter__(self) -> Any:
-            self._pieces = iter(self._source)
-            return self
-
-        def __next__(self) -> bytes:
-            if self._pieces is None:
-                raise StopIteration
+        def __iter__(self) -> Iterator[bytes]:
+            feed = self._tap.feed
             try:
-                piece = next(self._pieces)
-            except StopIteration:
-                self._pieces = None
-                rest = self._tap.end()
-                if rest:
-                    return rest
+                for piece in self._source:
+                    yield feed(piece)
+            except BudgetExceededError:
+                self._source.close()
+                raise
+            except GeneratorExit:  # let go of, or about to be closed
                 raise
             except BaseException as error:
                 self._tap.broke(error)
                 raise
-            try:
-                return self._tap.feed(piece)
-            except BudgetExceededError:
-                self._source.close()
-                raise
+            if rest := self._tap.end():
+                yield rest
 
         def close(self) -> None:
             try:
@@ -301,33 +292,24 @@ def _async_stream(module: ModuleType) -> type:
     class AsyncStream(module.AsyncByteStream):  # type: ignore[name-defined,misc]
         def __init__(self, source: Any, tap: Tap) -> None:
             self._source = source
-            self._pieces: AsyncIterator[bytes] | None = None
             self._tap = tap
             weakref.finalize(self, tap.abandon).atexit = False
 
-        def __aiter__(self) -> Any:
-            self._pieces = aiter(self._source)
-            return self
-
-        async def __anext__(self) -> bytes:
-            if self._pieces is None:
-                raise StopAsyncIteration
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            feed = self._tap.feed
             try:
-                piece = await anext(self._pieces)
-            except StopAsyncIteration:
-                self._pieces = None
-                rest = self._tap.end()
-                if rest:
-                    return rest
+                async for piece in self._source:
+                    yield feed(piece)
+            except BudgetExceededError:
+                await self._source.aclose()
+                raise
+            except GeneratorExit:
                 raise
             except BaseException as error:
                 self._tap.broke(error)
                 raise
-            try:
-                return self._tap.feed(piece)
-            except BudgetExceededError:
-                await self._source.aclose()
-                raise
+            if rest := self._tap.end():
+                yield rest
 
         async def aclose(self) -> None:
             try:

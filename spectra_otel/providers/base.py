@@ -57,9 +57,12 @@ class StreamReader:
 
     ``complete``: the answer was seen whole, so a close from here on is not an abort. ``final``: nothing that matters can
     follow, so the record is settled now. ``characters``: text delivered so far, the base of an estimate if it ends early.
+    ``mark``: bytes that the event has which makes it final; events without them may be read some later, many at once. Where
+    nothing tells it, every event is read as it comes.
     """
 
     __slots__ = ("characters", "complete", "final", "values")
+    mark = b""
 
     def __init__(self) -> None:
         self.values: Values = {}

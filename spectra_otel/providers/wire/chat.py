@@ -165,6 +165,7 @@ class ChatStream(StreamReader):
     """Chunks of a chat completion; the last usage is the one that counts, for some send a running total in each."""
 
     __slots__ = ("_extra", "_format", "_is_named", "_tier", "_tools", "_usage")
+    mark = b"[DONE]"
 
     def __init__(self, format_: Chat, request: Values) -> None:
         super().__init__()

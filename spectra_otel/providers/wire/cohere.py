@@ -58,6 +58,7 @@ class CohereStream(StreamReader):
     """Events of version 2 (``message-end`` is the last) or lines of version 1 (``stream-end`` carries the answer whole)."""
 
     __slots__ = ("_format", "_tools")
+    mark = b"-end"
 
     def __init__(self, format_: CohereChat) -> None:
         super().__init__()

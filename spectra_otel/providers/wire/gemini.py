@@ -105,6 +105,7 @@ class GenerateStream(StreamReader):
     """Chunks of a generated answer; a chunk with ``finishReason`` makes it whole, but more may follow until the body ends."""
 
     __slots__ = ("_images", "_queries", "_usage")
+    mark = b"finishReason"
 
     def __init__(self) -> None:
         super().__init__()

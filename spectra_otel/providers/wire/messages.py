@@ -71,6 +71,7 @@ class MessagesStream(StreamReader):
     """``message_start`` has the input and a provisional count of output, ``message_delta`` the final counts."""
 
     __slots__ = ("_usage",)
+    mark = b"message_stop"
 
     def __init__(self) -> None:
         super().__init__()

@@ -103,6 +103,7 @@ class ResponsesStream(StreamReader):
     """Typed events; ``response.completed``, ``.incomplete`` and ``.failed`` are the last and carry the whole response."""
 
     __slots__ = ("_format",)
+    mark = b'"response"'
 
     def __init__(self, format_: Responses) -> None:
         super().__init__()
