@@ -78,10 +78,11 @@ class Draft:
         """Write a field, whatever was known."""
         if value is None:
             return
-        if name in _FOR_FIELD:
-            self.take(name, _FOR_FIELD[name], value)
-        else:
+        how = _FOR_FIELD.get(name)
+        if how is None or (how is convert.count and type(value) is int and 0 <= value <= convert.MAX_COUNT):
             self.fields[name] = value
+        else:
+            self.take(name, how, value)
 
     def take(self, name: str, how: convert.Convert, value: Any) -> None:
         """Write a field as read by ``how``, which may find that there is nothing, or a number that cannot be."""
@@ -134,6 +135,8 @@ class Text:
     key: str
     read: TextReader
     parse: convert.Convert = convert.parsed
+    without: str = ""
+    """Read only on spans without that attribute, which says the same in less."""
 
 
 @dataclass(frozen=True, slots=True)

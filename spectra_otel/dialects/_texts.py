@@ -8,6 +8,23 @@ from typing import Any
 from spectra_otel.dialects._base import Draft
 from spectra_otel.dialects._usage import take_usage
 
+Texts = tuple[tuple[str, str], ...]
+_REQUEST: Texts = (
+    ("model", "model"), ("model_name", "model"), ("model_id", "model"), ("service_tier", "requested_tier"), ("user", "user_id"),
+    ("base_url", "host"), ("api_base", "host"),
+)  # fmt: skip
+"""Key → field, the best of a field first."""
+_ANSWER: Texts = (
+    ("id", "response_id"), ("response_id", "response_id"), ("responseId", "response_id"), ("service_tier", "pricing_tier"),
+)  # fmt: skip
+
+
+def _give_texts(draft: Draft, body: Mapping[str, Any], texts: Texts) -> None:
+    for key, field in texts:
+        value = body.get(key)
+        if value and isinstance(value, str):
+            draft.give(field, value)
+
 
 def usage_object(draft: Draft, raw: Any) -> None:
     """A provider's usage object."""
@@ -24,14 +41,11 @@ def request_body(draft: Draft, body: Any) -> None:
     """The call's parameters: model, streaming, tier, end user."""
     if not isinstance(body, Mapping):
         return
-    draft.give("model", _text(body, "model") or _text(body, "model_name") or _text(body, "model_id"))
+    _give_texts(draft, body, _REQUEST)
     if body.get("stream") is True or body.get("streaming") is True:
         draft.put("is_streaming", True)
     elif body.get("stream") is False:
         draft.give("is_streaming", False)
-    draft.give("requested_tier", _text(body, "service_tier"))
-    draft.give("user_id", _text(body, "user"))
-    draft.give("host", _text(body, "base_url") or _text(body, "api_base"))
 
 
 def response_body(draft: Draft, body: Any) -> None:
@@ -41,13 +55,10 @@ def response_body(draft: Draft, body: Any) -> None:
     if body.get("id") == _AGENTS_FAKE_ID:
         draft.give("response_id", _wrapped_id(body))
         return
-    draft.give("response_id", _text(body, "id") or _text(body, "response_id") or _text(body, "responseId"))
-    served = _text(body, "model") or _text(body, "model_version") or _text(body, "modelVersion")
-    if served:
-        draft.put("snapshot", served)
+    draft.put("snapshot", _text(body, "model") or _text(body, "model_version") or _text(body, "modelVersion"))
     if not take_usage(draft, body.get("usage")):
         take_usage(draft, body.get("usage_metadata") or body.get("usageMetadata"))
-    draft.give("pricing_tier", _text(body, "service_tier"))
+    _give_texts(draft, body, _ANSWER)
     draft.give("finish_reason", _finish_reason(body))
 
 

@@ -124,7 +124,7 @@ DIALECT = Dialect(
         Text("llm.invocation_parameters", parameters),
         Text("embedding.invocation_parameters", parameters),
         Text("metadata", langchain_metadata),
-        Text("input.value", request_body),
+        Text("input.value", request_body, without="llm.invocation_parameters"),
         Text("output.value", output),
     ),
     names=(Rule("", (names,)), Rule(f"{SCOPE}.litellm", (litellm_names,))),
