@@ -9,48 +9,79 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import schema
+from spectra_otel.exporters.duckdb.sql import quoted
 from spectra_otel.model.store import Row
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+_Opened = TypeVar("_Opened")
+
 PATIENCE_SECONDS = 10.0
 """How long our commands try to open a file that another process holds."""
 
 _RETRY_SECONDS = 0.02
+_ATTACHED = "store"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_THRIFTY = {"memory_limit": "100MB", "threads": 1, "checkpoint_threshold": "256MB"}
+_THRIFTY: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1, "checkpoint_threshold": "256MB"}
 """For merges, which run beside the app's own work. A batch needs half of it; one thread is as quick as two for reading JSON.
 
 The closing makes a checkpoint; one more in the middle would do most of that work twice."""
 
 
 @contextmanager
-def writer(path: Path, patience: float = 0.0, thrifty: bool = False) -> Iterator[DuckDBPyConnection]:
+def writer(path: Path, patience: float = 0.0) -> Iterator[DuckDBPyConnection]:
     """The database open for writing, made or migrated if need be. Only for the holder of the merge lock.
-
-    ``thrifty`` leaves processor and memory to others, where the work is small anyway.
 
     Raises :class:`StoreBusyError` if another process keeps it open for ``patience`` seconds, :class:`StoreVersionError`
     if a newer program wrote it.
     """
-    import duckdb
-
-    try:
-        if not path.exists():
-            schema.create_file(path)
-    except (duckdb.Error, OSError) as error:
-        raise StoreError(f"{path}: cannot be made: {first_line(error)}") from error
-    connection = _open(path, patience, read_only=False, config=_THRIFTY if thrifty else {})
+    _make(path)
+    connection = _open(path, patience, read_only=False)
     try:
         schema.ensure(connection, path)
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def workbench(path: Path) -> Iterator[DuckDBPyConnection]:
+    """A connection for work that is meant for the database at ``path``, but does not need it: nobody is kept out.
+
+    It leaves processor and memory to others, and spills to where the database itself would.
+    """
+    import duckdb
+
+    with duckdb.connect(config=dict(_THRIFTY, temp_directory=f"{path}.tmp")) as connection:
+        yield connection
+
+
+@contextmanager
+def attached(bench: DuckDBPyConnection, path: Path, patience: float) -> Iterator[float]:
+    """The database open for writing, as :func:`writer` has it, on a :func:`workbench` with all that is on it.
+
+    Yields the moment (monotonic) since when it is kept from others.
+    """
+
+    def attach() -> float:
+        began = time.monotonic()
+        bench.execute(f"ATTACH {quoted(str(path))} AS {_ATTACHED}")
+        return began
+
+    _make(path)
+    began = _knock(path, patience, attach)
+    try:
+        bench.execute(f"USE {_ATTACHED}")
+        schema.ensure(bench, path)
+        yield began
+    finally:
+        bench.execute("USE memory")
+        bench.execute(f"DETACH {_ATTACHED}")
 
 
 @contextmanager
@@ -63,7 +94,7 @@ def reader(path: Path, patience: float = PATIENCE_SECONDS) -> Iterator[DuckDBPyC
     import duckdb
 
     if path.exists():
-        connection = _open(path, patience, read_only=True, config={})
+        connection = _open(path, patience, read_only=True)
     else:
         connection = duckdb.connect()
         schema.create(connection)
@@ -109,7 +140,7 @@ def busy(error: Exception, path: Path) -> StoreBusyError | None:
     if "Could not set lock" in text or "being used by another process" in text:
         pid = holder(text)
         return StoreBusyError(f"{path}: in use by {f'process {pid}' if pid else 'another process'}")
-    if "same database file with a different configuration" in text:
+    if "same database file with a different configuration" in text or "file handle conflict" in text:
         return StoreBusyError(f"{path}: in use by this process")
     return None
 
@@ -120,13 +151,30 @@ def holder(text: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _open(path: Path, patience: float, *, read_only: bool, config: dict[str, Any]) -> DuckDBPyConnection:
+def _make(path: Path) -> None:
+    import duckdb
+
+    try:
+        if not path.exists():
+            schema.create_file(path)
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{path}: cannot be made: {first_line(error)}") from error
+
+
+def _open(path: Path, patience: float, *, read_only: bool) -> DuckDBPyConnection:
+    import duckdb
+
+    return _knock(path, patience, lambda: duckdb.connect(str(path), read_only=read_only))
+
+
+def _knock(path: Path, patience: float, attempt: Callable[[], _Opened]) -> _Opened:
+    """Try to open until nobody else has the file."""
     import duckdb
 
     deadline = time.monotonic() + patience
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=config)
+            return attempt()
         except duckdb.Error as error:
             in_use = busy(error, path)
             if in_use is None:

@@ -1,4 +1,7 @@
-"""Taking segments into an open database: what is whole at once, what is damaged line by line, nothing twice."""
+"""Taking segments into the database: what is whole at once, what is damaged line by line, nothing twice.
+
+Reading is done before the database is open, because while it is nobody else can open it.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +50,10 @@ class _File:
 class Sifted:
     """Segments looked at before the database is opened: whole ones with their headers, damaged ones with the reason."""
 
-    segments: Sequence[Segment]
     whole: list[tuple[Segment, Header]]
     damaged: list[tuple[Segment, str]]
     gathered: Path
     """The lines of all small whole segments."""
-
-    @property
-    def names(self) -> list[str]:
-        return [segment.name for segment in self.segments]
 
     def files(self) -> list[_File]:
         """What DuckDB has to read to get the rows of the whole ones."""
@@ -79,38 +77,78 @@ def sift(segments: Sequence[Segment], gathered: Path) -> Sifted:
                 continue
             except ValueError as error:
                 damaged.append((segment, str(error)))
-    return Sifted(segments, whole, damaged, gathered)
+    return Sifted(whole, damaged, gathered)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Segments whose rows lie in a temporary table, ready to be merged."""
+
+    segments: Sequence[Segment]
+    table: str | None
+    """None where nothing could be read."""
+    damaged: list[tuple[Segment, str]]
+
+    @property
+    def names(self) -> list[str]:
+        return [segment.name for segment in self.segments]
 
 
 class Intake:
-    """Takes segments into the database behind ``connection``."""
+    """Takes segments into a database.
+
+    Args:
+        connection: A :func:`~spectra_otel.exporters.duckdb.database.workbench`; :meth:`take` needs the database attached to it,
+            :meth:`stage` does not.
+        spool: Where the segments are.
+    """
 
     def __init__(self, connection: DuckDBPyConnection, spool: Spool) -> None:
         self._connection = connection
         self._spool = spool
         self._is_relaxed = False
+        self._tables = 0
 
-    def take(self, sifted: Sifted) -> MergeResult:
+    def stage(self, segments: Sequence[Segment]) -> Staged:
+        """Read segments. Raises :class:`StoreError` where that is not possible now."""
+        gathered = self._spool.folder / "merge.gathered"  # one name: what a killed merger left is written over
+        table = None
+        try:
+            sifted = sift(segments, gathered)
+        except OSError as error:
+            raise StoreError(f"merge: {first_line(error)}") from error
+        damaged = list(sifted.damaged)
+        try:
+            table = self._read(sifted.files())
+        except _ALIEN as error:
+            # Content that is not ours in a segment that is whole: `take` finds out which, line by line.
+            damaged += [(segment, first_line(error)) for segment, _ in sifted.whole]
+        except (duckdb.Error, OSError) as error:
+            raise StoreError(f"merge: {first_line(error)}") from error
+        finally:
+            gathered.unlink(missing_ok=True)
+        return Staged([segment for segment, _ in (*sifted.whole, *sifted.damaged)], table, damaged)
+
+    def take(self, staged: Staged) -> MergeResult:
         """Merge the segments that are not merged yet; afterwards their files may be deleted.
 
         Raises :class:`StoreError` where the database cannot take them now (disk full, say); then nothing has changed.
         """
-        merged = self._merged(sifted.names)
+        merged = self._merged(staged.names)
         if merged:  # a program was killed between commit and delete
-            sifted = sift([segment for segment in sifted.segments if segment.name not in merged], sifted.gathered)
-        damaged = sifted.damaged
+            staged = self.stage([segment for segment in staged.segments if segment.name not in merged])
+        damaged = staged.damaged
         try:
-            result = self._transaction(sifted.files(), [] if damaged else sifted.names)
+            result = self._transaction(staged.table, [] if damaged else staged.names)
         except _ALIEN as error:
-            # Content that is not ours in a segment that is whole: find out which, line by line.
-            damaged = damaged + [(segment, first_line(error)) for segment, _ in sifted.whole]
+            damaged = damaged + _all_but(damaged, staged.segments, first_line(error))
             result = MergeResult()
         except (duckdb.Error, OSError) as error:
             raise StoreError(f"merge: {first_line(error)}") from error
         for segment, reason in damaged:
             result += self._salvage(segment, reason)
         if damaged:
-            self._transaction([], sifted.names)
+            self._transaction(None, staged.names)
         return result
 
     def _merged(self, names: Sequence[str]) -> set[str]:
@@ -144,7 +182,7 @@ class Intake:
         file = _File(self._spool.folder / "merge.mended", max(map(len, good)))
         try:
             file.path.write_bytes(b"".join(good))
-            return self._transaction([file], [])
+            return self._transaction(self._read([file]), [])
         except _ALIEN as error:
             if isinstance(error, duckdb.OutOfMemoryException) and self._relax():
                 return self._bisect(segment, good, bad)
@@ -170,11 +208,11 @@ class Intake:
         self._connection.execute(f"SET memory_limit = '{_RELAXED}'")
         return True
 
-    def _transaction(self, files: Sequence[_File], names: Sequence[str]) -> MergeResult:
-        """Merge ``files`` and enter segment ``names`` into the ledger: all of it or nothing."""
+    def _transaction(self, table: str | None, names: Sequence[str]) -> MergeResult:
+        """Merge the rows of ``table`` and enter segment ``names`` into the ledger: all of it or nothing."""
         self._connection.begin()
         try:
-            result = self._merge(files) if files else MergeResult()
+            result = self._merge(table) if table else MergeResult()
             self._note(names)
             self._connection.commit()
         except BaseException:
@@ -182,9 +220,19 @@ class Intake:
             raise
         return result
 
-    def _merge(self, files: Sequence[_File]) -> MergeResult:
+    def _read(self, files: Sequence[_File]) -> str | None:
+        """The rows of ``files`` in a new temporary table, in order of time. None where there is no file."""
+        if not files:
+            return None
+        self._tables += 1
+        table = f"staged_{self._tables}"
+        self._connection.execute(f"CREATE TEMP TABLE {table} AS {_select(files)} ORDER BY started_at")
+        return table
+
+    def _merge(self, table: str) -> MergeResult:
         run = self._connection.execute
-        run(f"CREATE OR REPLACE TEMP TABLE incoming AS {_read(files)}")
+        run("DROP TABLE IF EXISTS temp.incoming")
+        run(f"ALTER TABLE temp.{table} RENAME TO incoming")
         rows = self._count("incoming")
         if not rows:
             return MergeResult()
@@ -212,7 +260,7 @@ class Intake:
                 "CREATE OR REPLACE TEMP TABLE superseded AS FROM spectra_requests WHERE rowid IN (SELECT row FROM known)"
             )
             run("DELETE FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
-        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming ORDER BY started_at")
+        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming")
         if not replaces:
             rollups.add(self._connection, "incoming")
             return
@@ -253,7 +301,15 @@ class Intake:
         return int(rows)
 
 
-def _read(files: Sequence[_File]) -> str:
+def _all_but(
+    known: Iterable[tuple[Segment, str]], segments: Iterable[Segment], reason: str
+) -> list[tuple[Segment, str]]:
+    """``segments`` with a reason, without those that have one."""
+    named = {segment.name for segment, _ in known}
+    return [(segment, reason) for segment in segments if segment.name not in named]
+
+
+def _select(files: Sequence[_File]) -> str:
     """SQL that reads segments as rows of ``spectra_requests``."""
     stored = [field for field in FIELDS.values() if field.name not in _SET_BY_MERGE]
     columns = ", ".join(f"{field.name}: {quoted(field.type)}" for field in stored)

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import database
-from spectra_otel.exporters.duckdb.intake import Intake, sift
+from spectra_otel.exporters.duckdb.intake import Intake, Staged
 from spectra_otel.exporters.duckdb.spool import Segment, Spool
 from spectra_otel.model.store import MergeResult, Progress
 
@@ -42,7 +42,14 @@ _POLITE_PATIENCE = 2.0
 BATCH_BYTES = 24 << 20
 """Bytes of one transaction, for records that carry content."""
 
-_LONGEST_PAUSE = 5.0
+SESSION_BYTES = 2 * BATCH_BYTES
+"""Bytes of segments that are read before the database is opened; what they become waits in memory."""
+
+LONGEST_HOLD = 0.3
+"""Seconds that a merge of a small backlog should keep the file from others."""
+
+WINDOW_SECONDS, HOLD_SHARE = 5.0, 0.2
+"""Merges of a small backlog have the file for this share of any so many seconds."""
 
 MOST_SEGMENTS = 2_000
 """Files of one transaction: many tiny segments cost more by the file than by the row."""
@@ -90,6 +97,7 @@ class Merger:
         self._path = path
         self._spool = spool
         self._pace = _Pace(spool.folder / "merge.next")
+        self._small_session = SMALL_SESSION
         self.held = 0.0
         """Seconds that the last session kept the database from others."""
 
@@ -117,8 +125,8 @@ class Merger:
     def merge_politely(self) -> MergeResult | None:
         """Merge one batch if it is time to, and say when the next may be. None if another process is at it or it is too early.
 
-        Backlog under 8,000 rows: at most 4,096 rows, then a pause of four times the hold, so that readers have the file for
-        80 % of the time. Above: up to 32,768 rows at once, then a pause as long as the hold.
+        Backlog under 8,000 rows: at most 4,096 rows, or what took 300 ms before; then a pause, so that readers have the file
+        for 80 % of any five seconds. Above: up to 32,768 rows at once, then a pause as long as the hold.
         """
         if self._pace.wait() > 0:
             return None
@@ -128,8 +136,12 @@ class Merger:
                 if not segments or self._pace.wait() > 0:
                     return None
                 small = sum(segment.rows for segment in segments) < SMALL_BACKLOG
-                result = self._merge_session(segments, SMALL_SESSION if small else LARGE_SESSION, _POLITE_PATIENCE)
-                self._pace.pause(self.held * (4 if small else 1))
+                result = self._merge_session(
+                    segments, self._small_session if small else LARGE_SESSION, _POLITE_PATIENCE
+                )
+                self._pace.pause(_courtesy(self.held) if small else self.held)
+                if small:
+                    self._adapt()
                 return result
         except MergeInProgressError:
             return None
@@ -138,32 +150,41 @@ class Merger:
         """Seconds until a polite merge may begin; may be negative."""
         return self._pace.wait()
 
+    def _adapt(self) -> None:
+        """Fewer rows next time where the hold was long, as on a slow machine; more again where it was short."""
+        if self.held > LONGEST_HOLD:
+            self._small_session = max(self._small_session // 2, SMALL_SESSION // 16)
+        elif self.held < LONGEST_HOLD / 3:
+            self._small_session = min(self._small_session * 2, SMALL_SESSION)
+
     def _merge_session(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
-        """Merge the oldest segments, about ``rows`` rows, while the database is open once."""
-        gathered = self._spool.folder / "merge.gathered"  # one name: what a killed merger left is written over
+        """Merge the oldest segments, about ``rows`` rows: all are read before the database is opened, once."""
         result = MergeResult()
         left = list(segments)
-        try:
-            batch = _take(left, rows)
-            sifted = sift(batch, gathered)
-            with database.writer(self._path, patience, thrifty=True) as connection:
-                began = time.monotonic()
-                intake = Intake(connection, self._spool)
-                while batch:
-                    result += intake.take(sifted)
-                    for segment in batch:
-                        segment.path.unlink(missing_ok=True)
-                    left = left[len(batch) :]
-                    result.segments += len(batch)
-                    rows -= sum(segment.rows for segment in batch)
-                    if batch := _take(left, rows):
-                        sifted = sift(batch, gathered)
+        with database.workbench(self._path) as connection:
+            intake = Intake(connection, self._spool)
+            batches: list[Staged] = []
+            size = 0
+            while size < SESSION_BYTES and (batch := _take(left, rows)):
+                batches.append(intake.stage(batch))
+                left = left[len(batch) :]
+                rows -= sum(segment.rows for segment in batch)
+                size += sum(segment.size for segment in batch)
+            with database.attached(connection, self._path, patience) as began:
+                for staged in batches:
+                    result += self._take_in(intake, staged)
             self.held = time.monotonic() - began
+        result.pending = sum(segment.rows for segment in left)
+        return result
+
+    def _take_in(self, intake: Intake, staged: Staged) -> MergeResult:
+        result = intake.take(staged)
+        result.segments = len(staged.segments)
+        try:
+            for segment in staged.segments:
+                segment.path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self._spool.folder}: {error.strerror}") from error
-        finally:
-            gathered.unlink(missing_ok=True)
-        result.pending = sum(segment.rows for segment in left)
         return result
 
 
@@ -182,10 +203,19 @@ class _Pace:
 
     def pause(self, seconds: float) -> None:
         """Nobody merges politely for so long."""
-        moment = time.time() + min(seconds, _LONGEST_PAUSE)
+        moment = time.time() + min(seconds, WINDOW_SECONDS)
         with suppress(OSError):  # on a full disk the pace does not matter
             self._path.touch()
             os.utime(self._path, (moment, moment))
+
+
+def _courtesy(held: float) -> float:
+    """Seconds of pause after a hold, so that a series of such holds keeps to its share of any window.
+
+    A window that begins and ends with a hold has one hold more than pauses; hence more than four times the hold.
+    """
+    spare = HOLD_SHARE * WINDOW_SECONDS - held
+    return (1 - HOLD_SHARE) * WINDOW_SECONDS * held / spare if spare > 0 else WINDOW_SECONDS
 
 
 def _take(segments: Sequence[Segment], rows: int) -> list[Segment]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 
@@ -57,3 +58,37 @@ def acknowledged(folder: Path) -> set[str]:
     """All ids in the logs of ``folder``, without a torn last line."""
     lines = [line for log in folder.glob("*.log") for line in log.read_text().splitlines(keepends=True)]
     return {line.strip() for line in lines if line.endswith("\n")}
+
+
+class Holds:
+    """When processes kept the database from others: a line for each time that one had it open for writing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._path.touch()
+
+    def noting(
+        self, opening: Callable[..., AbstractContextManager[float]]
+    ) -> Callable[..., AbstractContextManager[float]]:
+        """``opening``, which yields the moment since when the database is held, with a note of that and of the end."""
+
+        @contextmanager
+        def noted(*args: object) -> Iterator[float]:
+            with opening(*args) as began:
+                yield began
+            with self._path.open("ab", buffering=0) as file:
+                file.write(f"{began} {time.monotonic()}\n".encode())
+
+        return noted
+
+    def noted(self) -> list[tuple[float, float]]:
+        """Begin and end of each, in seconds of the monotonic clock, which all processes of a machine share."""
+        pairs = (line.split() for line in self._path.read_text().splitlines())
+        return sorted((float(began), float(end)) for began, end in pairs)
+
+
+def most_held(holds: Sequence[tuple[float, float]], window: float) -> float:
+    """The most seconds that ``holds`` take of any window of so many seconds: one that begins with a hold has the most."""
+    return max(
+        sum(max(0.0, min(end, start + window) - began) for began, end in holds if began >= start) for start, _ in holds
+    )

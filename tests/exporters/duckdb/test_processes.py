@@ -16,11 +16,20 @@ import duckdb
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from spectra_otel.exporters.duckdb import background
+from spectra_otel.exporters.duckdb import background, database, merge
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
 from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
 from spectra_otel.exporters.duckdb.store import DuckDBStore
-from tests.exporters.duckdb.processes import Acknowledgements, acknowledged, child, kill, until, wait
+from tests.exporters.duckdb.processes import (
+    Acknowledgements,
+    Holds,
+    acknowledged,
+    child,
+    kill,
+    most_held,
+    until,
+    wait,
+)
 from tests.exporters.duckdb.records import ids, record, rollup_differences, spans
 
 SECONDS = float(os.environ.get("SPECTRA_TEST_SECONDS", "8"))
@@ -99,16 +108,27 @@ def test_kill_9_loses_and_doubles_nothing_acknowledged(store: DuckDBStore, tmp_p
 def test_readers_and_merges_share_the_file_politely(
     store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight writers; a client that opens every 50 ms gets in within a second; one that holds the file loses nobody's rows."""
+    """Eight writers; a client that opens every 50 ms gets in within a second; one that holds the file loses nobody's rows.
+
+    The merges keep the file from others for at most a fifth of any five seconds.
+    """
     monkeypatch.setattr(background, "_EVERY_SECONDS", 0.2)
     logs = tmp_path / "logs"
     logs.mkdir()
     store.append([record(0)])
     store.merge_pending()
+    holds = Holds(tmp_path / "holds")
+    monkeypatch.setattr(database, "attached", holds.noting(database.attached))
     writers = [child(lambda: client(store, logs, number, 0.02)) for number in range(1, 9)]  # noqa: B023
     try:
         longest, slowness = _longest_wait(store.path, SECONDS)
         assert longest < 1.0 * slowness, f"waited {longest} s on a machine that gave {1 / slowness:.0%} of a core"
+        noted = holds.noted()
+        assert len(noted) >= 3
+        # The pause follows from the hold before it; the last hold of a window may be longer than the others.
+        slack = max(end - began for began, end in noted)
+        assert most_held(noted, merge.WINDOW_SECONDS) <= merge.HOLD_SHARE * merge.WINDOW_SECONDS + slack
+        assert sum(end - began for began, end in noted) <= merge.HOLD_SHARE * SECONDS + slack
         _hold_the_file(store, SECONDS / 2)
     finally:
         for pid in writers:
