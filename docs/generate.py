@@ -54,7 +54,7 @@ def providers() -> str:
     for name, provider in sorted(built_in().by_name.items()):
         by_type: dict[str, list[str]] = {}
         for row in provider.endpoints:
-            if row.batch and row.batch != "results":
+            if row.batch == "start" or (row.batch == "look" and not getattr(row.format, "inline", False)):
                 continue
             shown = ("GET " if row.method == "GET" else "") + row.template
             by_type.setdefault("batch results" if row.batch else row.format.model_type, []).append(f"`{shown}`")

@@ -1,14 +1,16 @@
 """Results of batches: each line of the file is a record at batch price, made once, by whoever first downloads it.
 
-Starting a batch makes no record. Its id is remembered, and with OpenAI that of the file that a later look at the batch names; the
-results of a batch that nobody started here make no record.
+Starting a batch makes no record. Its id is remembered, and so is that of the file that a later look at the batch names. Results
+that stand in the answer to such a look, perhaps before all are there, are records the first time they are seen. The results of
+a batch that nobody started here make no record.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import orjson
 from opentelemetry.sdk.resources import Resource
@@ -18,8 +20,9 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from spectra_otel import faults
 from spectra_otel.instrumentors.polls import Poll
-from spectra_otel.instrumentors.streams import Decompressor, EventSplitter, Tap, UsageHider
-from spectra_otel.providers.base import Endpoint, Sent, Values, as_dict
+from spectra_otel.instrumentors.streams import EVENT_LIMIT, Decompressor, EventSplitter, Tap, UsageHider
+from spectra_otel.providers.base import Endpoint, Json, Sent, Values, as_dict
+from spectra_otel.providers.wire.batch import Batch, Result
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
 from spectra_otel.tracking.reading import read_answer
@@ -30,19 +33,21 @@ if TYPE_CHECKING:
 
 PREFIX = "batch:"
 """Before the ids of batches and their files, among the jobs."""
-_FILES = ("output_file_id", "error_file_id")
 
 
 class BatchCall(Poll):
     """One request about a batch: it starts one, looks at one, or downloads its results."""
 
-    __slots__ = ("_rows", "_splitter")
+    __slots__ = ("_format", "_parts", "_results", "_size", "_splitter")
 
     def __init__(self, observer: Observer, row: Endpoint, sent: Sent, seed: Values) -> None:
         super().__init__(observer, row, sent, {})
         self._seed = seed
+        self._format = cast(Batch, row.format)
         self._splitter = EventSplitter(sse=False)
-        self._rows: list[Values] = []
+        self._results: list[Result] = []
+        self._parts: list[bytes] = []
+        self._size = 0
 
     def whole(self, data: bytes, content_type: str) -> None:
         """The body of an answer that was read at once. Never raises."""
@@ -54,20 +59,22 @@ class BatchCall(Poll):
         return Tap(self._observer.taps, self._feed, self._over, decompress, hider)
 
     def _feed(self, piece: bytes) -> bytes:
-        for line in self._splitter.feed(piece):
-            self._take(line)
+        if self._row.batch == "results":
+            for line in self._splitter.feed(piece):
+                self._take(line)
+        elif self._size <= EVENT_LIMIT:
+            self._size += len(piece)
+            self._parts.append(piece)
         return b""
 
     def _take(self, line: bytes) -> None:
-        if self._row.batch == "results":
-            try:
-                values = _values(orjson.loads(line))
-            except (ValueError, TypeError, AttributeError):
-                return
-            if values is not None:
-                self._rows.append(values)
-        else:
-            self._rows.append({"line": line})
+        """One line of a file of results."""
+        try:
+            found = self._format.result(as_dict(orjson.loads(line)))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return
+        if found is not None:
+            self._results.append(found)
 
     def _over(self, aborted: bool, error: BaseException | None) -> None:
         try:
@@ -76,63 +83,76 @@ class BatchCall(Poll):
             if aborted or self.status is None or self.status >= 400:
                 return
             if self._row.batch == "results":
-                self._record_results()
-            else:
-                self._remember()
+                if self._claim():
+                    self._record(self._results)
+            elif self._size <= EVENT_LIMIT:
+                self._read_document(as_dict(orjson.loads(b"".join(self._parts))))
         except Exception as fault:
             faults.report("batches", fault)
 
-    def _remember(self) -> None:
-        """The ids that results may be downloaded by, from one JSON document of however many lines."""
-        body = as_dict(orjson.loads(b"\n".join(row["line"] for row in self._rows)))
-        batch = self._seed.get("id") or body.get("id")
-        ids = [body.get("id")] if self._row.batch == "start" else [body.get(name) for name in _FILES]
-        for found in ids:
-            if isinstance(found, str) and found:
-                self._observer.jobs.remember(self._sent.provider.name, PREFIX + found, {"id": str(batch)})
-
-    def _record_results(self) -> None:
-        provider = self._sent.provider.name
-        if not self._observer.jobs.claim(provider, PREFIX + self._sent.places["job"]):
+    def _read_document(self, body: Json) -> None:
+        """The answer to a start, or to a look: ids of the batch and its files, or results."""
+        batch = self._seed.get("id") or self._format.batch_id(body)
+        if not batch:
             return
+        seed = {"id": batch, "model": self._seed.get("model") or self._format.model(body)}
+        if self._row.batch == "start":
+            self._remember(batch, seed)
+            return
+        for file in self._format.result_files(body):
+            self._remember(file, seed)
+        results = [self._format.result(as_dict(row)) for row in self._format.entries(body)]
+        known = set(self._seed.get("seen", ()))
+        fresh = {_digest(batch, n, found): found for n, found in enumerate(results) if found is not None}
+        fresh = {digest: found for digest, found in fresh.items() if digest not in known}
+        if fresh and self._claim():
+            self._record(list(fresh.values()))
+            if not self._format.is_over(body):
+                self._remember(self._sent.places["job"], {**seed, "seen": sorted(known | fresh.keys())})
+
+    def _remember(self, job: str, seed: Values) -> None:
+        self._observer.jobs.remember(self._sent.provider.name, PREFIX + job, seed)
+
+    def _claim(self) -> bool:
+        return self._observer.jobs.claim(self._sent.provider.name, PREFIX + self._sent.places["job"])
+
+    def _record(self, results: Sequence[Result]) -> None:
+        batch, provider = str(self._seed["id"]), self._sent.provider.name
         known = context.known_fields()
         known.pop("pricing_tier", None)
-        for values in self._rows:
-            metadata = {**(known.get("metadata") or {}), **values.pop("metadata", {})}
+        for number, result in enumerate(results):
+            values = _values(result, self._seed.get("model"))
+            metadata = {**(known.get("metadata") or {}), **({"custom_id": result.name} if result.name else {})}
             row = {**known, **values, "provider": provider, "metadata": metadata, "endpoint": self._sent.path}
-            span = _span(str(self._seed["id"]), row, self._observer.owner.resource)
+            span = _span(batch, _digest(batch, number, result), row, self._observer.owner.resource)
             self._observer.owner.record(span, known_values(row))
 
 
-def _values(row: Any) -> Values | None:
-    """The fields of one line; None for a request that was never answered."""
-    values: Values = {"is_streaming": False, "is_failed": False, "metadata": {"custom_id": row.get("custom_id")}}
-    result, response = as_dict(row.get("result")), as_dict(row.get("response"))
-    if result:  # Anthropic's
-        if result.get("type") not in ("succeeded", "errored"):
-            return None
-        body = as_dict(result.get("message") or result.get("error"))
-    else:
-        values["status_code"] = response.get("status_code")
-        body = as_dict(response.get("body"))
-        if row.get("error"):
-            body = {"error": row["error"]}
-    if body.get("error") or body.get("type") == "error" or (values.get("status_code") or 0) >= 400:
+def _values(result: Result, model: str | None) -> Values:
+    """The fields of one result."""
+    values: Values = {"is_streaming": False, "is_failed": False, "status_code": result.status_code}
+    body = result.body
+    if body.get("error") or body.get("type") == "error" or (result.status_code or 0) >= 400:
         read_error(body, values)
         values["cost_status"] = "not_billed"
     else:
         read_answer(body, values)
     values["pricing_tier"] = values["requested_tier"] = "batch"
-    values["model"] = values.get("snapshot")
+    values["model"] = model or values.get("snapshot")
     return values
 
 
-def _span(batch: str, values: Values, resource: Resource) -> ReadableSpan:
+def _digest(batch: str, number: int, result: Result) -> str:
+    """What tells one result of a batch from the others: the answer's id, else its name, else its place."""
+    answer = result.body.get("id") or result.body.get("responseId") or result.name or f"{batch}#{number}"
+    return hashlib.sha256(str(answer).encode()).hexdigest()[:16]
+
+
+def _span(batch: str, digest: str, values: Values, resource: Resource) -> ReadableSpan:
     """A span whose ids come from those of the batch and the response, so that an import again is the same record."""
-    answer = str(values.get("response_id") or values["metadata"].get("custom_id"))
     context_ = SpanContext(
         int.from_bytes(hashlib.sha256(batch.encode()).digest()[:16], "big"),
-        int.from_bytes(hashlib.sha256(answer.encode()).digest()[:8], "big"),
+        int(digest, 16),
         False,
         TraceFlags(0),
     )

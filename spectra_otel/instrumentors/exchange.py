@@ -136,7 +136,7 @@ class Observer:
         if row.batch:
             return self._batch(found, method, path, query, headers)
         if row.completes:
-            return self._poll(found, method, path, query, headers)
+            return self._poll(found, method, path, query, headers, raw)
         content_type = headers.get("content-type") or ""
         body = read_request_body(raw, content_type)
         sent = Sent(provider or self.providers.compatible, method, path, query, headers, body, places)
@@ -172,9 +172,14 @@ class Observer:
             return None
         return BatchCall(self, row, Sent(provider, method, path, query, headers, {}, places), seed)
 
-    def _poll(self, found: Found, method: str, path: str, query: str, headers: Headers) -> Exchange | None:
+    def _poll(
+        self, found: Found, method: str, path: str, query: str, headers: Headers, raw: Body
+    ) -> Exchange | None:
         """An exchange for a request that asks after a job of ours; None for a job that is done, or nobody's."""
         provider, row, places = found
+        if "job" not in places:
+            body = read_request_body(raw, headers.get("content-type") or "")
+            places = {**places, "job": row.format.asked_job(body) or ""}
         seed = self.jobs.find(provider.name, places["job"]) if provider is not None else None
         if provider is None or seed is None:
             self.skipped += 1

@@ -77,8 +77,8 @@ class Poll(Exchange):
         try:
             values: Values = self.request.values
             job = self._sent.places["job"]
-            unsettled = self.status is None or self.status >= 400 or JOB in values or values.get("is_aborted")
-            if unsettled or values.get("error_type") == "response_unreadable":
+            answered = self.status is not None and self.status < 400 and self.status not in (202, 204)
+            if not answered or JOB in values or values.get("is_aborted") or values.get("error_type") == "response_unreadable":
                 return
             if self._observer.jobs.claim(self._sent.provider.name, job):
                 values["is_streaming"] = self._seed.get("is_streaming", False)

@@ -1,11 +1,12 @@
-"""Anthropic. Token counting, files and models are skipped: they are not billed by the call."""
+"""Anthropic. Token counting, files, skills and models are skipped: they are not billed by the call."""
 
 from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.batch import MessageBatch
 from spectra_otel.providers.wire.chat import Chat
 from spectra_otel.providers.wire.complete import Complete
 from spectra_otel.providers.wire.messages import Messages
 
-messages = Messages()
+messages, batch = Messages(), MessageBatch()
 
 PROVIDER = Provider(
     name="anthropic",
@@ -14,8 +15,8 @@ PROVIDER = Provider(
     account_headers=("anthropic-organization-id",),
     endpoints=(
         Endpoint("/messages", messages),
-        Endpoint("/messages/batches", messages, batch="start"),
-        Endpoint("/messages/batches/{job}/results", messages, "GET", batch="results"),
+        Endpoint("/messages/batches", batch, batch="start"),
+        Endpoint("/messages/batches/{job}/results", batch, "GET", batch="results"),
         Endpoint("/complete", Complete()),
         Endpoint("/chat/completions", Chat()),
     ),

@@ -4,15 +4,16 @@ Grok reports more cached tokens than it read here. Streams are not asked for usa
 """
 
 from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
 from spectra_otel.providers.wire.cohere import CohereEmbed, CohereRerank
-from spectra_otel.providers.wire.media import Images, Speech, Transcription
+from spectra_otel.providers.wire.media import Images, Ocr, Speech, Transcription
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
-from spectra_otel.providers.wire.video import Videos
+from spectra_otel.providers.wire.video import VideoJobs, Videos
 
 chat, embeddings, responses = Chat(cached_doubtful=True), Embeddings(), Responses()
-images, transcription, videos = Images(), Transcription(), Videos()
+images, transcription, videos, video_jobs, batch = Images(), Transcription(), Videos(), VideoJobs(), Batch()
 
 PROVIDER = Provider(
     name="azure",
@@ -38,7 +39,10 @@ PROVIDER = Provider(
         Endpoint("/images/edits", images),
         Endpoint("/audio/speech", Speech()),
         Endpoint("/audio/transcriptions", transcription),
+        Endpoint("/video/generations/jobs", video_jobs),
+        Endpoint("/video/generations/jobs/{job}", video_jobs, "GET", completes=True),
         Endpoint("/videos", videos),
+        Endpoint("/videos/{video}/remix", videos),
         Endpoint("/videos/{job}", videos, "GET", completes=True),
         Endpoint("/responses", responses),
         Endpoint("/responses/compact", responses),
@@ -46,5 +50,9 @@ PROVIDER = Provider(
         Endpoint("/providers/cohere/v2/embed", CohereEmbed()),
         Endpoint("/v2/rerank", CohereRerank()),
         Endpoint("/anthropic/v1/messages", Messages()),
+        Endpoint("/providers/mistral/azure/ocr", Ocr()),
+        Endpoint("/batches", batch, batch="start"),
+        Endpoint("/batches/{job}", batch, "GET", batch="look"),
+        Endpoint("/files/{job}/content", batch, "GET", batch="results"),
     ),
 )  # fmt: skip

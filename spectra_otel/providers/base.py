@@ -103,16 +103,38 @@ class Format:
         """Add the fields that response headers tell."""
 
     def open_stream(self, values: Values) -> StreamReader:
-        """A reader for one streamed answer; ``values`` holds the fields of the request."""
-        raise NotImplementedError
+        """A reader for one streamed answer; ``values`` holds the fields of the request.
+
+        Where a format has none of its own, each event is read as an answer that is whole as far as it goes.
+        """
+        return _AnswerStream(self, values)
 
     def gather(self, rows: list[Any]) -> Json | None:
         """One object for an answer that is a JSON array; None when this format has no such answer."""
         return None
 
+    def asked_job(self, body: Json) -> str | None:
+        """The job that a request asks after whose path does not say it; ``body`` is the request's."""
+        return None
+
     def accepts(self, sent: Sent) -> bool:
         """Whether a request to a host nobody named has the shape of this format."""
         return False
+
+
+class _AnswerStream(StreamReader):
+    """Events that are each an answer so far; the end of the body ends it."""
+
+    __slots__ = ("_format",)
+
+    def __init__(self, format_: Format, request: Values) -> None:
+        super().__init__()
+        self._format = format_
+        self.values = dict(request)
+
+    def event(self, data: Json) -> None:
+        self._format.read_response(data, self.values)
+        self.complete = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +148,7 @@ class Endpoint:
     format: Format
     method: str = "POST"
     completes: bool = False
-    """Asks after a job that an earlier call began: ``{job}`` in the template is its id."""
+    """Asks after a job that an earlier call began: ``{job}`` in the template is its id, or the format tells it."""
     batch: Literal["", "start", "look", "results"] = ""
     """What it does with a batch of calls: none of it is a call itself, but the results are one record a line."""
     pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)

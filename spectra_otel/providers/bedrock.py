@@ -1,9 +1,11 @@
 """Amazon Bedrock: Converse, InvokeModel in each maker's own format, and the endpoints that speak OpenAI's or Anthropic's.
 
-boto3 names regions in the host; a private link has a host of its own (``SPECTRA_PROVIDER_HOSTS=…=bedrock``).
+Token counting is free, and guardrails on their own are no model's answer. boto3 names regions in the host; a private link has
+a host of its own (``SPECTRA_PROVIDER_HOSTS=…=bedrock``).
 """
 
 from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.async_invoke import AsyncInvoke
 from spectra_otel.providers.wire.chat import Chat
 from spectra_otel.providers.wire.converse import Converse
 from spectra_otel.providers.wire.invoke import Invoke
@@ -11,6 +13,7 @@ from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
 
 chat, responses, messages, converse, invoke = Chat(), Responses(), Messages(), Converse(), Invoke()
+async_invoke = AsyncInvoke()
 
 PROVIDER = Provider(
     name="bedrock",
@@ -24,6 +27,8 @@ PROVIDER = Provider(
         Endpoint("/model/{model}/converse-stream", converse),
         Endpoint("/model/{model}/invoke", invoke),
         Endpoint("/model/{model}/invoke-with-response-stream", invoke),
+        Endpoint("/async-invoke", async_invoke),
+        Endpoint("/async-invoke/{job}", async_invoke, "GET", completes=True),
         Endpoint("/v1/chat/completions", chat),
         Endpoint("/v1/responses", responses),
         Endpoint("/v1/messages", messages),

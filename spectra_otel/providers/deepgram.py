@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from spectra_otel.providers.base import Endpoint, Format, Json, Provider, Sent, Values, as_dict, put_text
+from spectra_otel.providers.base import Endpoint, Format, Json, Provider, Sent, Values, as_dict, put_count, put_text
 from spectra_otel.providers.wire.audio import sent_seconds
 from spectra_otel.providers.wire.media import put_seconds
 
@@ -22,6 +22,24 @@ class Listen(Format):
         metadata = as_dict(body.get("metadata"))
         put_text(values, "response_id", metadata.get("request_id") or body.get("request_id"))
         put_seconds(values, metadata.get("duration"))
+
+
+class Read(Format):
+    """``/read``: text in, and what was asked for of it; each piece of work counts its own tokens."""
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.asked("model"), "is_streaming": False, "has_tool_calls": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        metadata = as_dict(body.get("metadata"))
+        put_text(values, "response_id", metadata.get("request_id"))
+        work = {name: row for name, row in metadata.items() if name.endswith("_info") and isinstance(row, dict)}
+        if not work:
+            return
+        values["usage_raw"] = work
+        values.setdefault("snapshot", next((row["model_uuid"] for row in work.values() if row.get("model_uuid")), None))
+        for name, field in (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")):
+            put_count(values, field, sum(row[name] for row in work.values() if type(row.get(name)) is int))
 
 
 class Speak(Format):
@@ -45,5 +63,5 @@ class Speak(Format):
 PROVIDER = Provider(
     name="deepgram",
     hosts=("api.deepgram.com", "api.eu.deepgram.com"),
-    endpoints=(Endpoint("/v1/listen", Listen()), Endpoint("/v1/speak", Speak())),
+    endpoints=(Endpoint("/v1/listen", Listen()), Endpoint("/v1/speak", Speak()), Endpoint("/v1/read", Read())),
 )

@@ -1,9 +1,35 @@
 """Providers that speak OpenAI's format without an accent, or nearly: a host, and which of its endpoints they have."""
 
-from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from spectra_otel.providers.base import Endpoint, Json, Provider, Sent, Values, as_dict, as_list, put_text
+from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
+from spectra_otel.providers.wire.deferred import DeferredChat
 from spectra_otel.providers.wire.media import Images, Rerank, Speech, Transcription
+from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
+from spectra_otel.providers.wire.video import Videos
+
+
+class ZaiResult(DeferredChat):
+    """Z.ai's ``/async-result/{id}``: of a video or of a chat, whichever the job was."""
+
+    def read_response(self, body: Json, values: Values) -> None:
+        videos = as_list(body.get("video_result"))
+        if not videos:
+            super().read_response(body, values)
+            return
+        put_text(values, "finish_reason", body.get("task_status"))
+        values["video_count"] = len(videos)
+
+
+class ZaiVideos(ZaiResult):
+    """``/videos/generations`` of Z.ai."""
+
+    operation = "generate_content"
+    model_type = "video"
+
+    def read_request(self, sent: Sent) -> Values:
+        return Videos().read_request(sent)
 
 
 def _perplexity_cost(body: Json, values: Values) -> None:
@@ -28,9 +54,24 @@ CONTEXT = Endpoint("/contextualizedembeddings", Embeddings())
 IMAGES = Endpoint("/images/generations", Images())
 SPEECH = Endpoint("/audio/speech", Speech())
 HEARD = Endpoint("/audio/transcriptions", Transcription())
+TRANSLATED = Endpoint("/audio/translations", Transcription())
+VIDEOS = (Endpoint("/videos", Videos()), Endpoint("/videos/{job}", Videos(), "GET", completes=True))
+batch = Batch()
+BATCHES = (
+    Endpoint("/batches", batch, batch="start"),
+    Endpoint("/batches/{job}", batch, "GET", batch="look"),
+    Endpoint("/files/{job}/content", batch, "GET", batch="results"),
+)
+MESSAGES = Endpoint("/v1/messages", Messages())
+sonar = Chat(extra=_perplexity_cost)
+later_sonar = DeferredChat(extra=_perplexity_cost)
 
 PROVIDERS = (
-    Provider("together", ("api.together.xyz", "api.together.ai"), (CHAT, TEXT, VECTORS, RERANK, IMAGES, SPEECH, HEARD)),
+    Provider(
+        "together",
+        ("api.together.xyz", "api.together.ai"),
+        (CHAT, TEXT, VECTORS, RERANK, IMAGES, SPEECH, HEARD, TRANSLATED, *VIDEOS, *BATCHES),
+    ),
     Provider(
         "fireworks",
         ("api.fireworks.ai", "audio-{kind}.us-virginia-1.direct.fireworks.ai"),
@@ -41,20 +82,39 @@ PROVIDERS = (
     Provider(
         "huggingface", ("router.huggingface.co", "api-inference.huggingface.co"), (CHAT, TEXT, VECTORS, RESPONSES)
     ),
-    Provider("zai", ("api.z.ai", "open.bigmodel.cn"), (CHAT, VECTORS, IMAGES, HEARD)),
-    Provider("voyage", ("api.voyageai.com",), (VECTORS, MULTI, CONTEXT, RERANK)),
+    Provider(
+        "zai",
+        ("api.z.ai", "open.bigmodel.cn"),
+        (
+            Endpoint("/async/chat/completions", DeferredChat()),
+            CHAT,
+            VECTORS,
+            IMAGES,
+            HEARD,
+            RERANK,
+            Endpoint("/videos/generations", ZaiVideos()),
+            Endpoint("/async-result/{job}", ZaiResult(), "GET", completes=True),
+        ),
+    ),
+    Provider("voyage", ("api.voyageai.com",), (VECTORS, MULTI, CONTEXT, RERANK, *BATCHES)),
     Provider(
         "perplexity",
         ("api.perplexity.ai",),
         (
-            Endpoint("/chat/completions", Chat(extra=_perplexity_cost)),
+            Endpoint("/async/chat/completions", later_sonar),
+            Endpoint("/async/chat/completions/{job}", later_sonar, "GET", completes=True),
+            Endpoint("/async/sonar", later_sonar),
+            Endpoint("/async/sonar/{job}", later_sonar, "GET", completes=True),
+            Endpoint("/chat/completions", sonar),
+            Endpoint("/v1/sonar", sonar),
+            Endpoint("/responses", Responses(extra=_perplexity_cost)),
             Endpoint("/embeddings", Embeddings(extra=_perplexity_cost)),
         ),
     ),
     Provider(
         "vercel-gateway",
         ("ai-gateway.vercel.sh",),
-        (Endpoint("/chat/completions", Chat(extra=_vercel_cost)), VECTORS, RESPONSES),
+        (Endpoint("/chat/completions", Chat(extra=_vercel_cost)), VECTORS, RESPONSES, MESSAGES, RERANK, IMAGES),
     ),
     Provider("writer", ("api.writer.com",), (Endpoint("/chat", Chat()), TEXT)),
 )

@@ -1,11 +1,13 @@
-"""Google's Gemini API. Counting tokens, files, caches and batches are skipped: they are not billed by the call."""
+"""Google's Gemini API. Counting tokens, files and caches are skipped: they are not billed by the call."""
 
 from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.batch import GeminiBatch
 from spectra_otel.providers.wire.chat import Chat, Embeddings
 from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions, Predict
+from spectra_otel.providers.wire.media import Images
 from spectra_otel.providers.wire.video import PredictVideos
 
-generate, embed, interactions, videos = Generate(), Embed(), Interactions(), PredictVideos()
+generate, embed, interactions, videos, batch = Generate(), Embed(), Interactions(), PredictVideos(), GeminiBatch()
 TIERS = {"on_demand": "standard", "on_demand_flex": "flex", "on_demand_priority": "priority", "default": "standard"}
 
 PROVIDER = Provider(
@@ -24,7 +26,13 @@ PROVIDER = Provider(
         Endpoint("/models/{model}/operations/{job}", videos, "GET", completes=True),
         Endpoint("/interactions", interactions),
         Endpoint("/interactions/{job}", interactions, "GET", completes=True),
+        Endpoint("/decisions", interactions),
+        Endpoint("/models/{model}:batchGenerateContent", batch, batch="start"),
+        Endpoint("/models/{model}:asyncBatchEmbedContent", batch, batch="start"),
+        Endpoint("/batches/{job}", batch, "GET", batch="look"),
+        Endpoint("/files/{job}:download", batch, "GET", batch="results"),
         Endpoint("/openai/chat/completions", Chat(thoughts_hidden=True)),
         Endpoint("/openai/embeddings", Embeddings()),
+        Endpoint("/openai/images/generations", Images()),
     ),
 )

@@ -1,6 +1,7 @@
 """Groq. Older streams have their usage in ``x_groq`` of the last chunk, without asking."""
 
 from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Embeddings, read_usage
 from spectra_otel.providers.wire.media import Speech, Transcription
 from spectra_otel.providers.wire.responses import Responses
@@ -13,6 +14,8 @@ def _usage_of_old(body: Json, values: Values) -> None:
         read_usage(usage, values)
 
 
+batch = Batch()
+
 PROVIDER = Provider(
     name="groq",
     hosts=("api.groq.com",),
@@ -24,5 +27,8 @@ PROVIDER = Provider(
         Endpoint("/audio/speech", Speech()),
         Endpoint("/audio/transcriptions", Transcription()),
         Endpoint("/audio/translations", Transcription()),
+        Endpoint("/batches", batch, batch="start"),
+        Endpoint("/batches/{job}", batch, "GET", batch="look"),
+        Endpoint("/files/{job}/content", batch, "GET", batch="results"),
     ),
 )

@@ -1,17 +1,19 @@
 """OpenAI.
 
-Files, models, batches, vector stores, token counting and the management of threads are not billed by the call: what is not in
-the table is skipped. Runs of the Assistants API name neither model nor usage when they are made; their stream does, or a
-later GET.
+Files, models, vector stores, token counting, secrets for realtime sessions, video characters and the management of threads are
+not billed by the call: what is not in the table is skipped. Runs of the Assistants API name neither model nor usage when they
+are made; their stream does, or a later GET.
 """
 
 from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
 from spectra_otel.providers.wire.media import Images, Moderation, Speech, Transcription
 from spectra_otel.providers.wire.responses import Responses
 from spectra_otel.providers.wire.threads import Runs
 from spectra_otel.providers.wire.video import Videos
 
+batch = Batch()
 responses = Responses()
 runs = Runs()
 videos = Videos()
@@ -26,6 +28,7 @@ PROVIDER = Provider(
         Endpoint("/completions", Completions(asks_for_usage=True)),
         Endpoint("/responses", responses),
         Endpoint("/responses/compact", responses),
+        Endpoint("/decisions", responses),
         Endpoint("/embeddings", Embeddings()),
         Endpoint("/images/generations", Images()),
         Endpoint("/images/edits", Images()),
@@ -37,11 +40,13 @@ PROVIDER = Provider(
         Endpoint("/threads/{thread}/runs", runs),
         Endpoint("/threads/{thread}/runs/{run}/submit_tool_outputs", runs),
         Endpoint("/videos", videos),
+        Endpoint("/videos/edits", videos),
+        Endpoint("/videos/extensions", videos),
         Endpoint("/videos/{video}/remix", videos),
         Endpoint("/moderations", Moderation()),
-        Endpoint("/batches", responses, batch="start"),
-        Endpoint("/batches/{job}", responses, "GET", batch="look"),
-        Endpoint("/files/{job}/content", responses, "GET", batch="results"),
+        Endpoint("/batches", batch, batch="start"),
+        Endpoint("/batches/{job}", batch, "GET", batch="look"),
+        Endpoint("/files/{job}/content", batch, "GET", batch="results"),
         Endpoint("/responses/{job}", responses, "GET", completes=True),
         Endpoint("/threads/{thread}/runs/{job}", runs, "GET", completes=True),
         Endpoint("/videos/{job}", videos, "GET", completes=True),

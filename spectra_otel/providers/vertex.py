@@ -1,4 +1,7 @@
-"""Google Vertex AI: Gemini, and other makers' models behind ``rawPredict`` in their own format."""
+"""Google Vertex AI: Gemini, and other makers' models behind ``rawPredict`` in their own format.
+
+Batches are skipped: their results go to a bucket or a table, not through a client.
+"""
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.google import TIERS
@@ -7,7 +10,7 @@ from spectra_otel.providers.wire.gemini import Embed, Generate, Predict
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.video import PredictVideos
 
-generate, messages = Generate(), Messages()
+generate, messages, videos = Generate(), Messages(), PredictVideos()
 
 PROVIDER = Provider(
     name="vertex",
@@ -22,7 +25,8 @@ PROVIDER = Provider(
         Endpoint("/publishers/anthropic/models/{model}:streamRawPredict", messages),
         Endpoint("/publishers/mistralai/models/{model}:rawPredict", Chat()),
         Endpoint("/publishers/mistralai/models/{model}:streamRawPredict", Chat()),
-        Endpoint("/models/{model}:predictLongRunning", PredictVideos()),
+        Endpoint("/models/{model}:predictLongRunning", videos),
+        Endpoint("/models/{model}:fetchPredictOperation", videos, completes=True),
         Endpoint("/endpoints/openapi/chat/completions", Chat()),
     ),
 )

@@ -1,7 +1,9 @@
 """xAI. Chat counts reasoning beside the output, Responses inside it."""
 
 from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
-from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
+from spectra_otel.providers.wire.batch import XaiBatch
+from spectra_otel.providers.wire.chat import Completions, Embeddings, cents, put_provider_cost
+from spectra_otel.providers.wire.deferred import DeferredChat
 from spectra_otel.providers.wire.media import Images, Speech, Transcription
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
@@ -15,14 +17,15 @@ def _ticks(body: Json, values: Values) -> None:
         put_provider_cost(values, cents(ticks / 10**10))
 
 
-images, videos = Images(_ticks), Videos()
+chat, images, videos, batch = DeferredChat(reasoning_beside=True), Images(_ticks), Videos(), XaiBatch()
 
 PROVIDER = Provider(
     name="xai",
     hosts=("api.x.ai", "{region}.api.x.ai"),
     budget_block="429",
     endpoints=(
-        Endpoint("/chat/completions", Chat(reasoning_beside=True)),
+        Endpoint("/chat/completions", chat),
+        Endpoint("/chat/deferred-completion/{job}", chat, "GET", completes=True),
         Endpoint("/completions", Completions(reasoning_beside=True)),
         Endpoint("/responses", Responses()),
         Endpoint("/messages", Messages()),
@@ -31,8 +34,11 @@ PROVIDER = Provider(
         Endpoint("/images/edits", images),
         Endpoint("/videos/generations", videos),
         Endpoint("/videos/edits", videos),
+        Endpoint("/videos/extensions", videos),
         Endpoint("/videos/{job}", videos, "GET", completes=True),
         Endpoint("/stt", Transcription()),
         Endpoint("/tts", Speech(text="text")),
+        Endpoint("/batches", batch, batch="start"),
+        Endpoint("/batches/{job}/results", batch, "GET", batch="look"),
     ),
 )

@@ -81,6 +81,86 @@ def test_results_of_anthropic_are_records_once(recorder):
     assert recorder.only["pricing_tier"] == "batch"
 
 
+GEMINI = {"candidates": [], "modelVersion": "gemini-2.5-flash", "responseId": "g1",
+          "usageMetadata": {"promptTokenCount": 1000, "candidatesTokenCount": 100}}  # fmt: skip
+ROUTED = {**CHAT, "usage": {**USAGE, "cost": 0.5}}
+FILE_KINDS = [
+    ("groq", "https://api.groq.com/openai/v1/batches", "/b1", "https://api.groq.com/openai/v1/files/f1/content",
+     {"id": "b1"}, {"id": "b1", "output_file_id": "f1"}, OPENAI[0]),
+    ("azure", "https://r.openai.azure.com/openai/batches?api-version=1", "/b1", "https://r.openai.azure.com/openai/files/f1/content",
+     {"id": "b1"}, {"id": "b1", "output_file_id": "f1"}, OPENAI[0]),
+    ("together", "https://api.together.xyz/v1/batches", "/b1", "https://api.together.xyz/v1/files/f1/content",
+     {"job": {"id": "b1"}}, {"id": "b1", "output_file_id": "f1"}, OPENAI[0]),
+    ("mistral", "https://api.mistral.ai/v1/batch/jobs", "/b1", "https://api.mistral.ai/v1/files/f1/content",
+     {"id": "b1", "status": "QUEUED"}, {"id": "b1", "status": "SUCCESS", "output_file": "f1"}, OPENAI[0]),
+    ("google", "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:batchGenerateContent",
+     "https://generativelanguage.googleapis.com/v1beta/batches/b1", "https://generativelanguage.googleapis.com/download/v1beta/files/f1:download?alt=media",
+     {"name": "batches/b1", "metadata": {"model": "models/gemini-2.5-flash"}},
+     {"name": "batches/b1", "done": True, "response": {"responsesFile": "files/f1"}}, {"key": "a", "response": GEMINI}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("provider", "start", "look", "file", "started", "done", "row"), FILE_KINDS, ids=[k[0] for k in FILE_KINDS]
+)
+def test_results_in_a_file_are_records_once(provider, start, look, file, started, done, row, recorder):
+    """Each provider that writes them to one, by whatever names."""
+    send("POST", start, started)
+    send("GET", look if look.startswith("https") else start.partition("?")[0] + look, done)
+    assert recorder.records == []
+    send("GET", file, lines([row]))
+    send("GET", file, lines([row]))
+    record = recorder.only
+    assert (record["provider"], record["prompt_tokens"], record["completion_tokens"]) == (provider, 1000, 100)
+    assert (record["pricing_tier"], record["metadata"]) == ("batch", {"custom_id": "a"})
+
+
+def test_results_within_the_answer_to_a_look_are_records_once(recorder):
+    """OpenRouter's, with what it charged; Gemini's and Mistral's where the calls were sent inline."""
+    router, mistral = "https://openrouter.ai/api/v1/batches", "https://api.mistral.ai/v1/batch/jobs"
+    google = "https://generativelanguage.googleapis.com/v1beta"
+    send("POST", router, {"id": "b1", "status": "validating"})
+    send("POST", mistral, {"id": "b1", "status": "QUEUED", "outputs": None})
+    send("POST", f"{google}/models/gemini-2.5-flash:batchGenerateContent", {"name": "batches/b1"})
+    for _ in range(2):
+        send("GET", f"{router}/b1", {"id": "b1", "status": "in_progress", "results": None})
+    row = {"id": "r", "custom_id": "a", "error": None, "response": {"status_code": 200, "body": ROUTED}}
+    inline = {"inlinedResponses": {"inlinedResponses": [{"response": GEMINI}, {"error": {"code": 3, "message": "no"}}]}}
+    for _ in range(2):
+        send("GET", f"{router}/b1", {"id": "b1", "status": "completed", "results": [row]})
+        send("GET", f"{mistral}/b1?inline=true", {"id": "b1", "status": "SUCCESS", "outputs": [OPENAI[0]]})
+        send("GET", f"{google}/batches/b1", {"name": "batches/b1", "done": True, "response": inline})
+    by_provider = [(r["provider"], r["is_failed"], r.get("total_cost_in_cents")) for r in recorder.records]
+    assert by_provider == [
+        ("openrouter", False, 50),
+        ("mistral", False, None),
+        ("google", False, None),
+        ("google", True, None),
+    ]
+
+
+def test_pages_of_results_are_read_as_they_come(recorder):
+    """xAI's, also while others are awaited: each result once, however often its page is looked at."""
+    batches = "https://api.x.ai/v1/batches"
+
+    def page(*names: str) -> dict:
+        rows = [
+            {"batch_request_id": name, "batch_result": {"response": {"chat_get_completion": {**CHAT, "id": name}}}}
+            for name in names
+        ]
+        return {
+            "results": [*rows, {"batch_request_id": "lost", "batch_result": {"error": {"message": "no"}}}],
+            "pagination_token": None,
+        }
+
+    send("POST", batches, {"batch_id": "b1"})
+    for found in (page("a"), page("a"), page("a", "b"), page("b", "c")):
+        send("GET", f"{batches}/b1/results?limit=100", found)
+    names = [record.get("response_id") for record in recorder.records]
+    assert names == ["a", None, "b", "c"]
+    assert [record["cost_status"] for record in recorder.records if record["is_failed"]] == ["not_billed"]
+
+
 def test_a_batch_of_somebody_else_makes_no_record(recorder):
     """Nor does any other file."""
     send("GET", FILE, lines(OPENAI))

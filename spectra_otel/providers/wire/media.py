@@ -216,7 +216,7 @@ class Rerank(Format):
 
 
 class Ocr(Format):
-    """``/ocr``: billed by page."""
+    """``/ocr``, and Cohere's ``/parse``: billed by page."""
 
     operation = "generate_content"
     model_type = "ocr"
@@ -225,16 +225,17 @@ class Ocr(Format):
         return {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
 
     def read_response(self, body: Json, values: Values) -> None:
+        put_text(values, "response_id", body.get("id"))
         put_text(values, "snapshot", body.get("model"))
-        usage = as_dict(body.get("usage_info"))
-        pages = usage.get("pages_processed", len(as_list(body.get("pages"))) or None)
+        usage = as_dict(body.get("usage_info") or as_dict(body.get("meta")).get("billed_units"))
+        pages = usage.get("pages_processed", usage.get("pages", len(as_list(body.get("pages"))) or None))
         put_count(values, "pages", pages)
         if usage:
             values["usage_raw"] = usage
 
 
 class Moderation(Format):
-    """``/moderations``: answered for nothing, or billed by token (``is_free=False``)."""
+    """``/moderations`` and ``/classifications``: answered for nothing, or billed by token (``is_free=False``)."""
 
     operation = "moderation"
     model_type = "moderation"

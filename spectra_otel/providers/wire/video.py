@@ -18,7 +18,7 @@ from spectra_otel.providers.base import (
 from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.media import put_seconds
 
-_PENDING = ("queued", "pending", "in_progress", "processing", "running")
+_PENDING = ("queued", "pending", "in_progress", "processing", "running", "preprocessing", "submitted")
 _FAILED = ("failed", "expired", "cancelled", "canceled", "error")
 
 
@@ -51,13 +51,49 @@ class Videos(Format):
             put_text(values, "finish_reason", status)
             values["video_count"] = 1
             put_seconds(values, as_number(video.get("duration")))
-            ticks = as_dict(body.get("usage")).get("cost_in_usd_ticks")
-            if isinstance(ticks, int) and ticks > 0:
-                put_provider_cost(values, cents(ticks / 10**10))
+            usage = as_dict(body.get("usage"))
+            ticks = usage.get("cost_in_usd_ticks")
+            paid = ticks / 10**10 if isinstance(ticks, int) and ticks > 0 else usage.get("cost")
+            put_provider_cost(values, cents(paid))
+
+
+class VideoJobs(Format):
+    """Azure's ``/video/generations/jobs``: several variants of one length, with width and height on their own."""
+
+    operation = "generate_content"
+    model_type = "video"
+
+    def read_request(self, sent: Sent) -> Values:
+        values: Values = {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
+        self._read_size(sent.body, values)
+        return values
+
+    def read_response(self, body: Json, values: Values) -> None:
+        status = body.get("status")
+        put_text(values, "response_id", body.get("id"))
+        self._read_size(body, values)
+        if status in _FAILED:
+            read_error({"error": body.get("failure_reason") or body.get("error") or status}, values)
+        elif status in _PENDING:
+            put_job(values, body.get("id"))
+        else:
+            put_text(values, "finish_reason", status)
+            put_count(values, "video_count", len(as_list(body.get("generations"))) or body.get("n_variants"))
+
+    @staticmethod
+    def _read_size(body: Json, values: Values) -> None:
+        width, height, seconds = as_number(body.get("width")), as_number(body.get("height")), body.get("n_seconds")
+        if width and height:
+            values["video_resolution"] = f"{width:.0f}x{height:.0f}"
+        each = as_number(seconds)
+        put_seconds(values, None if each is None else each * (as_number(body.get("n_variants")) or 1))
 
 
 class PredictVideos(Format):
-    """Google's ``:predictLongRunning`` (Veo): an operation, done when its ``response`` is there."""
+    """Google's ``:predictLongRunning`` (Veo): an operation, done when its ``response`` is there.
+
+    The Gemini API is asked after it with a GET of its name, Vertex with a POST to ``:fetchPredictOperation``.
+    """
 
     operation = "generate_content"
     model_type = "video"
@@ -68,6 +104,9 @@ class PredictVideos(Format):
         put_text(values, "video_resolution", asked.get("resolution"))
         put_seconds(values, as_number(asked.get("durationSeconds")))
         return values
+
+    def asked_job(self, body: Json) -> str | None:
+        return str(body.get("operationName") or "").rpartition("/")[2] or None
 
     def read_response(self, body: Json, values: Values) -> None:
         job = str(body.get("name") or "").rpartition("/")[2]
