@@ -30,6 +30,11 @@ class Draft:
         offers = (o for o in reversed(self.offers) if o.tier == "standard" and not o.hours and o.since <= on)
         return next(offers, None)
 
+    @property
+    def has_history(self) -> bool:
+        """Whether the standard price changed at a known day."""
+        return any(offer.tier == "standard" and offer.since for offer in self.offers)
+
 
 Drafts = dict[tuple[str, str], Draft]
 

@@ -77,9 +77,11 @@ def _names(provider: Any, model: Any) -> list[str]:
     exact = [text for kind, text in clauses if kind == "equals"]
     other = [text.strip("-@:./") for kind, text in clauses if kind != "equals"]
     if provider.id == "aws":
-        # `regional.…` is their own name for "any one region"; the plain name is the one without a regional premium.
+        # `regional.…` is their own name for "any one region". A plain name is in its region too, but for Anthropic's models
+        # it is the one without a regional premium.
         regional = model.id.startswith("regional.")
-        names = [t for t in [model.id, *exact, *other] if t.startswith(GEOGRAPHIES) == regional]
+        plain = regional and ".anthropic." not in model.id
+        names = [t for t in [model.id, *exact, *other] if t.startswith(GEOGRAPHIES) == regional or plain]
         if regional:
             names = [t for t in names if not t.startswith("regional.")]
             if any(kind == "contains" and text.startswith("claude-") for kind, text in clauses):

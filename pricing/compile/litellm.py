@@ -164,7 +164,7 @@ def _token_rates(meters: dict[str, dict[int, Decimal]]) -> Rates:
     for meter, steps in meters.items():
         if 0 not in steps or (not steps[0] and meter not in ("input", "output")):
             continue  # a zero for a cache or a modality stands for "not sold apart" there
-        texts = {start: rate_text(meter, usd) for start, usd in steps.items()}
+        texts = {start: rate_text(meter, usd) for start, usd in steps.items() if usd or not start}
         rates[meter] = ladder(texts[0], [(start, text) for start, text in texts.items() if start])
     if rates.get("reasoning") == rates.get("output"):
         rates.pop("reasoning", None)
@@ -211,5 +211,5 @@ def _add_image_variant(drafts: Drafts, provider: str, variant: re.Match[str], ro
     if not any(offer.tier == "standard" for offer in draft.offers):
         draft.offers.insert(0, WrittenOffer({}))
     standard = next(offer for offer in draft.offers if offer.tier == "standard")
-    quality = {"hd": "hd", None: "standard"}.get(variant["quality"], variant["quality"])
+    quality = "premium" if variant["steps"] == "max" else variant["quality"] or "standard"
     standard.rates[f"image {width}x{height} {quality}"] = rate_text("image", Decimal(usd))

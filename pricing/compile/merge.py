@@ -1,9 +1,9 @@
 """Two catalogs and our hand-kept prices become entries.
 
 Hand-kept prices win, meter by meter; then the first catalog, which is dated and checked against the pages (genai-prices), then
-the second (LiteLLM), which fills what the first does not have. For Bedrock the order is reversed: the first prices a plain model
-id as if it were called through a region with a premium. Where the two differ by more than 1 % on a current price that we did
-not decide, the price is marked as disputed.
+the second (LiteLLM), which fills what the first does not have. For Bedrock the order is reversed where the first has one price
+alone: it prices a plain model id as if it were called through a region with a premium. Where the two differ by more than 1 % on
+a current price that we did not decide, the price is marked as disputed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def merge(
     disagreements: list[Disagreement] = []
     for key in sorted(first.keys() | second.keys()):
         drafts = [draft for draft in (first.get(key) or _undated(first, key), second.get(key)) if draft is not None]
-        if key[0] in SECOND_FIRST:
+        if key[0] in SECOND_FIRST and not drafts[0].has_history:
             drafts.reverse()
         value, differ = _merge_one(drafts, on)
         disagreements += differ

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spectra_otel.pricing.compile import litellm
+from spectra_otel.pricing.compile.assemble import assemble
 from spectra_otel.pricing.compile.draft import Draft, Drafts
 from spectra_otel.pricing.compile.merge import Disagreement, merge
 from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer, read_price_file
@@ -98,6 +99,21 @@ def test_bedrock_is_taken_from_the_second_first() -> None:
     assert merged(first, second)[0][0]["rates"] == {"input": "3"}
 
 
+def test_bedrock_prices_that_changed_are_taken_from_the_first() -> None:
+    """The second knows today's price alone and would price the past by it."""
+    changed = [WrittenOffer({"input": "5"}), WrittenOffer({"input": "4"}, since="2026-08-21")]
+    first = drafts("a", *changed, provider="bedrock")
+    offers, _ = merged(first, drafts("b", WrittenOffer({"input": "4"}), provider="bedrock"))
+    assert [(o.get("since"), o["rates"]["input"]) for o in offers] == [(None, "5"), ("2026-08-21", "4")]
+
+
+def test_extras_alone_are_no_price(tmp_path: Path) -> None:
+    """A cache price for a name that no source knows is a slip of the name."""
+    lines, _ = merge({}, {}, [price_file(tmp_path, "prices: [{model: m-1, rates: {cache_read: 1}}]\n")], TODAY)
+    with pytest.raises(ValueError, match=r"p/m-1: cache_read alone is no price; is the name right\?"):
+        assemble(lines, TODAY, [])
+
+
 def test_an_alias_for_nothing_is_refused(tmp_path: Path) -> None:
     """A file of ours that names a model without a price stops the build."""
     with pytest.raises(ValueError, match=r"p\.yaml: alias new is for p/gone, which has no price"):
@@ -114,8 +130,12 @@ def test_float_artefacts_and_cut_prices_are_made_good(tmp_path: Path) -> None:
               "output_cost_per_token": 4e-06, "cache_creation_input_token_cost": 0.0, "output_cost_per_reasoning_token": 4e-06,
               "input_cost_per_token_above_200k_tokens": 3e-06, "input_cost_per_token_batches": 1e-06},
         "b": {"litellm_provider": "openai", "mode": "audio_transcription", "input_cost_per_second": 6.11e-05},
+        "512-x-512/50-steps/s": {"litellm_provider": "bedrock", "mode": "image_generation", "output_cost_per_image": 0.018},
+        "512-x-512/max-steps/s": {"litellm_provider": "bedrock", "mode": "image_generation", "output_cost_per_image": 0.036},
         "256-x-256/c": {"litellm_provider": "openai", "mode": "image_generation", "input_cost_per_pixel": 2.4414e-07},
-        "d": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
+        "d": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
+        "e": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-06,
+              "input_cost_per_token_above_128k_tokens": 0.0}
         }""",
         encoding="utf-8",
     )
@@ -125,5 +145,7 @@ def test_float_artefacts_and_cut_prices_are_made_good(tmp_path: Path) -> None:
         "a": {"standard": {"input": "2 above 200000: 3", "output": "4"}, "batch": {"input": "1"}},
         "b": {"standard": {"audio_second": "0.22/3600"}},
         "c": {"standard": {"image 256x256 standard": "0.016"}},
+        "s": {"standard": {"image 512x512 standard": "0.018", "image 512x512 premium": "0.036"}},
+        "e": {"standard": {"input": "1"}},
     }
     assert source["version"] == "unknown"
