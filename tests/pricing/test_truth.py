@@ -14,6 +14,8 @@ from spectra_otel.pricing import estimate
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "prices" / "truth.jsonl"
 
+SQUARE = {"image_count": 1, "image_size": "1024x1024", "image_quality": "standard"}
+CACHED = {"prompt_tokens": 10_000, "cached_tokens": 10_000, "completion_tokens": 0}
 SMALL: list[tuple[str, str, str, str, dict[str, Any], str]] = [
     ("openai", "gpt-4o", "standard", "2026-08-15", {"prompt_tokens": 1000, "completion_tokens": 500}, "0.75"),
     ("openai", "gpt-5", "batch", "2026-08-15", {"prompt_tokens": 1000, "completion_tokens": 500}, "0.3125"),
@@ -29,15 +31,15 @@ SMALL: list[tuple[str, str, str, str, dict[str, Any], str]] = [
     ("groq", "whisper-large-v3-turbo", "standard", "2026-06-15", {"duration_seconds": 3600}, "4"),
     # Before and after a change, and where one catalog has half of a price.
     ("groq", "openai/gpt-oss-20b", "standard", "2025-10-15", {"prompt_tokens": 10_000, "completion_tokens": 2000}, "0.2"),
-    ("google", "gemini-2.5-flash", "standard", "2025-08-15", {"prompt_tokens": 10_000, "cached_tokens": 10_000, "completion_tokens": 0}, "0.075"),
-    ("google", "gemini-2.5-flash", "standard", "2026-01-15", {"prompt_tokens": 10_000, "cached_tokens": 10_000, "completion_tokens": 0}, "0.03"),
+    ("google", "gemini-2.5-flash", "standard", "2025-08-15", CACHED, "0.075"),
+    ("google", "gemini-2.5-flash", "standard", "2026-01-15", CACHED, "0.03"),
     ("google", "gemini-2.5-pro", "flex", "2026-10-15", {"prompt_tokens": 200_001, "completion_tokens": 0}, "25.000125"),
     ("mistral", "ministral-3b-latest", "standard", "2025-06-15", {"prompt_tokens": 10_000, "completion_tokens": 0}, "0.04"),
     ("mistral", "ministral-3b-latest", "standard", "2026-06-15", {"prompt_tokens": 10_000, "completion_tokens": 0}, "0.1"),
     ("mistral", "magistral-medium-latest", "standard", "2026-08-15", {"prompt_tokens": 0, "completion_tokens": 1000}, "0.5"),
     ("bedrock", "openai.gpt-5.6-sol", "standard", "2026-08-15", {"prompt_tokens": 10_000, "completion_tokens": 0}, "5.5"),
-    ("bedrock", "stability.stable-diffusion-xl-v1", "standard", "2025-06-15", {"image_count": 1, "image_size": "1024x1024", "image_quality": "standard"}, "4"),
-    ("bedrock", "amazon.titan-image-generator-v2:0", "standard", "2026-06-15", {"image_count": 1, "image_size": "1024x1024", "image_quality": "standard"}, "1"),
+    ("bedrock", "stability.stable-diffusion-xl-v1", "standard", "2025-06-15", SQUARE, "4"),
+    ("bedrock", "amazon.titan-image-generator-v2:0", "standard", "2026-06-15", SQUARE, "1"),
 ]  # fmt: skip
 
 
