@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
 from spectra_otel import faults
 from spectra_otel.budgets.amounts import Amount, units
-from spectra_otel.budgets.book import book
+from spectra_otel.budgets.book import book, on_event_loop
 from spectra_otel.errors import LedgerError
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
@@ -41,12 +42,17 @@ class BudgetProcessor:
         """The same spans, with what budgets say on those that bear a cost; without those that the policy drops."""
         if book.is_idle():
             return spans
+        from spectra_otel.budgets import guard
+        from spectra_otel.budgets.ledger import WouldWait
+
         kept: list[ReadableSpan] = []
         for span in spans:
             goes_on = True
             if isinstance(span, TrackedSpan) and span.record is not None:
                 try:
                     goes_on = self._count(span, span.record)
+                except WouldWait:  # an event loop goes on; the call is counted without being marked
+                    guard.later(partial(self._count, span, span.record))
                 except LedgerError as error:
                     faults.report("processor budget", str(error))
                 except Exception as error:
@@ -76,13 +82,14 @@ class BudgetProcessor:
         already: Any = (span.attributes or {}).get(COUNTED) or ()
         started = values.get("started_at")
         moment = started.timestamp() if started is not None else time.time()
-        claims = [claim for _, claim in book.claims(values, moment) if claim.budget not in already]
+        wait = not on_event_loop()
+        claims = [claim for _, claim in book.claims(values, moment, wait) if claim.budget not in already]
         if not claims:
             return True
         cost = values.get("total_cost_in_cents")
         amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
         record = str(values.get("id") or "")
-        counted = book.ledger().count(record, claims, amount, unpriced=int(cost is None))
+        counted = book.ledger().count(record, claims, amount, unpriced=int(cost is None), wait=wait)
         for one in counted:
             alerts.thresholds(one)
         full = [one for one in counted if guard.is_full(one)]

@@ -12,8 +12,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from spectra_otel.budgets import alerts
 from spectra_otel.budgets.amounts import Amount, cents, parse_money, units
-from spectra_otel.budgets.book import CLI, CONFIG, PYTHON, book
+from spectra_otel.budgets.book import CLI, CONFIG, PYTHON, book, on_event_loop
 from spectra_otel.budgets.definition import DEFAULT_THRESHOLDS, Budget, LimitConfig, bucket_of
 from spectra_otel.budgets.ledger import BucketState, Ledger, Stored, fraction
 from spectra_otel.errors import ConfigError
@@ -196,8 +197,10 @@ def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[Bucket
 
 
 def _ledger() -> Ledger:
-    """The ledger, which knows by then what the configuration says."""
+    """The ledger, which knows by then what the configuration says and what calls on event loops put off."""
     book.budgets()
+    if not on_event_loop():
+        alerts.worker().flush(5.0)
     return book.ledger()
 
 

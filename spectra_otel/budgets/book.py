@@ -48,6 +48,8 @@ class Book:
         self._revision = -1
         self._url = ""
         self._ledger: Ledger | None = None
+        self.is_unread = False
+        """Whether there is a ledger that nobody has looked at yet, because an event loop must not wait for it."""
         self.problem: LedgerError | None = None
         """Why the ledger could not be used when it was last asked."""
 
@@ -60,7 +62,7 @@ class Book:
         if self._known or baggage.get_baggage(TREE_KEY) is not None:
             return False
         self._look_now_and_then()
-        return not self._known
+        return not (self._known or self.is_unread)
 
     def configure(self, budgets: Iterable[Budget]) -> None:
         """Budgets of the configuration, in place of those it had before. Nothing is opened before a call needs it."""
@@ -87,11 +89,21 @@ class Book:
                 raise LedgerError(str(error)) from None
         return self._ledger
 
-    def claims(self, values: Mapping[str, Any], moment: float) -> list[tuple[Budget, Claim]]:
-        """What a call with these record fields draws on, tree budgets included."""
+    def claims(self, values: Mapping[str, Any], moment: float, wait: bool = True) -> list[tuple[Budget, Claim]]:
+        """What a call with these record fields draws on, tree budgets included.
+
+        Raises :class:`WouldWait` where the ledger must be read for that and ``wait`` is false.
+        """
         from spectra_otel.budgets import tree
 
-        found = [(b, _claim(b, values, moment)) for b in self.budgets() if b.applies(values)]
+        self._look_now_and_then()
+        if self.is_unread:
+            if not wait:
+                from spectra_otel.budgets.ledger import WouldWait
+
+                raise WouldWait
+            self.refresh()
+        found = [(b, _claim(b, values, moment)) for b in list(self._known.values()) if b.applies(values)]
         return found + tree.claims()
 
     def _look_now_and_then(self) -> None:
@@ -99,17 +111,20 @@ class Book:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_SECONDS
-        if self._ledger is not None and on_event_loop():  # which must not wait for a ledger that others have
+        if not on_event_loop():
+            self.refresh()
+        elif self._ledger is not None:  # a loop must not wait for a ledger that others have
             from spectra_otel.budgets import alerts
 
             alerts.worker().put(self.refresh)
         else:
-            self.refresh()
+            self.is_unread = self._has_ledger()
 
     def refresh(self) -> None:
         """Look at the ledger now, if there is one."""
         with self._lock:
             self._look_at = time.monotonic() + LOOK_SECONDS
+            self.is_unread = False
             try:
                 self._look()
                 self.problem = None
@@ -119,14 +134,20 @@ class Book:
             except ConfigError as error:
                 faults.report("budgets", str(error))
 
-    def _look(self) -> None:
+    def _has_ledger(self) -> bool:
+        """Whether there may be budgets to read: a file that is not there has none."""
         from spectra_otel.budgets.ledger import ledger_url, sqlite_path
+
+        path = sqlite_path(ledger_url())
+        return path is None or bool(self._configured) or os.path.exists(path)
+
+    def _look(self) -> None:
+        from spectra_otel.budgets.ledger import ledger_url
 
         url = ledger_url()
         if self._url and url != self._url:
             self._ledger, self._revision, self._known = None, -1, {}
-        path = sqlite_path(url)
-        if path is not None and not self._configured and not os.path.exists(path):
+        if not self._has_ledger():
             self._known = {}
             return
         ledger = self.ledger()

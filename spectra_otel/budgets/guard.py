@@ -12,6 +12,7 @@ import atexit
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from decimal import Decimal
 from importlib import import_module
 from threading import Lock
@@ -111,7 +112,7 @@ class Ticket:
             return
         self.settled = amount
         difference = Amount(*(a - b for a, b in zip(amount, before, strict=True)))
-        _later(lambda: book.ledger().correct(lease.claims, difference))
+        later(lambda: book.ledger().correct(lease.claims, difference))
 
     def _actual(self, values: Values) -> tuple[Amount, int]:
         """What a record charges, and whether its cost is unknown."""
@@ -152,7 +153,8 @@ async def admit_async(values: Values, body: Mapping[str, Any], size: int, *, may
     except WouldWait:
         pass
     loop = asyncio.get_running_loop()
-    waiting = loop.run_in_executor(_threads(), lambda: _admit(values, body, size, may_rewrite, wait=True))
+    here = copy_context()  # where tree budgets are
+    waiting = loop.run_in_executor(_threads(), lambda: here.run(_admit, values, body, size, may_rewrite, True))
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
@@ -192,6 +194,11 @@ def take(context: SpanContext | None) -> Ticket | None:
     if context is None or not _by_span:
         return None
     return _by_span.pop((context.trace_id, context.span_id), None)
+
+
+def later(call: Callable[[], object]) -> None:
+    """Have ``call`` done off the call path; it may wait for the ledger there."""
+    alerts.worker().put(call)
 
 
 def flush() -> None:
@@ -249,7 +256,7 @@ _renewed_at = 0.0
 
 
 def _admit(values: Values, body: Mapping[str, Any], size: int, may_rewrite: bool, wait: bool) -> Ticket:
-    claims = book.claims(values, time.time())
+    claims = book.claims(values, time.time(), wait)
     request = _request(values, body, size)
     if book.problem is not None:
         _unavailable(claims, book.problem)
@@ -404,12 +411,12 @@ def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None
     try:
         counted = settle(not on_event_loop())
     except WouldWait:
-        _later(lambda: _tell(settle(True)))
+        later(lambda: _tell(settle(True)))
         ticket.marks = {NAME: lease.claims[0].budget, COUNTED: tuple(claim.budget for claim in lease.claims)}
         return
     except LedgerError as error:
         faults.report("budgets", str(error))
-        _later(lambda: _tell(settle(True)))
+        later(lambda: _tell(settle(True)))
         return
     ticket.marks = marks_of(counted)
     for one in counted:
@@ -447,10 +454,6 @@ def _left(one: Counted) -> int:
     return (one.claim.limit.cost or 0) - one.settled.cost - one.reserved.cost
 
 
-def _later(call: Callable[[], object]) -> None:
-    alerts.worker().put(call)
-
-
 def _give_back(waiting: Any) -> None:
     """A call was given up while it waited for room: what it got is free again."""
     if not waiting.cancelled() and waiting.exception() is None:
@@ -465,8 +468,8 @@ def _renew_now_and_then() -> None:
         return
     _renewed_at = now
     held = [ticket.lease.id for ticket in list(_open.values()) if ticket.lease is not None]
-    _later(lambda: book.ledger().renew(held))
-    _later(lambda: book.ledger().checkpoint())
+    later(lambda: book.ledger().renew(held))
+    later(lambda: book.ledger().checkpoint())
 
 
 def _request(values: Values, body: Mapping[str, Any], size: int) -> Request:

@@ -144,7 +144,9 @@ class Ledger(Protocol):
         """End a lease with what the call cost; a second time does nothing."""
         ...
 
-    def count(self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0) -> list[Counted]:
+    def count(
+        self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
+    ) -> list[Counted]:
         """Settle a call that nobody reserved for, once per ``record`` id."""
         ...
 

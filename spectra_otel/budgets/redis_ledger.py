@@ -217,8 +217,11 @@ class RedisLedger:
         keys = [_LEASES, _lease(lease.id), _COUNTERS, *map(_counter, lease.claims)]
         return _counted(lease.claims, self._run("settle", keys, [*actual, unpriced, *_limits(lease.claims)]))
 
-    def count(self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0) -> list[Counted]:
+    def count(
+        self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
+    ) -> list[Counted]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
+        _or_would_wait(wait)
         keys = [_LEASES, f"{_P}counted:{record}", _COUNTERS, *map(_counter, claims)]
         return _counted(claims, self._run("count", keys, [*amount, unpriced, _REMEMBER_SECONDS, *_limits(claims)]))
 

@@ -117,6 +117,7 @@ class SqliteLedger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.url = f"sqlite:///{path}"
+        self._wal = f"{path}-wal"
         self._parents: list[Any] = []
         self._turnstile: Turnstile | None = None
         self._database: Database | None = None
@@ -130,10 +131,13 @@ class SqliteLedger:
     ) -> Lease | list[Refusal]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         found: Lease | list[Refusal] = self._run(lambda db: self._reserve(db, claims, bound, floor), wait)
-        if isinstance(found, Lease) or not self._sweeps_now():
+        if isinstance(found, Lease) or not self._sweep_is_due():
             return found
-        if self._run(_sweep, wait):
-            found = self._run(lambda db: self._reserve(db, claims, bound, floor), wait)
+        if not wait:  # there may be thousands of leases to look at
+            raise WouldWait
+        self._swept_at = time.monotonic()
+        if self._run(_sweep):
+            found = self._run(lambda db: self._reserve(db, claims, bound, floor))
         return found
 
     def spent(self, claims: Sequence[Claim], *, wait: bool = True) -> list[Refusal]:
@@ -153,7 +157,9 @@ class SqliteLedger:
         counted: list[Counted] = self._run(lambda db: _settle(db, lease, actual, unpriced), wait)
         return counted
 
-    def count(self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0) -> list[Counted]:
+    def count(
+        self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
+    ) -> list[Counted]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
 
         def once(db: Database) -> list[Counted]:
@@ -161,7 +167,7 @@ class SqliteLedger:
                 return []
             return [_add(db, claim, amount, Amount(), 0, unpriced) for claim in claims]
 
-        counted: list[Counted] = self._run(once)
+        counted: list[Counted] = self._run(once, wait)
         return counted
 
     def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
@@ -243,7 +249,7 @@ class SqliteLedger:
     def checkpoint(self) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`. Bounds the write-ahead log and what is remembered."""
         try:
-            if self.path.with_name(self.path.name + "-wal").stat().st_size < _WAL_BYTES:
+            if os.stat(self._wal).st_size < _WAL_BYTES:
                 return
         except OSError:
             return
@@ -273,6 +279,7 @@ class SqliteLedger:
         self._is_led = False
         self._jobs: deque[_Job] = deque()
         self._swept_at = 0.0
+        self._left: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Let go of the file. Nobody may be calling."""
@@ -284,6 +291,8 @@ class SqliteLedger:
 
     def _run(self, call: Callable[[Database], Any], wait: bool = True) -> Any:
         """Have ``call`` done in a transaction, with what other threads wait for."""
+        if not wait and self._is_shared():
+            raise WouldWait
         job = _Job(call)
         with self._agree:
             leads = not self._is_led
@@ -304,6 +313,22 @@ class SqliteLedger:
             raise job.error
         return job.result
 
+    def _is_shared(self) -> bool:
+        """Whether somebody else may have written since this process did: an event loop then stays away.
+
+        A try that waits for nobody still is work, whose pages others have just changed, on processors that they want.
+        """
+        if self._left is None:  # only who is asked without waiting has to watch
+            self._left = (-1, -1)
+        return self._database is None or self._log() != self._left
+
+    def _log(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self._wal)
+        except OSError:
+            return 0, 0
+        return found.st_size, found.st_mtime_ns
+
     def _hand_over(self) -> None:
         """The next one that waits leads."""
         with self._agree:
@@ -323,6 +348,8 @@ class SqliteLedger:
                     while wait and self._jobs and len(jobs) < _BATCH:
                         jobs.append(self._jobs.popleft())
                 _transact(database, jobs, wait)
+                if self._left is not None:
+                    self._left = self._log()
             finally:
                 turnstile.leave()
         except (sqlite3.Error, OSError) as error:
@@ -356,13 +383,9 @@ class SqliteLedger:
     def _problem(self, error: BaseException) -> LedgerError:
         return LedgerError(f"the ledger of budgets {self.path} cannot be used: {error}")
 
-    def _sweeps_now(self) -> bool:
+    def _sweep_is_due(self) -> bool:
         """Dead holders are looked for before a call is refused, at most four times a second."""
-        now = time.monotonic()
-        if now - self._swept_at < 0.25:
-            return False
-        self._swept_at = now
-        return True
+        return time.monotonic() - self._swept_at >= 0.25
 
     def _reserve(self, db: Database, claims: Sequence[Claim], bound: Amount, floor: Amount) -> Lease | list[Refusal]:
         refused, exceeded = _look(db, claims, bound)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,19 @@ from spectra_otel.demo.provider import LocalProvider
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 
 
+_clients: list[openai.OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_clients() -> Iterator[None]:
+    yield
+    while _clients:
+        _clients.pop().close()
+
+
 def client_of(app: LocalProvider, **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=app.url("openai") + "/v1", api_key="x", **options)
+    _clients.append(openai.OpenAI(base_url=app.url("openai") + "/v1", api_key="x", **options))
+    return _clients[-1]
 
 
 def chat(client: openai.OpenAI, **options: Any) -> Any:
@@ -280,3 +293,70 @@ def test_a_rewritten_call_says_so_on_its_span(app: LocalProvider) -> None:
     assert span.attributes is not None
     assert span.attributes["spectra.budget.name"] == "fit"
     assert span.attributes["spectra.budget.remaining_cents"] > 0  # type: ignore[operator]
+
+
+def hold_ledger(path: str, held: Any, let_go: Any) -> None:
+    """Another process that has the ledger: its turn, and its database's lock."""
+    import fcntl
+    import os
+    import sqlite3
+
+    turn = os.open(f"{path}-turn", os.O_RDWR)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    held.set()
+    let_go.wait(30)
+    database.execute("ROLLBACK")
+
+
+def test_an_event_loop_goes_on_while_others_have_the_ledger(app: LocalProvider, tmp_path: Path) -> None:
+    """Calls wait until the ledger is free, are counted then, and the loop turns all the while."""
+    spectra.budgets.set("five", requests=5, period="total")
+    context = multiprocessing.get_context("spawn")
+    held, let_go = context.Event(), context.Event()
+    holder = context.Process(target=hold_ledger, args=(str(tmp_path / "budgets.db"), held, let_go))
+
+    async def main() -> tuple[list[Any], int]:
+        turns = 0
+        async with openai.AsyncOpenAI(base_url=app.url("openai") + "/v1", api_key="x") as client:
+            call = client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=10)
+            waiting = asyncio.gather(*[call], return_exceptions=True)
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                await asyncio.sleep(0.001)
+                turns += 1
+            assert not waiting.done()
+            assert app.ledger == []
+            let_go.set()
+            return await waiting, turns
+
+    holder.start()
+    try:
+        assert held.wait(30)
+        answers, turns = asyncio.run(main())
+    finally:
+        let_go.set()
+        holder.join()
+    assert not isinstance(answers[0], BaseException)
+    assert turns > 30
+    [row] = spectra.budgets.status("five")
+    assert (row.settled_requests, row.reserved_requests) == (1, 0)
+
+
+def test_a_tree_budget_holds_where_a_loop_asks_on_a_thread(app: LocalProvider) -> None:
+    """The thread that asks the ledger for a loop knows the budgets of the task it asks for."""
+
+    async def main(entry: str) -> Any:
+        from opentelemetry import baggage
+        from opentelemetry import context as context_api
+
+        context_api.attach(baggage.set_baggage("spectra.budget", entry))  # as it comes by HTTP
+        ledger = book.ledger()
+        ledger.close()  # type: ignore[attr-defined] # so that it has to be opened, which a loop leaves to a thread
+        async with openai.AsyncOpenAI(base_url=app.url("openai") + "/v1", api_key="x") as client:
+            return await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=10)
+
+    asyncio.run(main("run:0123456789abcdef:::1"))
+    with pytest.raises(openai.RateLimitError, match="budget 'run'"):
+        asyncio.run(main("run:0123456789abcdef:::1"))
