@@ -269,7 +269,7 @@ class Exchange:
             self.read_whole(data, content_type)
         except Exception as error:
             faults.report("instrumentor", error)
-        self._finish()
+        self._settle(False, None)
 
     def failed(self, error: BaseException) -> None:
         """Sending or reading raised this."""

@@ -17,7 +17,18 @@ def _ticks(body: Json, values: Values) -> None:
         put_provider_cost(values, cents(ticks / 10**10))
 
 
-chat, images, videos, batch = DeferredChat(reasoning_beside=True), Images(_ticks), Videos(), XaiBatch()
+def _tools(body: Json, values: Values) -> None:
+    """How often each server-side tool was called, by xAI's own count; ``document_search`` is what it sells as collections."""
+    said = as_dict(as_dict(body.get("usage")).get("server_side_tool_usage_details"))
+    counts = {name.removesuffix("_calls"): n for name, n in said.items() if type(n) is int and n > 0}
+    if "document_search" in counts:
+        counts["collections_search"] = counts.pop("document_search")
+    if counts:
+        values["tool_call_counts"] = counts
+
+
+chat = DeferredChat(reasoning_beside=True, extra=_tools)
+images, videos, batch = Images(_ticks), Videos(), XaiBatch()
 
 PROVIDER = Provider(
     name="xai",
@@ -27,7 +38,7 @@ PROVIDER = Provider(
         Endpoint("/chat/completions", chat),
         Endpoint("/chat/deferred-completion/{job}", chat, "GET", completes=True),
         Endpoint("/completions", Completions(reasoning_beside=True)),
-        Endpoint("/responses", Responses()),
+        Endpoint("/responses", Responses(extra=_tools)),
         Endpoint("/messages", Messages()),
         Endpoint("/embeddings", Embeddings()),
         Endpoint("/images/generations", images),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2
@@ -30,6 +31,16 @@ def call(monkeypatch, tmp_path):
     instrumentors.uninstall()
 
 
+DRAWN = {
+    "id": "r", "status": "completed", "usage": {"input_tokens": 1, "output_tokens": 2}, "output": [
+        {"type": "image_generation_call", "status": "completed", "result": "aGk=", "size": "1024x1024", "quality": "high"},
+        {"type": "image_generation_call", "status": "completed", "result": "aGk="},
+        {"type": "image_generation_call", "status": "failed"},
+        {"type": "web_search_call", "status": "completed", "action": {"type": "search"}},
+        {"type": "web_search_call", "status": "completed", "action": {"type": "open_page"}},
+        {"type": "code_interpreter_call", "container_id": "c1"}, {"type": "code_interpreter_call", "container_id": "c1"},
+    ],
+}  # fmt: skip
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
 COUNTS = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token-count": "4"}
 ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
@@ -68,6 +79,18 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
         "inputTokens": 1, "outputTokens": 2, "cacheWriteInputTokens": 30,
         "cacheDetails": [{"ttl": "1h", "inputTokens": 30}]}}, {},
      {"prompt_tokens": 31, "cache_write_1h_tokens": 30, "pricing_tier": "flex"}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "draw"}, DRAWN, {},
+     {"model_type": "text", "image_count": 2, "image_size": "1024x1024", "image_quality": "high",
+      "tool_call_counts": {"image_generation": 2, "web_search": 1, "code_interpreter": 1}}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "look"},
+     {**DRAWN, "tool_usage": {"web_search": {"num_requests": 0}}}, {},
+     {"tool_call_counts": {"image_generation": 2, "code_interpreter": 1}}),
+    ("https://api.x.ai/v1/responses", {"model": "grok-4", "input": "look"}, {"id": "r", "output": [], "usage": {
+        "input_tokens": 1, "output_tokens": 2, "server_side_tool_usage_details": {
+            "web_search_calls": 2, "x_search_calls": 0, "document_search_calls": 1}}}, {},
+     {"tool_call_counts": {"web_search": 2, "collections_search": 1}}),
+    ("https://api.mistral.ai/v1/moderations", {"model": "mistral-moderation-latest"}, {"id": "m", "results": []}, {},
+     {"model_type": "moderation", "cost_status": None}),
     ("https://api.openai.com/v1/moderations", {"model": "omni", "input": "x"}, {"id": "m", "results": []}, {},
      {"model_type": "moderation", "cost_status": "free"}),
 ]  # fmt: skip
@@ -87,3 +110,26 @@ def test_the_account_of_a_signed_request_is_its_key(call):
     record = call(f"{BEDROCK}/m/converse", {}, {"usage": {"inputTokens": 1, "outputTokens": 2}})
     assert record["provider_account"].startswith("key-")
     assert "AKIAX" not in repr(record)
+
+
+PARTIAL = {
+    "type": "response.image_generation_call.partial_image",
+    "partial_image_index": 0,
+    "partial_image_b64": "aGk=",
+}
+DONE = {"type": "response.output_item.done", "item": DRAWN["output"][0]}
+
+
+@pytest.mark.parametrize(
+    ("events", "images", "aborted"),
+    [
+        ([PARTIAL, PARTIAL, DONE, {"type": "response.completed", "response": DRAWN}], 2, None),
+        ([PARTIAL, DONE, PARTIAL], 1, True),
+        ([PARTIAL, PARTIAL], None, True),
+    ],
+)
+def test_images_of_a_streamed_response_are_counted_when_they_are_whole(call, events, images, aborted):
+    """A partial image is none; of a stream that breaks off, those that were delivered count."""
+    answer = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    record = call("https://api.openai.com/v1/responses", {"model": "gpt-5", "stream": True, "input": "x"}, answer)
+    assert (record.get("image_count"), record.get("is_aborted")) == (images, aborted)

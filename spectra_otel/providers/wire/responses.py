@@ -31,6 +31,7 @@ CLIENT_TOOLS = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )
 _PENDING = ("queued", "in_progress")
+_TELLS = ("type", "status", "action", "container_id", "size", "quality")
 
 
 class Responses(Format):
@@ -64,7 +65,9 @@ class Responses(Format):
             put_job(values, body.get("id"))
         if status == "failed" or body.get("error"):
             read_error(body, values)
-        self._read_output(body, values)
+        items = [as_dict(item) for item in as_list(body.get("output"))]
+        values["has_tool_calls"] = any(str(item.get("type")) in CLIENT_TOOLS for item in items)
+        read_tools(items, as_dict(body.get("tool_usage")), values)
         usage = body.get("usage")
         if isinstance(usage, dict):
             read_usage(usage, values)
@@ -74,13 +77,32 @@ class Responses(Format):
     def open_stream(self, values: Values) -> StreamReader:
         return ResponsesStream(self)
 
-    @staticmethod
-    def _read_output(body: Json, values: Values) -> None:
-        kinds = Counter(str(as_dict(item).get("type")) for item in as_list(body.get("output")))
-        values["has_tool_calls"] = any(kind in CLIENT_TOOLS for kind in kinds)
-        tools = {name: kinds[kind] for kind, name in SERVER_TOOLS.items() if kinds[kind]}
-        if tools:
-            values["tool_call_counts"] = tools
+
+def read_tools(items: list[Json], said: Json, values: Values) -> None:
+    """Billed calls of server-side tools among the items of the output, and the images they made.
+
+    Pages that a search opened are not billed, and code is by its container, not by its calls. ``said`` is the answer's own count.
+    """
+    billed = [item for item in items if str(item.get("type")) in SERVER_TOOLS and item.get("status") != "failed"]
+    tools = Counter(SERVER_TOOLS[item["type"]] for item in billed if _is_search(item))
+    containers = {str(item.get("container_id") or "") for item in billed if item["type"] == "code_interpreter_call"}
+    if containers - {""}:
+        tools["code_interpreter"] = len(containers)
+    searches = as_dict(said.get("web_search")).get("num_requests")
+    if type(searches) is int:
+        tools["web_search"] = searches
+    if +tools:
+        values["tool_call_counts"] = dict(+tools)
+    images = [item for item in billed if item["type"] == "image_generation_call"]
+    if images:
+        values["image_count"] = len(images)
+        put_text(values, "image_size", images[0].get("size"))
+        put_text(values, "image_quality", images[0].get("quality"))
+
+
+def _is_search(item: Json) -> bool:
+    """Whether the item is no step of a web search other than a search."""
+    return item["type"] != "web_search_call" or as_dict(item.get("action")).get("type") in (None, "search")
 
 
 def read_usage(usage: Json, values: Values) -> None:
@@ -100,14 +122,18 @@ def read_usage(usage: Json, values: Values) -> None:
 
 
 class ResponsesStream(StreamReader):
-    """Typed events; ``response.completed``, ``.incomplete`` and ``.failed`` are the last and carry the whole response."""
+    """Typed events; ``response.completed``, ``.incomplete`` and ``.failed`` are the last and carry the whole response.
 
-    __slots__ = ("_format",)
+    Of one that ends before that, the items that were delivered whole count: their tools, their images. A partial image is none.
+    """
+
+    __slots__ = ("_format", "_items")
     mark = b'"response"'
 
     def __init__(self, format_: Responses) -> None:
         super().__init__()
         self._format = format_
+        self._items: list[Json] = []
 
     def event(self, data: Json) -> None:
         kind = data.get("type") or ""
@@ -117,11 +143,19 @@ class ResponsesStream(StreamReader):
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._format.read_response(as_dict(data.get("response")), self.values)
             self.complete = self.final = True
+        elif kind == "response.output_item.done":
+            item = as_dict(data.get("item"))
+            self._items.append({name: item.get(name) for name in _TELLS})  # not the image itself
         elif kind == "response.created":
             self._read_start(as_dict(data.get("response")))
         elif kind == "error" or "error" in data:
             read_error(data, self.values)
             self.complete = self.final = True
+
+    def finish(self) -> Values:
+        if not self.complete:
+            read_tools(self._items, {}, self.values)
+        return self.values
 
     def _read_start(self, response: Json) -> None:
         put_text(self.values, "response_id", response.get("id"))
