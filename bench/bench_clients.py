@@ -1,9 +1,9 @@
 """What Spectra adds to one call through each HTTP client: plain requests to a local server, bare and observed in turns.
 
-    python bench/bench_clients.py [--calls 400]
+    python bench/bench_clients.py [--pairs 400]
 
-The time is that of the calling thread on a processor (the server runs in another process), so that a busy machine disturbs it
-less; printed are the low decile and the median of both, and the difference. Goal: 150 µs per call.
+The server runs in a process of its own: what counts is the time of the calling thread (see ``paired.py``). A second line of each
+client is a request to a path that no provider has. Goals: 150 µs per call, 5 µs for a request that is nobody's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import json
 import multiprocessing
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from paired import added
 
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello " * 50}]}
 ANSWER = {
@@ -50,8 +51,11 @@ def serve(pipe: Any) -> None:
         server.serve_forever()
 
 
-def clients(url: str) -> dict[str, tuple[type, str, Callable[[], object]]]:
-    """Client → the class and method that are wrapped, and one call."""
+Call = Callable[[str], object]
+
+
+def clients() -> dict[str, tuple[type, str, Call]]:
+    """Client → the class and method that are wrapped, and one call of a URL."""
     import aiohttp
     import httpx
     import httpx2
@@ -61,15 +65,15 @@ def clients(url: str) -> dict[str, tuple[type, str, Callable[[], object]]]:
     loop = asyncio.new_event_loop()
     asynchronous = loop.run_until_complete(_session(aiohttp))
 
-    async def ask() -> None:
+    async def ask(url: str) -> None:
         async with asynchronous.post(url, json=ASK) as response:
             await response.read()
 
     return {
-        "httpx": (httpx.Client, "send", lambda: http.post(url, json=ASK)),
-        "httpx2": (httpx2.Client, "send", lambda: http2.post(url, json=ASK)),
-        "requests": (requests.Session, "send", lambda: session.post(url, json=ASK)),
-        "aiohttp": (aiohttp.ClientSession, "_request", lambda: loop.run_until_complete(ask())),
+        "httpx": (httpx.Client, "send", lambda url: http.post(url, json=ASK)),
+        "httpx2": (httpx2.Client, "send", lambda url: http2.post(url, json=ASK)),
+        "requests": (requests.Session, "send", lambda url: session.post(url, json=ASK)),
+        "aiohttp": (aiohttp.ClientSession, "_request", lambda url: loop.run_until_complete(ask(url))),
     }
 
 
@@ -77,40 +81,37 @@ async def _session(aiohttp: Any) -> Any:
     return aiohttp.ClientSession()
 
 
-def measure(owner: type, name: str, call: Callable[[], object], count: int) -> dict[str, float]:
+def measure(client: str, owner: type, name: str, call: Call, host: str, pairs: int) -> None:
     observed = owner.__dict__[name]
-    times: tuple[list[int], list[int]] = ([], [])
-    for number in range(2 * count + 40):
-        setattr(owner, name, observed if number % 2 else observed.__wrapped__)
-        begun = time.thread_time_ns()
-        call()
-        taken = time.thread_time_ns() - begun
-        if number >= 40:
-            times[number % 2].append(taken)
-    setattr(owner, name, observed)
-    low = [sorted(row)[len(row) // 10] / 1000 for row in times]
-    middle = [sorted(row)[len(row) // 2] / 1000 for row in times]
-    return {
-        "bare_p10_us": round(low[0], 1), "observed_p10_us": round(low[1], 1), "added_p10_us": round(low[1] - low[0], 1),
-        "added_p50_us": round(middle[1] - middle[0], 1),
-    }  # fmt: skip
+
+    def switch(is_observed: bool) -> None:
+        setattr(owner, name, observed if is_observed else observed.__wrapped__)
+
+    for what, path in (("call", "/v1/chat/completions"), ("nobody's", "/elsewhere")):
+        url = f"http://{host}{path}"
+        print(
+            json.dumps({"client": client, "what": what, **added(lambda url=url: call(url), switch, pairs)}), flush=True
+        )  # type: ignore[misc]
+    switch(True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--only", help="one of the clients")
     args = parser.parse_args()
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
-    host = f"127.0.0.1:{here.recv()}"
+    port = here.recv()
     with tempfile.TemporaryDirectory() as home:
-        os.environ.update(SPECTRA_HOME=home, SPECTRA_PROVIDER_HOSTS=f"{host}=openai")
+        os.environ.update(SPECTRA_HOME=home, SPECTRA_PROVIDER_HOSTS=f"127.0.0.1:{port}=openai")
         import spectra_otel as spectra
 
         spectra.configure()
-        for client, (owner, name, call) in clients(f"http://{host}/v1/chat/completions").items():
-            print(json.dumps({"client": client, **measure(owner, name, call, args.calls)}))
+        for client, (owner, name, call) in clients().items():
+            if args.only in (None, client):
+                measure(client, owner, name, call, f"127.0.0.1:{port}", args.pairs)
         spectra.shutdown()
     server.terminate()
 

@@ -160,8 +160,13 @@ class Endpoint:
 
     @property
     def tail(self) -> str:
-        """The last literal word of the template, by which candidates are found."""
-        return re.split(r"[/:]", self.template)[-1]
+        """The last literal word of the template, by which candidates are found; empty where a placeholder stands."""
+        word = _last_word(self.template)
+        return "" if "{" in word else word
+
+
+def _last_word(path: str) -> str:
+    return path[max(path.rfind("/"), path.rfind(":")) + 1 :]
 
 
 def _pattern_of(place: str, after: str) -> str:
@@ -197,15 +202,24 @@ class Provider:
     )
     account_headers: tuple[str, ...] = ()
     """Response headers that name the account, in order of preference."""
+    _rows: dict[tuple[str, str], tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)
+    """Rows by method and last word; under no word those whose last word is a placeholder, which are among all others too."""
+
+    def __post_init__(self) -> None:
+        rows: dict[tuple[str, str], tuple[Endpoint, ...]] = {}
+        for row in self.endpoints:
+            words = {word for method, word in rows if method == row.method} if not row.tail else ()
+            for word in {row.tail, *words}:
+                rows[row.method, word] = (*rows.get((row.method, word), rows.get((row.method, ""), ())), row)
+        object.__setattr__(self, "_rows", rows)
 
     def endpoint(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
         """The row for a request and what its placeholders matched; None when the request is not one that is billed."""
-        tail = re.split(r"[/:]", path.rstrip("/"))[-1]
-        for row in self.endpoints:
-            if row.method == method and (row.tail == tail or "{" in row.tail):
-                match = row.pattern.search(path)
-                if match:
-                    return row, {name: unquote(text) for name, text in match.groupdict().items()}
+        rows = self._rows.get((method, _last_word(path.rstrip("/")))) or self._rows.get((method, "")) or ()
+        for row in rows:
+            match = row.pattern.search(path)
+            if match:
+                return row, {name: unquote(text) for name, text in match.groupdict().items()}
         return None
 
     def tier(self, word: str) -> str:
