@@ -49,10 +49,12 @@ def encode(values: Mapping[str, Any], rev: int = 0) -> bytes:
     of another type or beyond its range takes a slower way that mends it.
     """
     line: dict[str, Any] = {"rev": rev}
+    unbounded, limit = _UNBOUNDED.get, _LIMIT.get  # forty values of each of a million records pass here
     for name, value in values.items():
         if value is None:
             continue
-        if type(value) is _UNBOUNDED.get(name):
+        kind = type(value)
+        if kind is unbounded(name) or (kind is int and 0 <= value <= limit(name, -1)):
             line[name] = value
         elif name in _TYPE:
             try:
@@ -81,9 +83,6 @@ def _checked(name: str, value: Any) -> Any:
     kind: Any = type(value)  # Any: for the type checker an `is` below does not tell enough
     if kind is not _TYPE[name]:
         if _TYPE[name] is None and (name in _ANY_JSON or _nested_fits(name, value)):
-            return value
-    elif kind is int:
-        if 0 <= value <= _LIMIT[name]:
             return value
     elif kind is Decimal:
         if value.is_finite() and -LARGEST_MONEY <= value <= LARGEST_MONEY:

@@ -193,12 +193,13 @@ def _attributes(items: list[dict[str, Any]] | None) -> dict[str, Any]:
     for item in items:
         value = item.get("value")
         if value:
-            text = value.get("stringValue")
-            if text is not None:
-                found[item["key"]] = text
+            if "stringValue" in value:  # nearly all are texts and whole numbers
+                found[item["key"]] = value["stringValue"]
+            elif "intValue" in value:
+                found[item["key"]] = int(value["intValue"])
             else:
                 ((kind, content),) = value.items()
-                found[item["key"]] = int(content) if kind == "intValue" else _value(kind, content)
+                found[item["key"]] = _value(kind, content)
     return found
 
 
