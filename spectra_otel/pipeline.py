@@ -21,6 +21,7 @@ from spectra_otel.component import ComponentID, Kind, Processor
 from spectra_otel.config.document import Component, Document, PipelineSpec
 from spectra_otel.errors import ConfigError
 from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.model.store import LearnsPrices
 
 _logger = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def build(document: Document) -> list[Pipeline]:
     try:
         for id_ in dict.fromkeys(id_ for spec in traces for id_ in spec.exporters):
             item = document.exporters[id_]
-            shared[id_] = BuiltExporter(id_, create(Kind.EXPORTER, item), records=item.factory.records)
+            shared[id_] = build_exporter(document, item)
         return [_build_pipeline(document, spec, shared) for spec in traces]
     except ConfigError:
         for built in shared.values():
@@ -166,6 +167,16 @@ def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[Compone
         place = pipeline.enrichers if item.factory.enriches else pipeline.processors
         place.append(GuardedProcessor(id_, create(Kind.PROCESSOR, item)))
     return pipeline
+
+
+def build_exporter(document: Document, item: Component) -> BuiltExporter:
+    """Make an exporter. One that keeps records gets the prices of the document, for records that have no cost yet."""
+    exporter = create(Kind.EXPORTER, item)
+    if isinstance(exporter, LearnsPrices):
+        from spectra_otel.repricing import TodaysPrices
+
+        exporter.learn_from(TodaysPrices(document))
+    return BuiltExporter(item.id, exporter, records=item.factory.records)
 
 
 def create(kind: Kind, item: Component) -> Any:

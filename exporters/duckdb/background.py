@@ -16,6 +16,7 @@ from spectra_otel.exporters.duckdb.spool import Spool
 
 if TYPE_CHECKING:
     from spectra_otel.exporters.duckdb.merge import Merger
+    from spectra_otel.model.store import Prices
 
 FIRST_SECONDS = 2.0
 """A script that is over by then never pays for importing duckdb; the next ``spectra`` command merges its records."""
@@ -36,8 +37,13 @@ class BackgroundMerge:
     def __init__(self, database: Path, spool: Spool) -> None:
         self._database = database
         self._spool = spool
+        self._prices: Prices | None = None
         self._begin_process()
         _everyone.add(self)
+
+    def learn_from(self, prices: Prices) -> None:
+        """Have records that have no cost priced at ``prices``, once, after the first merge of each process."""
+        self._prices = prices
 
     def _begin_process(self) -> None:
         self._pid = os.getpid()
@@ -74,6 +80,7 @@ class BackgroundMerge:
             from spectra_otel.exporters.duckdb.merge import Merger
 
         merger = Merger(self._database, self._spool)
+        is_learnt = self._prices is None
         while not self._stopped.is_set():
             self._pending.wait()
             self._pending.clear()
@@ -81,6 +88,24 @@ class BackgroundMerge:
                 self._merge_once(merger)
                 # A little at random, so that eight processes do not knock at the same moment.
                 self._stopped.wait(max(merger.wait(), _EVERY_SECONDS) * random.uniform(0.8, 1.2))
+            is_learnt = is_learnt or self._learn()
+
+    def _learn(self) -> bool:
+        """Price what has no cost, if this process knows more than the store has seen; False where the file is in use."""
+        with self.merging:
+            from spectra_otel.exporters.duckdb import reprice
+
+        assert self._prices is not None
+        try:
+            reprice.learn(
+                reprice.Access(self._database, self._spool, reprice.SHORT_PATIENCE, self.merging), self._prices
+            )
+        except SpectraError as error:
+            self._complain(str(error), error.transient)
+            return not error.transient
+        except Exception as error:
+            self._complain(f"{type(error).__name__}: {error}", False)
+        return True
 
     def _merge_once(self, merger: Merger) -> None:
         try:

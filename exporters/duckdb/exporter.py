@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -15,6 +16,9 @@ from spectra_otel.exporters.duckdb.background import BackgroundMerge
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
 from spectra_otel.exporters.duckdb.spool import Lines, Spool
 from spectra_otel.model.spans import record_of
+
+if TYPE_CHECKING:
+    from spectra_otel.model.store import Prices
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +64,11 @@ class DuckDBExporter(SpanExporter):
         if self._merge:
             self._merge.wake()
         return SpanExportResult.SUCCESS
+
+    def learn_from(self, prices: Prices) -> None:
+        """Price records without a cost that these prices know, in the background."""
+        if self._merge:
+            self._merge.learn_from(prices)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """True: what was exported is on disk already."""

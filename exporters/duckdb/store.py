@@ -14,7 +14,7 @@ from spectra_otel.exporters.duckdb import database, export, health, importing, l
 from spectra_otel.exporters.duckdb.merge import Merger
 from spectra_otel.exporters.duckdb.spool import Lines, Spool
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.store import MergeResult, PriceFunction, Progress, RepriceResult, Row, StoreHealth
+from spectra_otel.model.store import MergeResult, PriceFunction, Prices, Progress, RepriceResult, Row, StoreHealth
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -130,11 +130,15 @@ class DuckDBStore:
     ) -> RepriceResult:
         """Price records anew. Costs that no catalog decides (the provider's own, cache hits, not billed) are left alone."""
         self.merge_pending()
-        return reprice.reprice(self.path, self.spool, price, reprice.Selection(since, model, unpriced_only), dry_run)
+        access = reprice.Access(self.path, self.spool)
+        return reprice.reprice(access, price, reprice.Selection(since, model, unpriced_only), dry_run)
 
-    def learn_prices(self, price: PriceFunction, version: str) -> RepriceResult | None:
-        """Price records without a cost, if ``version`` of the prices is new to the store. None where it is not."""
-        return reprice.learn(self.path, self.spool, price, version)
+    def learn_prices(self, prices: Prices) -> RepriceResult | None:
+        """Price records without a cost that ``prices`` have come to know; None where there are none.
+
+        Raises :class:`StoreBusyError` soon where another process has the file: this can wait for the next command.
+        """
+        return reprice.learn(reprice.Access(self.path, self.spool, reprice.SHORT_PATIENCE), prices)
 
     def rebuild_stats(self, start: date | None = None, end: date | None = None) -> int:
         """Make the rollups of UTC days anew. Returns days rebuilt."""

@@ -18,8 +18,8 @@ from spectra_otel.cli.options import (
     until_option,
 )
 from spectra_otel.cli.output import dollars, print_object, print_rows
-from spectra_otel.cli.repricing import price_again
 from spectra_otel.model.store import EXPORT_FORMATS
+from spectra_otel.repricing import TodaysPrices
 
 if TYPE_CHECKING:
     from spectra_otel.model.store import RepriceResult
@@ -111,7 +111,7 @@ def reprice(since: datetime | None, model: str | None, dry_run: bool, format_: s
     the provider itself reported is left alone.
     """
     document = effective_document()
-    result = store_of(document, db).reprice(price_again(document), since, model, dry_run)
+    result = store_of(document, db).reprice(TodaysPrices(document).price, since, model, dry_run)
     if format_ == "table":
         _print_repricing(result, dry_run)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from spectra_otel.config.document import Document, component
 from spectra_otel.config.load import load
 from spectra_otel.config.settings import read_settings
 from spectra_otel.errors import StoreError
+from spectra_otel.pipeline import create
 
 if TYPE_CHECKING:
     from spectra_otel.model.store import RecordStore
@@ -62,9 +64,10 @@ def open_store(db: str | None) -> RecordStore:
     document = Document() if db else effective_document()
     store = store_of(document, db)
     if not db:
-        from spectra_otel.cli.repricing import learn_prices
+        from spectra_otel.repricing import TodaysPrices
 
-        learn_prices(store, document)
+        with suppress(StoreError):  # where another process has the file, or the disk is full, the next command does it
+            store.learn_prices(TodaysPrices(document))
     if db and not store.path.exists() and not store.doctor().pending_segments:
         raise StoreError(f"{store.path}: there is no such database")
     return store
@@ -84,8 +87,8 @@ def store_of(document: Document, db: str | None = None) -> RecordStore:
     return store
 
 
-def enrichers(document: Document, only: str | None = None) -> list[Processor]:
-    """The processors of the first traces pipeline that give spans their record and cost, or those of type ``only``."""
+def enrichers(document: Document) -> list[Processor]:
+    """The processors of the first traces pipeline that give spans their record and cost."""
     spec = next(spec for spec in document.pipelines if spec.id.type == "traces")
-    chosen = (document.processors[id_] for id_ in spec.processors if only in (None, id_.type))
-    return [item.factory.create(item.id, item.config) for item in chosen if item.factory.enriches]
+    chosen = (document.processors[id_] for id_ in spec.processors)
+    return [create(Kind.PROCESSOR, item) for item in chosen if item.factory.enriches]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Row = dict[str, Any]
 """Column name → Python value."""
@@ -67,6 +67,27 @@ class Price(Protocol):
 
 PriceFunction = Callable[[Mapping[str, Any]], Price | None]
 """Record → its price today; None leaves the record alone."""
+
+
+class Prices(Protocol):
+    """The prices that records are priced at today."""
+
+    @property
+    def version(self) -> str:
+        """A digest of all that the prices come from."""
+        ...
+
+    def price(self, row: Mapping[str, Any]) -> Price | None:
+        """A :data:`PriceFunction`."""
+        ...
+
+
+@runtime_checkable
+class LearnsPrices(Protocol):
+    """An exporter that keeps records, and prices those without a cost when the prices have come to know them."""
+
+    def learn_from(self, prices: Prices) -> None:
+        """Take the prices in effect; they are asked later, on a thread of the exporter's own."""
 
 
 @dataclass(slots=True)
@@ -179,8 +200,11 @@ class RecordStore(Protocol):
         """Price records anew; what changed goes to ``spectra_costs``, the current columns and the rollups."""
         ...
 
-    def learn_prices(self, price: PriceFunction, version: str) -> RepriceResult | None:
-        """Price records without a cost, if ``version`` of the prices is new to the store. None where it is not."""
+    def learn_prices(self, prices: Prices) -> RepriceResult | None:
+        """Price records without a cost: all if ``prices`` are other ones than the store saw last, else those that came since.
+
+        None where there is nothing to learn.
+        """
         ...
 
     def rebuild_stats(self, start: date | None = None, end: date | None = None) -> int:

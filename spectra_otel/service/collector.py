@@ -212,8 +212,7 @@ class Collector:
                 largest=largest or 0,
             )
         if item.id not in self._exporters:
-            made = pipeline.create(Kind.EXPORTER, item)
-            self._exporters[item.id] = BuiltExporter(item.id, made, records=item.factory.records)
+            self._exporters[item.id] = pipeline.build_exporter(self._document, item)
         return SpanTarget(self._exporters[item.id], self.telemetry)
 
     def _sender(self, item: Component) -> Sender:
