@@ -73,7 +73,7 @@ _CONVENTIONS: tuple[tuple[str, Convention, Callable[[Mapping[str, Any], Fields],
     ("promptTokenCount", usage.GENERATE, None),
     ("prompt_token_count", usage.GENERATE, None),
     ("inputTokens", usage.CONVERSE, None),
-    ("billed_units", usage.BILLED, None),
+    ("billed_units", {"billed_units": usage.BILLED}, None),
     ("input_tokens", usage.RESPONSES, None),
 )
 """The first key that is there → the convention, and what it takes beyond its table."""

@@ -23,25 +23,12 @@ from spectra_otel.providers.base import (
     put_count,
     put_text,
 )  # fmt: skip
+from spectra_otel.providers.wire.usage import CHAT, take
 
 
 def read_usage(usage: Json, values: Values) -> None:
     """``usage`` of chat completions, and of whoever copied it."""
-    put_count(values, "prompt_tokens", usage.get("prompt_tokens"))
-    put_count(values, "completion_tokens", usage.get("completion_tokens"))
-    put_count(values, "total_tokens", usage.get("total_tokens"))
-    prompt = as_dict(usage.get("prompt_tokens_details") or usage.get("prompt_token_details"))
-    output = as_dict(usage.get("completion_tokens_details"))
-    for name in ("num_cached_tokens", "cached_tokens", "prompt_cache_hit_tokens"):
-        put_count(values, "cached_tokens", usage.get(name))
-    put_count(values, "cached_tokens", prompt.get("cached_tokens"))
-    put_count(values, "cache_write_tokens", prompt.get("cache_write_tokens"))
-    put_count(values, "audio_prompt_tokens", prompt.get("audio_tokens"))
-    put_count(values, "image_prompt_tokens", prompt.get("image_tokens"))
-    put_count(values, "reasoning_tokens", usage.get("reasoning_tokens"))
-    put_count(values, "reasoning_tokens", output.get("reasoning_tokens"))
-    put_count(values, "audio_completion_tokens", output.get("audio_tokens"))
-    put_count(values, "image_completion_tokens", output.get("image_tokens"))
+    take(usage, CHAT, values)
 
 
 def add_audio(values: Values) -> None:

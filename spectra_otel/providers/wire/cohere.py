@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.usage import BILLED, take
 
 
 def read_billed(holder: Json, values: Values) -> None:
@@ -17,13 +18,7 @@ def read_billed(holder: Json, values: Values) -> None:
         return
     values["usage_raw"] = {key: holder[key] for key in ("billed_units", "tokens", "cached_tokens") if key in holder}
     base = billed or tokens
-    put_count(values, "prompt_tokens", base.get("input_tokens"))
-    images = base.get("image_tokens")
-    if isinstance(images, int) and images:
-        put_count(values, "image_prompt_tokens", images)
-        values["prompt_tokens"] = values.get("prompt_tokens", 0) + images
-    put_count(values, "completion_tokens", base.get("output_tokens"))
-    put_count(values, "search_units", base.get("search_units"))
+    take(base, BILLED, values)
     for name, count, whole in (
         ("cached_tokens", holder.get("cached_tokens"), values.get("prompt_tokens")),
         ("reasoning_tokens", tokens.get("reasoning_tokens"), values.get("completion_tokens")),

@@ -14,6 +14,7 @@ from spectra_otel.providers.base import (
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.usage import CONVERSE, take
 
 
 class Converse(Format):
@@ -50,17 +51,9 @@ def is_client_tool(use: Json) -> bool:
 
 
 def read_usage(usage: Json, values: Values) -> None:
-    """Converse counts input without what the cache served or took: the record's prompt is the sum of the three."""
+    """Converse's usage object, with the lifetimes of what it wrote to the cache."""
     values["usage_raw"] = usage
-    read = usage.get("cacheReadInputTokens", usage.get("cacheReadInputTokenCount"))
-    written = usage.get("cacheWriteInputTokens", usage.get("cacheWriteInputTokenCount"))
-    put_count(values, "cached_tokens", read)
-    put_count(values, "cache_write_tokens", written)
-    put_count(values, "prompt_tokens", usage.get("inputTokens"))
-    if "prompt_tokens" in values and type(usage.get("inputTokens")) is int:
-        values["prompt_tokens"] += sum(count for count in (read, written) if type(count) is int)
-    put_count(values, "completion_tokens", usage.get("outputTokens"))
-    put_count(values, "total_tokens", usage.get("totalTokens"))
+    take(usage, CONVERSE, values)
     for row in map(as_dict, as_list(usage.get("cacheDetails"))):
         if row.get("ttl") == "1h":
             put_count(values, "cache_write_1h_tokens", row.get("inputTokens"))

@@ -17,6 +17,7 @@ from spectra_otel.providers.base import (
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.usage import GENERATE, take
 
 _FINISH_CODES = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
 """``finishReason`` as ``$alt=json;enum-encoding=int`` sends it."""
@@ -73,18 +74,9 @@ def _parts(candidate: Any) -> list[Any]:
 
 
 def read_usage(usage: Json, values: Values) -> None:
-    """``usageMetadata``: zeros are left out of it, so an absent part of a present whole is zero."""
+    """``usageMetadata``, with its modalities and its tier."""
     values["usage_raw"] = usage
-    prompt, tools = usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")
-    output, thoughts = usage.get("candidatesTokenCount"), usage.get("thoughtsTokenCount")
-    put_count(values, "prompt_tokens", prompt)
-    if type(tools) is int and "prompt_tokens" in values:
-        values["prompt_tokens"] += tools
-    if type(output) is int or type(thoughts) is int:
-        put_count(values, "completion_tokens", (output or 0) + (thoughts or 0))
-    put_count(values, "reasoning_tokens", thoughts)
-    put_count(values, "cached_tokens", usage.get("cachedContentTokenCount"))
-    put_count(values, "total_tokens", usage.get("totalTokenCount"))
+    take(usage, GENERATE, values)
     _read_modalities(usage.get("promptTokensDetails"), "prompt", values)
     _read_modalities(usage.get("candidatesTokensDetails"), "completion", values)
     traffic = usage.get("trafficType")

@@ -10,12 +10,10 @@ from spectra_otel.providers.base import (
     Values,
     as_dict,
     as_list,
-    put_count,
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_error
-
-SERVER_TOOLS = {"web_search_requests": "web_search", "web_fetch_requests": "web_fetch"}
+from spectra_otel.providers.wire.usage import MESSAGES, TOOLS, read, take
 
 
 class Messages(Format):
@@ -49,20 +47,11 @@ class Messages(Format):
 
 
 def read_usage(usage: Json, values: Values) -> None:
-    """Anthropic counts input without what the cache served or took: the record's prompt is the sum of the three."""
+    """Anthropic's usage object, with its tier and its billed tools."""
     values["usage_raw"] = usage
-    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-    put_count(values, "cached_tokens", read)
-    put_count(values, "cache_write_tokens", written)
-    put_count(values, "prompt_tokens", usage.get("input_tokens"))
-    if "prompt_tokens" in values and isinstance(usage.get("input_tokens"), int):
-        values["prompt_tokens"] += (read if isinstance(read, int) else 0) + (written if isinstance(written, int) else 0)
-    put_count(values, "cache_write_1h_tokens", as_dict(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
-    put_count(values, "completion_tokens", usage.get("output_tokens"))
-    put_count(values, "reasoning_tokens", as_dict(usage.get("output_tokens_details")).get("thinking_tokens"))
+    take(usage, MESSAGES, values)
     put_text(values, "pricing_tier", usage.get("service_tier"))
-    asked = as_dict(usage.get("server_tool_use"))
-    tools = {name: asked[key] for key, name in SERVER_TOOLS.items() if type(asked.get(key)) is int and asked[key]}
+    tools = {name: count for name, count in read(usage, TOOLS).items() if type(count) is int and count}
     if tools:
         values["tool_call_counts"] = tools
 

@@ -13,11 +13,11 @@ from spectra_otel.providers.base import (
     Values,
     as_dict,
     as_list,
-    put_count,
     put_job,
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_attribution, read_error
+from spectra_otel.providers.wire.usage import RESPONSES, take
 
 SERVER_TOOLS = {
     "web_search_call": "web_search",
@@ -108,17 +108,7 @@ def _is_search(item: Json) -> bool:
 def read_usage(usage: Json, values: Values) -> None:
     """``usage`` with ``input_tokens`` and ``output_tokens``, both of them totals."""
     values["usage_raw"] = usage
-    put_count(values, "prompt_tokens", usage.get("input_tokens"))
-    put_count(values, "completion_tokens", usage.get("output_tokens"))
-    put_count(values, "total_tokens", usage.get("total_tokens"))
-    prompt, output = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
-    put_count(values, "cached_tokens", prompt.get("cached_tokens"))
-    put_count(values, "cache_write_tokens", prompt.get("cache_write_tokens"))
-    put_count(values, "audio_prompt_tokens", prompt.get("audio_tokens"))
-    put_count(values, "image_prompt_tokens", prompt.get("image_tokens"))
-    put_count(values, "reasoning_tokens", output.get("reasoning_tokens"))
-    put_count(values, "audio_completion_tokens", output.get("audio_tokens"))
-    put_count(values, "image_completion_tokens", output.get("image_tokens"))
+    take(usage, RESPONSES, values)
 
 
 class ResponsesStream(StreamReader):

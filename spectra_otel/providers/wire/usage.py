@@ -1,19 +1,33 @@
 """The providers' usage objects, one table for each convention: which count stands under which name.
 
 In a record, input includes what was read from and written to a cache, and output includes reasoning. A target is a field of the
-record, a table for the object that stands there, or ``(field, whole)``: a count that the provider has beside the whole, to which
-it is added where the whole is said. Where two names say one count, the first that is not zero holds.
+record, a table for the object that stands there, or :class:`Beside`. Where two names say one count, the first that is not zero
+holds. The formats of our own instrumentors read by these tables, and so do the dialects that keep a provider's object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-Target: TypeAlias = "str | tuple[str, str] | Mapping[str, Target]"
+from spectra_otel.providers.base import Values, put_count
+
+
+class Beside(NamedTuple):
+    """A count that the provider has beside the whole (another field), to which it is added where the whole is said.
+
+    ``field`` "" is none of its own. ``leaves_out_zeros``: a whole that is not said is zero.
+    """
+
+    field: str
+    whole: str
+    leaves_out_zeros: bool = False
+
+
+Target: TypeAlias = "str | Beside | Mapping[str, Target]"
 Convention: TypeAlias = Mapping[str, Target]
 
-_CHAT_INPUT: Convention = {
+_INPUT: Convention = {
     "cached_tokens": "cached_tokens",
     "cache_write_tokens": "cache_write_tokens",
     "cache_creation_tokens": "cache_write_tokens",
@@ -30,8 +44,8 @@ CHAT: Convention = {
     "prompt_tokens": "prompt_tokens",
     "completion_tokens": "completion_tokens",
     "total_tokens": "total_tokens",
-    "prompt_tokens_details": _CHAT_INPUT,
-    "prompt_token_details": _CHAT_INPUT,
+    "prompt_tokens_details": _INPUT,
+    "prompt_token_details": _INPUT,
     "completion_tokens_details": _OUTPUT,
     "reasoning_tokens": "reasoning_tokens",
     "cached_tokens": "cached_tokens",
@@ -46,22 +60,23 @@ RESPONSES: Convention = {
     "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens",
     "total_tokens": "total_tokens",
-    "input_tokens_details": _CHAT_INPUT,
+    "input_tokens_details": _INPUT,
     "output_tokens_details": _OUTPUT,
 }
 """OpenAI's Responses, and whoever counts in two totals under these names."""
 
+_READ, _WRITTEN = Beside("cached_tokens", "prompt_tokens"), Beside("cache_write_tokens", "prompt_tokens")
 MESSAGES: Convention = {
     "input_tokens": "prompt_tokens",
-    "cache_read_input_tokens": ("cached_tokens", "prompt_tokens"),
-    "cache_creation_input_tokens": ("cache_write_tokens", "prompt_tokens"),
+    "cache_read_input_tokens": _READ,
+    "cache_creation_input_tokens": _WRITTEN,
     "cache_creation": {"ephemeral_1h_input_tokens": "cache_write_1h_tokens"},
     "output_tokens": "completion_tokens",
     "output_tokens_details": {"thinking_tokens": "reasoning_tokens"},
 }
 """Anthropic's Messages: input counts neither what was read from nor what was written to the cache."""
 
-_TOOL_PROMPT, _THOUGHTS = ("", "prompt_tokens"), ("reasoning_tokens", "completion_tokens")
+_TOOL_PROMPT, _THOUGHTS = Beside("", "prompt_tokens"), Beside("reasoning_tokens", "completion_tokens", True)
 GENERATE: Convention = {
     "promptTokenCount": "prompt_tokens", "prompt_token_count": "prompt_tokens",
     "toolUsePromptTokenCount": _TOOL_PROMPT, "tool_use_prompt_token_count": _TOOL_PROMPT,
@@ -70,9 +85,8 @@ GENERATE: Convention = {
     "cachedContentTokenCount": "cached_tokens", "cached_content_token_count": "cached_tokens",
     "totalTokenCount": "total_tokens", "total_token_count": "total_tokens",
 }  # fmt: skip
-"""Gemini, in either spelling: thoughts and tool prompts stand beside candidates and prompt."""
+"""Gemini, in either spelling: thoughts and tool prompts stand beside candidates and prompt, and zeros are left out."""
 
-_READ, _WRITTEN = ("cached_tokens", "prompt_tokens"), ("cache_write_tokens", "prompt_tokens")
 CONVERSE: Convention = {
     "inputTokens": "prompt_tokens",
     "outputTokens": "completion_tokens",
@@ -83,13 +97,12 @@ CONVERSE: Convention = {
 """Bedrock's Converse: input counts neither cache reads nor cache writes."""
 
 BILLED: Convention = {
-    "billed_units": {
-        "input_tokens": "prompt_tokens",
-        "output_tokens": "completion_tokens",
-        "search_units": "search_units",
-    }
+    "input_tokens": "prompt_tokens",
+    "image_tokens": Beside("image_prompt_tokens", "prompt_tokens", True),
+    "output_tokens": "completion_tokens",
+    "search_units": "search_units",
 }
-"""Cohere: what was billed."""
+"""Cohere's ``billed_units``."""
 
 TOOLS: Convention = {
     "server_tool_use": {"web_search_requests": "web_search", "web_fetch_requests": "web_fetch"},
@@ -100,16 +113,23 @@ TOOLS: Convention = {
 def read(usage: Mapping[str, Any], convention: Convention) -> dict[str, Any]:
     """Record fields that a usage object has by a convention; the counts are as they were sent, numbers or not."""
     found: dict[str, Any] = {}
-    beside: list[tuple[str, Any]] = []
-    _gather(usage, convention, found, beside)
-    for whole, count in beside:
-        if type(found.get(whole)) is int and type(count) is int:
-            found[whole] += count
+    parts: list[tuple[Beside, Any]] = []
+    _gather(usage, convention, found, parts)
+    for part, count in parts:
+        whole = found.get(part.whole, 0 if part.leaves_out_zeros else None)
+        if type(whole) is int and type(count) is int:
+            found[part.whole] = whole + count
     return found
 
 
+def take(usage: Mapping[str, Any], convention: Convention, values: Values) -> None:
+    """Set the counts of a usage object."""
+    for field, count in read(usage, convention).items():
+        put_count(values, field, count)
+
+
 def _gather(
-    usage: Mapping[str, Any], convention: Convention, found: dict[str, Any], beside: list[tuple[str, Any]]
+    usage: Mapping[str, Any], convention: Convention, found: dict[str, Any], parts: list[tuple[Beside, Any]]
 ) -> None:
     for key, value in usage.items():
         target = convention.get(key)
@@ -118,12 +138,11 @@ def _gather(
         if type(target) is str:
             if not found.get(target):
                 found[target] = value
-        elif type(target) is tuple:
-            field, whole = target
-            if not field:
-                beside.append((whole, value))
-            elif not found.get(field):
-                found[field] = value
-                beside.append((whole, value))
+        elif type(target) is Beside:
+            if not target.field:
+                parts.append((target, value))
+            elif not found.get(target.field):
+                found[target.field] = value
+                parts.append((target, value))
         elif isinstance(value, Mapping) and isinstance(target, Mapping):
-            _gather(value, target, found, beside)
+            _gather(value, target, found, parts)
