@@ -175,6 +175,15 @@ def test_openinference_reads_request_and_response() -> None:
     assert (found["is_streaming"], found["time_to_first_token_ms"], found["cached_tokens"]) == (True, 25, 40)
 
 
+def test_openinference_prompts_are_not_parsed_for_what_stands_in_the_parameters() -> None:
+    """The whole request is read only where the parameters do not stand apart: it holds every prompt."""
+    request = {"openinference.span.kind": "LLM", "input.value": '{"model": "in-request", "user": "u1"}'}
+    parameters = {"llm.invocation_parameters": '{"model": "in-parameters"}'}
+    assert fields("openinference.instrumentation.openai", request)["model"] == "in-request"
+    assert fields("openinference.instrumentation.openai", request | parameters)["model"] == "in-parameters"
+    assert "user_id" not in fields("openinference.instrumentation.openai", request | parameters)
+
+
 def test_openinference_langchain_takes_the_providers_own_usage() -> None:
     """LangChain's result holds Anthropic's usage object: it is the truth, whatever the counts beside it exclude."""
     attributes = {
