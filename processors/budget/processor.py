@@ -42,7 +42,7 @@ class BudgetProcessor:
         """The same spans, with what budgets say on those that bear a cost; without those that the policy drops."""
         if book.is_idle():
             return spans
-        from spectra_otel.budgets import guard
+        from spectra_otel.budgets import ticket as tickets
         from spectra_otel.budgets.ledger import WouldWait
 
         kept: list[ReadableSpan] = []
@@ -52,7 +52,7 @@ class BudgetProcessor:
                 try:
                     goes_on = self._count(span, span.record)
                 except WouldWait:  # an event loop goes on; the call is counted without being marked
-                    guard.later(partial(self._count, span, span.record))
+                    tickets.later(partial(self._count, span, span.record))
                 except LedgerError as error:
                     faults.report("processor budget", str(error))
                 except Exception as error:
@@ -63,10 +63,10 @@ class BudgetProcessor:
 
     def _count(self, span: TrackedSpan, record: TrackedRequest) -> bool:
         """Whether the span goes on."""
-        from spectra_otel.budgets import guard
+        from spectra_otel.budgets import ticket as tickets
 
         values = record.values_by_field
-        ticket = guard.take(span.context)
+        ticket = tickets.take(span.context)
         if ticket is not None:
             ticket.settle(values)
             span.set_attributes(ticket.marks)
@@ -77,7 +77,8 @@ class BudgetProcessor:
         return self._count_late(span, values)
 
     def _count_late(self, span: TrackedSpan, values: Mapping[str, Any]) -> bool:
-        from spectra_otel.budgets import alerts, guard
+        from spectra_otel.budgets import alerts
+        from spectra_otel.budgets import ticket as tickets
 
         already: Any = (span.attributes or {}).get(COUNTED) or ()
         started = values.get("started_at")
@@ -92,8 +93,8 @@ class BudgetProcessor:
         counted = book.ledger().count(record, claims, amount, unpriced=int(cost is None), wait=wait)
         for one in counted:
             alerts.thresholds(one)
-        full = [one for one in counted if guard.is_full(one)]
-        span.set_attributes(guard.marks_of(counted))
+        full = [one for one in counted if tickets.is_full(one)]
+        span.set_attributes(tickets.marks_of(counted))
         _add_events(span, [(EXCEEDED, {"budget": one.claim.budget}) for one in full])
         for one in full:
             alerts.overspent(one)

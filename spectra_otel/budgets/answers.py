@@ -6,13 +6,45 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from spectra_otel.budgets.amounts import cents
+from spectra_otel.budgets.windows import Window
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.tracking import context
+
+if TYPE_CHECKING:
+    from spectra_otel.budgets.ledger import Refusal
 
 HEADER = "x-spectra-budget"
 ERROR_TYPE = "budget_exceeded"
 _DEEPEST = 20
+
+
+def error_of(refused: Sequence[Refusal], prefix: str = "") -> BudgetExceededError:
+    """The error for refusals: of the budget that is full for longest."""
+    worst = max(refused, key=lambda refusal: refusal.claim.end or float("inf"))
+    claim = worst.claim
+    resets_at = Window(0, claim.end).resets_at
+    where = ", ".join(f"{key}={value}" for key, value in claim.scope if value)
+    until = f"; more from {resets_at:%Y-%m-%d %H:%M:%S} UTC" if resets_at else ""
+    name = claim.budget.removeprefix("tree:")
+    spent, reserved, limit, wanted = (
+        _shown(worst.kind, amount) for amount in (worst.settled, worst.reserved, worst.limit, worst.wanted)
+    )
+    text = (
+        f"{prefix}budget '{name}'{f' ({where})' if where else ''} has no room for a call of up to {wanted}: "
+        f"{spent} spent and {reserved} under way of {limit}{until}"
+    )
+    amounts = {"limit": worst.limit, "spent": worst.settled, "reserved": worst.reserved}
+    details = {key: cents(amount) if worst.kind == "cost" else amount for key, amount in amounts.items()}
+    return BudgetExceededError(text, name=name, scope=dict(claim.scope), resets_at=resets_at, **details)
+
+
+def _shown(kind: str, amount: int) -> str:
+    if kind != "cost":
+        return f"{amount} {kind}"
+    return f"${(cents(amount) / 100).normalize():f}"
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

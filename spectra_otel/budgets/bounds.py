@@ -81,6 +81,17 @@ def upper_bound(request: Request, *, cap: int | None = None) -> Bound:
     )
 
 
+def unsaid(request: Request, grows: bool) -> Bound:
+    """The bound of a call by hand about which nothing is said: one request, and the least of money and tokens.
+
+    It keeps a place, and finds none where nothing is left; what such a call takes beyond it is overshoot. ``grows``: the call
+    will tell what it delivers.
+    """
+    priced = not request.model or pricing.pricer().plan(request.provider, request.model, pricing_tier=request.tier)
+    reason = "" if priced else f"no price is known for {request.provider}/{request.model}"
+    return Bound(Amount(1, 1, 1), Amount(0, 0, 1), reason, 0, grows)
+
+
 def highest_rates(request: Request, bound: Bound) -> Amount:
     """The amount of a call that has no price of its own, at the dearest rates any model of its provider has."""
     prompt, completion = _dearest(request.provider)

@@ -39,6 +39,7 @@ _RESERVE = """
 local n = #KEYS - 3
 local wanted = {ARGV[1], ARGV[2], ARGV[3]}
 if ARGV[4] == 'new' and redis.call('EXISTS', KEYS[2]) == 1 then return {1} end
+if ARGV[4] == 'more' and redis.call('HGET', KEYS[2], 'swept') ~= '0' then return {1} end
 local refused, exceeded = {}, {}
 for i = 1, n do
   local v = redis.call('HMGET', KEYS[3 + i], 'sc', 'st', 'sr', 'rc', 'rt', 'rr')

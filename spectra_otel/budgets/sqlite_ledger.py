@@ -474,14 +474,17 @@ def _spent(db: Database, claims: Sequence[Claim]) -> list[Refusal]:
 
 def _extend(db: Database, lease: Lease, more: Amount) -> list[Refusal]:
     refused, _ = _look(db, lease.claims, more)
-    if not refused:
+    if refused:
+        return refused
+    held = db.execute(
+        "UPDATE leases SET cost = cost + ?, tokens = tokens + ?, requests = requests + ?, expires = ? "
+        "WHERE id = ? AND swept = 0",
+        (*more, time.time() + LEASE_SECONDS, lease.id),
+    )
+    if held.rowcount:  # one that is settled or swept by now has nothing to add to
         for claim in lease.claims:
             db.execute(_RESERVE, (*claim.key, *more))
-        db.execute(
-            "UPDATE leases SET cost = cost + ?, tokens = tokens + ?, requests = requests + ?, expires = ? WHERE id = ?",
-            (*more, time.time() + LEASE_SECONDS, lease.id),
-        )
-    return refused
+    return []
 
 
 def _settle(db: Database, lease: Lease, actual: Amount, unpriced: int) -> list[Counted]:

@@ -15,7 +15,7 @@ import orjson
 from spectra_otel import faults
 from spectra_otel.budgets import answers, guard
 from spectra_otel.budgets.answers import ERROR_TYPE
-from spectra_otel.budgets.guard import Ticket
+from spectra_otel.budgets.ticket import BLOCKED, EXCEEDED, NAME, Ticket
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.bodies import is_signed
 from spectra_otel.providers.base import Sent
@@ -74,18 +74,22 @@ def _take(request: Request, sent: Sent, ticket: Ticket) -> None:
 
 def _refuse(request: Request, sent: Sent, error: BudgetExceededError) -> Blocked | None:
     """Record the call that was not made, and refuse it the way its SDK understands."""
-    context.notice_block(error)
-    try:
-        request.add_event(guard.EXCEEDED, {"budget": error.name})
-        request.set_attributes({guard.NAME: error.name, guard.BLOCKED: True})
-        request.finish(
-            {"is_failed": True, "error_type": ERROR_TYPE, "error_message": str(error), "cost_status": "not_billed"}
-        )
-    except Exception as fault:
-        faults.report("budgets", fault)
+    record_refusal(request, error)
     if sent.provider.budget_block == "raise":
         raise error
     return answer(error, "anthropic" if sent.provider.name == "anthropic" else "openai")
+
+
+def record_refusal(request: Request, error: BudgetExceededError, values: Mapping[str, Any] | None = None) -> None:
+    """Make the record of a call that was not made: failed, not billed, with what else is known of it. Never raises."""
+    context.notice_block(error)
+    outcome = {"is_failed": True, "error_type": ERROR_TYPE, "error_message": str(error), "cost_status": "not_billed"}
+    try:
+        request.add_event(EXCEEDED, {"budget": error.name})
+        request.set_attributes({NAME: error.name, BLOCKED: True})
+        request.finish({**(values or {}), **outcome})
+    except Exception as fault:
+        faults.report("budgets", fault)
 
 
 def answer(error: BudgetExceededError, shape: str = "openai") -> Blocked:

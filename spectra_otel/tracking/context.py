@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import baggage
 
 if TYPE_CHECKING:
+    from spectra_otel.budgets.ticket import Ticket
     from spectra_otel.errors import BudgetExceededError
     from spectra_otel.tracking.request import Request
 
@@ -95,6 +96,7 @@ _current: ContextVar[Attribution] = ContextVar("spectra_attribution", default=_N
 _untracked: ContextVar[bool] = ContextVar("spectra_untracked", default=False)
 _seen: ContextVar[list[int] | None] = ContextVar("spectra_seen", default=None)
 _blocks: ContextVar[list[BudgetExceededError] | None] = ContextVar("spectra_blocks", default=None)
+_lent: ContextVar[tuple[Ticket, ...]] = ContextVar("spectra_lent", default=())
 _last: ContextVar[Request | None] = ContextVar("spectra_last_request", default=None)
 _process = _NOTHING
 _globals = _NOTHING
@@ -228,6 +230,21 @@ def notice_block(error: BudgetExceededError) -> None:
     blocks = _blocks.get()
     if blocks is not None:
         blocks.append(error)
+
+
+@contextmanager
+def lending(ticket: Ticket) -> Iterator[None]:
+    """A block whose own room goes to the calls inside that ask for theirs."""
+    token = _lent.set((*_lent.get(), ticket))
+    try:
+        yield
+    finally:
+        _lent.reset(token)
+
+
+def lent() -> tuple[Ticket, ...]:
+    """What blocks around a call hold for it, should it be them that make it."""
+    return _lent.get()
 
 
 def add_here(more: Attribution) -> None:

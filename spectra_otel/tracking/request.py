@@ -33,7 +33,7 @@ from spectra_otel.model.attributes import usage_attributes
 from spectra_otel.model.spans import TrackedSpan, handoff
 
 if TYPE_CHECKING:
-    from spectra_otel.budgets.guard import Ticket
+    from spectra_otel.budgets.ticket import Ticket
 
 Values = dict[str, Any]
 SCOPE = "spectra_otel"

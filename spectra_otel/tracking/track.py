@@ -10,9 +10,9 @@ import functools
 import inspect
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
 
 from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
@@ -27,6 +27,9 @@ from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.reading import read_answer, read_usage, reader_of, to_dict
 from spectra_otel.tracking.request import Request, fixed_trace
 
+if TYPE_CHECKING:
+    from spectra_otel.budgets.ticket import Ticket
+
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,6 +38,7 @@ class Options(TypedDict, total=False):
     """Who and what a call is for; every one may be left out.
 
     ``trace_id`` (32 hex digits or a UUID) makes the call the root of that trace, linked to the span it was made in.
+    ``request`` is the body that a client which is not instrumented will send: budgets reserve the most that can cost.
     """
 
     metadata: Mapping[str, Any] | None
@@ -44,6 +48,7 @@ class Options(TypedDict, total=False):
     conversation_id: str | None
     trace_id: str | None
     pricing_tier: str | None
+    request: Mapping[str, Any] | None
 
 
 class TrackedCall:
@@ -53,10 +58,26 @@ class TrackedCall:
         self._provider = provider
         self._model = model
         trace_id = options.pop("trace_id", None)
+        self._body = options.pop("request", None)
         self.attribution = context.attribution(**options)  # type: ignore[misc]
-        self._check_budgets()
         self._request = self._start(trace_id)
         self._has_answer = False
+
+    def reserve(self, *, streams: bool = False) -> None:
+        """Have budgets let the call through. Where they do not this raises :class:`BudgetExceededError`, and makes the record."""
+        if self._asks_budgets:
+            from spectra_otel.budgets import guard
+
+            with self._refusals():
+                self._hold(guard.admit_briefly(self._asked_for(), self._body, streams=streams))
+
+    async def reserve_async(self) -> None:
+        """:meth:`reserve` for code that can await."""
+        if self._asks_budgets:
+            from spectra_otel.budgets import guard
+
+            with self._refusals():
+                self._hold(await guard.admit_async(self._asked_for(), self._body, may_rewrite=False))
 
     def add_metadata(self, key: str, value: Any) -> None:
         """Add one entry; calls that start after it inside the block carry it too."""
@@ -92,6 +113,8 @@ class TrackedCall:
     def enclose(self) -> None:
         """The calls inside have records of their own: this span only holds them together."""
         if self._request is not None:
+            if self._request.ticket is not None:
+                self._request.ticket.release()
             self._request.finish_as_wrapper(self._attributed())
 
     @property
@@ -103,6 +126,35 @@ class TrackedCall:
     def has_answer(self) -> bool:
         """Whether :meth:`record` was called."""
         return self._has_answer
+
+    @property
+    def _asks_budgets(self) -> bool:
+        return self._request is not None and not book.is_idle()
+
+    def _asked_for(self) -> Values:
+        return {**self._attributed(), "provider": self._provider, "model": self._model}
+
+    def _hold(self, ticket: Ticket | None) -> None:
+        """The call was let through; one that nobody ends is charged what it must have cost at least."""
+        if ticket is None or ticket.lease is None or self._request is None:
+            return
+        self._request.ticket = ticket
+        weakref.finalize(self, abandoned.put, ticket).atexit = False
+        abandoned.watch()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except BudgetExceededError as error:
+            if self._request is not None:
+                from spectra_otel.instrumentors.admission import record_refusal
+
+                known = {"operation": "chat", "model_type": "text", **self._attributed()}
+                record_refusal(self._request, error, known)
+            raise
+        except Exception as error:
+            faults.report("budgets", error)
 
     def _add(self, more: context.Attribution) -> None:
         self.attribution = self.attribution.plus(more)
@@ -120,19 +172,6 @@ class TrackedCall:
         except Exception as error:
             faults.report("track", error)
             return None
-
-    def _check_budgets(self) -> None:
-        """Where a hard budget is used up the call does not begin."""
-        if book.is_idle() or context.is_untracked():
-            return
-        from spectra_otel.budgets import guard
-
-        try:
-            guard.check_open({**self._attributed(), "provider": self._provider, "model": self._model})
-        except BudgetExceededError:
-            raise
-        except Exception as error:
-            faults.report("budgets", error)
 
     def _attributed(self) -> Values:
         """Who it is for, here and now."""
@@ -163,11 +202,18 @@ class Track(AbstractContextManager[TrackedCall]):
         self._stack = ExitStack()
 
     def __enter__(self) -> TrackedCall:
+        call = TrackedCall(self._provider, self._model, Options(**self._options))
+        call.reserve()
+        return self._enter(call)
+
+    def _enter(self, call: TrackedCall) -> TrackedCall:
         stack = self._stack = ExitStack()
-        self._call = call = TrackedCall(self._provider, self._model, Options(**self._options))
+        self._call = call
         if call.request is not None and call.request.span is not None:
             token = context_api.attach(set_span_in_context(call.request.span, call.request.context))
             stack.callback(context_api.detach, token)
+        if call.request is not None and call.request.ticket is not None:
+            stack.enter_context(context.lending(call.request.ticket))
         stack.enter_context(context.attributed(call.attribution))
         self._inside = stack.enter_context(context.counting_calls())
         self._blocks = stack.enter_context(context.noticing_blocks())
@@ -196,7 +242,9 @@ class Track(AbstractContextManager[TrackedCall]):
             raise block from error
 
     async def __aenter__(self) -> TrackedCall:
-        return self.__enter__()
+        call = TrackedCall(self._provider, self._model, Options(**self._options))
+        await call.reserve_async()
+        return self._enter(call)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -213,7 +261,7 @@ class Track(AbstractContextManager[TrackedCall]):
 
             @functools.wraps(function)
             async def tracked_async(*args: Any, **kwargs: Any) -> Any:
-                with block():
+                async with block():
                     return await function(*args, **kwargs)
 
             return tracked_async  # type: ignore[return-value]
@@ -237,7 +285,9 @@ def track(provider: str, model: str | None = None, **options: Unpack[Options]) -
 
 def start_request(provider: str, model: str | None = None, **options: Unpack[Options]) -> TrackedCall:
     """Begin a call that ends elsewhere: in a callback, or when a batch comes back."""
-    return TrackedCall(provider, model, options)
+    call = TrackedCall(provider, model, options)
+    call.reserve()
+    return call
 
 
 def record_success(request: TrackedCall, response: Any = None, usage: Any = None) -> None:
@@ -272,10 +322,11 @@ class StreamTracker:
         """
         seen = context.last_request()
         if seen is not None and seen is not self._since:
-            options = {name: value for name, value in self._options.items() if name != "trace_id"}
+            options = {name: value for name, value in self._options.items() if name not in ("trace_id", "request")}
             seen.values.update(context.attribution(**options).fields())  # type: ignore[arg-type]
             return chunks
         call = TrackedCall(self._provider, self._model, Options(**self._options))
+        call.reserve(streams=True)
         reading = _Reading(call)
         return AsyncChunks(chunks, reading) if isinstance(chunks, AsyncIterable) else Chunks(chunks, reading)
 
@@ -288,7 +339,7 @@ class _Reading:
         self._reader: StreamReader | None = None
 
     def take(self, chunk: Any) -> None:
-        """Read one chunk. Never raises."""
+        """Read one chunk. Raises nothing but :class:`BudgetExceededError`, for a stream that outgrows what there is room for."""
         request = self._call.request
         if request is None:
             return
@@ -300,6 +351,12 @@ class _Reading:
                 self._reader = reader_of(data, request.values)
             if self._reader is not None:
                 self._reader.event(data)
+                if request.ticket is not None:
+                    request.ticket.delivered(self._reader.characters)
+        except BudgetExceededError as error:
+            self._call.record()  # what was delivered is the answer
+            self.end(error)
+            raise
         except Exception as error:
             faults.report("stream(...).wrap", error)
 
@@ -349,7 +406,11 @@ class Chunks(Generic[T]):
         except BaseException as error:
             self._reading.end(error)
             raise
-        self._reading.take(chunk)
+        try:
+            self._reading.take(chunk)
+        except BudgetExceededError:
+            self.close()
+            raise
         return chunk
 
     def close(self) -> None:
@@ -390,7 +451,11 @@ class AsyncChunks(Generic[T]):
         except BaseException as error:
             self._reading.end(error)
             raise
-        self._reading.take(chunk)
+        try:
+            self._reading.take(chunk)
+        except BudgetExceededError:
+            await self.aclose()
+            raise
         return chunk
 
     async def aclose(self) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import multiprocessing
+import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +86,39 @@ def redis_url(redis_server: str) -> str:
     client.flushdb()
     client.close()
     return redis_server
+
+
+def _hold_ledger(path: str, held: Any, let_go: Any) -> None:
+    turn = os.open(f"{path}-turn", os.O_RDWR)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    held.set()
+    let_go.wait(30)
+    database.execute("ROLLBACK")
+    database.close()
+
+
+class Held:
+    """Another process that can have the ledger for itself: its turn, and its database's lock."""
+
+    def __init__(self, path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._held, self._let_go = context.Event(), context.Event()
+        self._process = context.Process(target=_hold_ledger, args=(str(path), self._held, self._let_go))
+
+    def hold(self) -> None:
+        self._process.start()
+        assert self._held.wait(30)
+
+    def let_go(self) -> None:
+        self._let_go.set()
+        if self._process.pid is not None:
+            self._process.join()
+
+
+@pytest.fixture
+def held_ledger(tmp_path: Path) -> Iterator[Held]:
+    held = Held(tmp_path / "budgets.db")
+    yield held
+    held.let_go()

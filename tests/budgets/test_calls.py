@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -18,6 +17,7 @@ import pytest
 import spectra_otel as spectra
 from spectra_otel.budgets.book import book
 from spectra_otel.demo.provider import LocalProvider
+from tests.budgets.conftest import Held
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 
@@ -255,23 +255,6 @@ def test_without_a_budget_no_ledger_is_opened(app: LocalProvider, tmp_path: Path
     assert not list(tmp_path.glob("budgets*"))
 
 
-@pytest.mark.parametrize("begin", ["track", "start_request", "stream"])
-def test_a_call_by_hand_does_not_begin_when_nothing_is_left(app: LocalProvider, begin: str) -> None:
-    """The first call is counted when it says what it was; the next one is stopped before it starts."""
-    spectra.budgets.set("hand", requests=1, period="total")
-    answer = {"choices": [], "model": "gpt-4o", "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
-    with spectra.track("openai", "gpt-4o") as request:
-        request.record(answer)
-    assert spectra.budgets.status("hand")[0].settled_requests == 1
-    begins = {
-        "track": lambda: spectra.track("openai", "gpt-4o").__enter__(),
-        "start_request": lambda: spectra.start_request("openai", "gpt-4o"),
-        "stream": lambda: spectra.stream("openai", "gpt-4o").wrap([]),
-    }
-    with pytest.raises(spectra.BudgetExceededError, match="budget 'hand' has no room"):
-        begins[begin]()
-
-
 def test_a_rewritten_call_says_so_on_its_span(app: LocalProvider) -> None:
     """The event has what it was and what it became."""
     from opentelemetry.sdk.trace import TracerProvider
@@ -295,27 +278,9 @@ def test_a_rewritten_call_says_so_on_its_span(app: LocalProvider) -> None:
     assert span.attributes["spectra.budget.remaining_cents"] > 0  # type: ignore[operator]
 
 
-def hold_ledger(path: str, held: Any, let_go: Any) -> None:
-    """Another process that has the ledger: its turn, and its database's lock."""
-    import fcntl
-    import os
-    import sqlite3
-
-    turn = os.open(f"{path}-turn", os.O_RDWR)
-    fcntl.flock(turn, fcntl.LOCK_EX)
-    database = sqlite3.connect(path, isolation_level=None)
-    database.execute("BEGIN IMMEDIATE")
-    held.set()
-    let_go.wait(30)
-    database.execute("ROLLBACK")
-
-
-def test_an_event_loop_goes_on_while_others_have_the_ledger(app: LocalProvider, tmp_path: Path) -> None:
+def test_an_event_loop_goes_on_while_others_have_the_ledger(app: LocalProvider, held_ledger: Held) -> None:
     """Calls wait until the ledger is free, are counted then, and the loop turns all the while."""
     spectra.budgets.set("five", requests=5, period="total")
-    context = multiprocessing.get_context("spawn")
-    held, let_go = context.Event(), context.Event()
-    holder = context.Process(target=hold_ledger, args=(str(tmp_path / "budgets.db"), held, let_go))
 
     async def main() -> tuple[list[Any], int]:
         turns = 0
@@ -328,16 +293,11 @@ def test_an_event_loop_goes_on_while_others_have_the_ledger(app: LocalProvider, 
                 turns += 1
             assert not waiting.done()
             assert app.ledger == []
-            let_go.set()
+            held_ledger.let_go()
             return await waiting, turns
 
-    holder.start()
-    try:
-        assert held.wait(30)
-        answers, turns = asyncio.run(main())
-    finally:
-        let_go.set()
-        holder.join()
+    held_ledger.hold()
+    answers, turns = asyncio.run(main())
     assert not isinstance(answers[0], BaseException)
     assert turns > 30
     [row] = spectra.budgets.status("five")

@@ -1,0 +1,297 @@
+"""A call that budgets let through: what it may deliver, and what it is charged once it is over.
+
+A ticket is settled once, whoever comes first: the `budget` processor with the priced record, or the instrumentor with what the
+wire said. One that was lent to a call which then turns out not to be one gives everything back.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from spectra_otel import faults, pricing
+from spectra_otel.budgets import alerts, bounds
+from spectra_otel.budgets.amounts import Amount, cents, units
+from spectra_otel.budgets.answers import error_of
+from spectra_otel.budgets.book import book, on_event_loop
+from spectra_otel.budgets.bounds import Bound, Request
+from spectra_otel.budgets.ledger import LEASE_SECONDS, Claim, Counted, Lease, Refusal, WouldWait
+from spectra_otel.errors import LedgerError
+from spectra_otel.forks import in_forked_child
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
+Values = Mapping[str, Any]
+NAME, REMAINING, COUNTED = "spectra.budget.name", "spectra.budget.remaining_cents", "spectra.budget.counted"
+BLOCKED = "spectra.budget.blocked"
+WARNING, EXCEEDED = "spectra.budget.warning", "spectra.budget.exceeded"
+LEAST_STEP = 64
+"""A stream is not extended by fewer tokens than this."""
+_MOST_OPEN = 100_000
+_by_span: dict[tuple[int, int], Ticket] = {}
+_open: dict[int, Ticket] = {}
+_renewed_at = 0.0
+_pool: ThreadPoolExecutor | None = None
+
+
+class Ticket:
+    """A call that was let through. ``body`` is the request to send instead, where a budget had it changed."""
+
+    def __init__(self, lease: Lease | None, bound: Bound, request: Request) -> None:
+        self.lease = lease
+        self.bound = bound
+        self.request = request
+        self.body: dict[str, Any] | None = None
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.marks: dict[str, Any] = {}
+        self.settled: Amount | None = None
+        self._once = Lock()
+        self._room = bound.output * bounds.CHARACTERS_PER_TOKEN
+        self._asking: Future[list[Refusal]] | None = None
+        if lease is not None:
+            self.events += [(EXCEEDED, {"budget": r.claim.budget, "kind": r.kind}) for r in lease.exceeded]
+            _open[id(self)] = self
+            _renew_now_and_then()
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        """What the call draws on."""
+        return self.lease.claims if self.lease is not None else ()
+
+    def delivered(self, characters: int) -> None:
+        """So much of a stream is delivered. Raises :class:`BudgetExceededError` where it outgrows what there is room for."""
+        if characters <= self._room or self.lease is None or not self.bound.grows:
+            return
+        try:
+            refused = self._extend(self.lease, bounds.STREAM_STEP)
+        except WouldWait:
+            return  # the next piece asks again
+        except LedgerError as error:
+            faults.report("budgets", str(error))
+            return
+        if refused:
+            cut = error_of(refused, "the stream was cut: ")
+            cut.partial = {"characters": characters}
+            raise cut
+
+    def _extend(self, lease: Lease, step: int) -> list[Refusal]:
+        """Get room for ``step`` more tokens of output, or for as many as there are; an event loop has a thread ask for it."""
+        if self._asking is None:
+            try:
+                return self._ask_for(lease, step, not on_event_loop())
+            except WouldWait:
+                self._asking = threads().submit(self._ask_for, lease, step, True)
+        if not self._asking.done():
+            raise WouldWait
+        asked, self._asking = self._asking, None
+        return asked.result()
+
+    def _ask_for(self, lease: Lease, step: int, wait: bool) -> list[Refusal]:
+        more = self._more(step)
+        refused = book.ledger().extend(lease, more, wait=wait)
+        if refused:
+            step = min(step * (r.limit - r.settled - r.reserved) // r.wanted for r in refused)
+            if step >= LEAST_STEP:
+                more = self._more(step)
+                refused = book.ledger().extend(lease, more, wait=wait)
+        if not refused:
+            amount = Amount(*(a + b for a, b in zip(self.bound.amount, more, strict=True)))
+            self.bound = self.bound._replace(amount=amount, output=self.bound.output + step)
+            self._room += step * bounds.CHARACTERS_PER_TOKEN
+        return refused
+
+    def _more(self, step: int) -> Amount:
+        further = bounds.upper_bound(self.request, cap=self.bound.output + step).amount
+        return Amount(max(0, further.cost - self.bound.amount.cost), step, 0)
+
+    def release(self) -> None:
+        """There was no such call, or it has a ticket of its own: what was reserved is free again. Never raises."""
+        self.settle({"cost_status": "not_billed"})
+
+    def give_way(self, wait: bool) -> None:
+        """:meth:`release`, done when this returns. Raises :class:`WouldWait` and :class:`LedgerError`, having done nothing."""
+        if self.lease is not None and self._once.acquire(blocking=False):
+            try:
+                book.ledger().settle(self.lease, Amount(), wait=wait)
+            except BaseException:
+                self._once.release()
+                raise
+            self.settled = Amount()
+            _open.pop(id(self), None)
+
+    def close(self) -> None:
+        """Nobody will say what became of the call: it is charged its floor."""
+        if self.settled is None:
+            self.settle({"cost_status": "billed_unknown"})
+
+    def leave(self, context: SpanContext) -> None:
+        """Have whoever sees that span end settle it, with the priced record."""
+        if len(_by_span) >= _MOST_OPEN:
+            _by_span.pop(next(iter(_by_span)), None)
+        _by_span[context.trace_id, context.span_id] = self
+
+    def settle(self, values: Values) -> bool:
+        """Charge what the record says the call cost. True for the one that did; one after it corrects it. Never raises."""
+        try:
+            amount, unpriced = self._actual(values)
+            if not self._once.acquire(blocking=False):
+                self._correct(amount)
+                return False
+            self.settled = amount
+            _open.pop(id(self), None)
+            if self.lease is not None:
+                _charge(self, self.lease, amount, unpriced)
+            return True
+        except Exception as error:
+            faults.report("budgets", error)
+            return False
+
+    def _correct(self, amount: Amount) -> None:
+        before, lease = self.settled, self.lease
+        if before is None or lease is None or amount == before:
+            return
+        self.settled = amount
+        difference = Amount(*(a - b for a, b in zip(amount, before, strict=True)))
+        later(lambda: book.ledger().correct(lease.claims, difference))
+
+    def _actual(self, values: Values) -> tuple[Amount, int]:
+        """What a record charges, and whether its cost is unknown."""
+        status = values.get("cost_status")
+        if status == "not_billed":
+            return Amount(), 0
+        tokens = values.get("total_tokens")
+        if tokens is None:
+            parts = [values.get("prompt_tokens"), values.get("completion_tokens")]
+            tokens = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
+        cost = cost_of(values)
+        if status == "billed_unknown":
+            return self.bound.floor, 0
+        if cost is not None:
+            return Amount(units(cost), tokens if tokens is not None else 0, 1), 0
+        # Its cost is not known: what was set aside for it is charged, never nothing.
+        return Amount(self.bound.amount.cost, tokens if tokens is not None else self.bound.amount.tokens, 1), 1
+
+
+def take(context: SpanContext | None) -> Ticket | None:
+    """The ticket of the call that a span stands for, once."""
+    if context is None or not _by_span:
+        return None
+    return _by_span.pop((context.trace_id, context.span_id), None)
+
+
+def later(call: Callable[[], object]) -> None:
+    """Have ``call`` done off the call path; it may wait for the ledger there."""
+    alerts.worker().put(call)
+
+
+def flush() -> None:
+    """Have done what was put off."""
+    alerts.worker().flush(10.0)
+
+
+def cost_of(values: Values) -> Decimal | None:
+    """What a record costs in cents: as it says, or as the catalog does; None where nobody knows."""
+    known = values.get("total_cost_in_cents")
+    if known is not None:
+        return Decimal(known)
+    if values.get("cost_status") in ("free", "cache_hit"):
+        return Decimal(0)
+    said = values.get("provider_cost_usd")
+    if said is not None:
+        return Decimal(repr(said)) * 100
+    if values.get("error_type") == "usage_inconsistent":
+        return None
+    for name in (values.get("snapshot"), values.get("model")):
+        if name:
+            tier = values.get("pricing_tier")
+            cost = pricing.calculate(values.get("provider") or "", name, values, pricing_tier=tier).total_cost_in_cents
+            if cost is not None:
+                return cost
+    return None
+
+
+def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None:
+    def settle(wait: bool) -> list[Counted]:
+        return book.ledger().settle(lease, amount, unpriced=unpriced, wait=wait)
+
+    try:
+        counted = settle(not on_event_loop())
+    except WouldWait:
+        later(lambda: _tell(settle(True)))
+        ticket.marks = {NAME: lease.claims[0].budget, COUNTED: tuple(claim.budget for claim in lease.claims)}
+        return
+    except LedgerError as error:
+        faults.report("budgets", str(error))
+        later(lambda: _tell(settle(True)))
+        return
+    ticket.marks = marks_of(counted)
+    for one in counted:
+        ticket.events += [(WARNING, {"budget": one.claim.budget, "threshold": part}) for part in one.fired]
+    _tell(counted)
+    alerts.count_overshoot(max(0, amount.cost - lease.bound.cost))
+
+
+def _tell(counted: Sequence[Counted]) -> None:
+    for one in counted:
+        alerts.thresholds(one)
+
+
+def marks_of(counted: Sequence[Counted]) -> dict[str, Any]:
+    """Span attributes: the budget that is nearest to its limit, what it has left, and all that counted the call."""
+    if not counted:
+        return {}
+    in_money = [one for one in counted if one.claim.limit.cost is not None]
+    tightest = min(in_money, key=_left) if in_money else counted[0]
+    marks: dict[str, Any] = {
+        NAME: tightest.claim.budget.removeprefix("tree:"),
+        COUNTED: tuple(one.claim.budget for one in counted),
+    }
+    if in_money:
+        marks[REMAINING] = float(cents(max(0, _left(tightest))))
+    return marks
+
+
+def is_full(one: Counted) -> bool:
+    """Whether what is settled has reached a limit."""
+    return any(limit is not None and used >= limit for used, limit in zip(one.settled, one.claim.limit, strict=True))
+
+
+def _left(one: Counted) -> int:
+    return (one.claim.limit.cost or 0) - one.settled.cost - one.reserved.cost
+
+
+def _renew_now_and_then() -> None:
+    """Leases of calls that take long are renewed by those that come after, well before they expire."""
+    global _renewed_at
+    now = time.monotonic()
+    if now - _renewed_at < LEASE_SECONDS / 5:
+        return
+    _renewed_at = now
+    held = [ticket.lease.id for ticket in list(_open.values()) if ticket.lease is not None]
+    later(lambda: book.ledger().renew(held))
+    later(lambda: book.ledger().checkpoint())
+
+
+def threads() -> ThreadPoolExecutor:
+    """Threads that wait for the ledger in place of an event loop."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(8, thread_name_prefix="spectra-budgets")
+    return _pool
+
+
+def _forget_in_child() -> None:
+    global _pool
+    _pool = None
+    _by_span.clear()
+    _open.clear()
+
+
+in_forked_child(_forget_in_child)
+atexit.register(flush)
