@@ -82,7 +82,7 @@ class Entry:
     """One model of one provider with all its offers, oldest first; of those in force the last one of a tier counts.
 
     ``limits`` are the most tokens of the prompt and of the answer, ``None`` where it is not known. ``is_in_both``: both catalogs
-    that the prices come from know it.
+    that the prices come from know it. ``pages`` has the page of the provider that a source names for its prices.
     """
 
     provider: str
@@ -92,10 +92,16 @@ class Entry:
     names: tuple[str, ...] = ()
     limits: tuple[int | None, int | None] = (None, None)
     is_in_both: bool = False
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     def offer(self, tier: str, at: datetime) -> Offer | None:
         """The offer of ``tier`` in force at ``at``."""
         return next((offer for offer in reversed(self.offers) if offer.tier == tier and offer.holds_at(at)), None)
+
+    def where(self, source: str) -> str:
+        """``source`` with the page of the provider that it names for the prices of this model."""
+        page = self.pages.get(source)
+        return f"{page}, by {source}" if page else source
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -193,6 +199,7 @@ def _entry(provider: str, line: bytes) -> Entry:
         tuple(others),
         (context or None, answer or None),
         bool(value.get("both")),
+        value.get("pages", {}),
     )
 
 

@@ -7,11 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spectra_otel.pricing.catalog import DEFAULTS
 from spectra_otel.pricing.units import parse_rate
-
-EXTRAS = ("cache_", "audio_cache_", "image_cache_", "tool.")
-"""Meters that go with others: a model priced by these alone is a slip."""
 
 
 def assemble(
@@ -48,8 +44,6 @@ def check(provider: str, names: str, value: Mapping[str, Any]) -> None:
     if not any(offer.get("tier", "standard") == "standard" for offer in value["offers"]):
         raise ValueError(f"{model}: has no standard price; is the name right?")
     for offer in value["offers"]:
-        if names != DEFAULTS and all(meter.startswith(EXTRAS) for meter in offer["rates"]):
-            raise ValueError(f"{model}: {', '.join(offer['rates'])} alone is no price; is the name right?")
         for meter, rate in offer["rates"].items():
             try:
                 parse_rate(meter.partition(" ")[0], rate)

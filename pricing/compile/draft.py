@@ -22,6 +22,8 @@ class Draft:
     offers: list[WrittenOffer] = field(default_factory=list)
     group: str = ""
     source: str = ""
+    page: str = ""
+    """The page of the provider that the source names for its prices, with the day it was checked where it says one."""
     limits: tuple[int, int] = (0, 0)
     """Most tokens of the prompt and of the answer; 0 is not known."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from importlib.metadata import version
@@ -38,6 +39,9 @@ TIERS = {("processing", "batch"): "batch", ("speed", "fast"): "fast"}
 GROUNDED = frozenset({"google", "vertex"})
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.", "regional.")
 
+_URL = re.compile(r"https://[^\s\"<>;]+")
+_DAY = re.compile(r"(?:[Vv]erified|[Cc]hecked)(?: against [^.]*)? on (20\d\d-\d\d-\d\d)")
+
 
 def read() -> tuple[Drafts, dict[str, str]]:
     """All drafts of the installed genai-prices, and the line about this source for the catalog's header."""
@@ -57,9 +61,19 @@ def read() -> tuple[Drafts, dict[str, str]]:
             for name in _names(provider, model):
                 full = f"{name}:{route}" if route else name
                 draft = Draft(target, full, _type(model, offers), offers, f"genai:{model.id}:{route}", "genai-prices")
+                draft.page = _page(provider, model)
                 draft.limits = (getattr(model, "context_window", None) or 0, 0)
                 drafts.setdefault((target, full.lower()), draft)
     return drafts, {"name": "genai-prices", "version": version("genai-prices"), "licence": "MIT"}
+
+
+def _page(provider: Any, model: Any) -> str:
+    """The page their comment on the model names, a price list before others, else the first page of the provider."""
+    comment = model.price_comments or ""
+    pages = [page.rstrip(".,)") for page in _URL.findall(comment)] or [*(provider.pricing_urls or ())]
+    page = next((page for page in pages if "pric" in page), pages[0] if pages else "")
+    checked = max(_DAY.findall(comment), default="")
+    return f"{page} ({checked})" if page and checked else page
 
 
 def _provider(provider: str, model: str) -> tuple[str, str]:

@@ -101,8 +101,15 @@ def read(path: Path) -> tuple[Drafts, dict[str, str]]:
         if offers:
             draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, model_type, source="litellm"))
             draft.offers = draft.offers or offers
+            draft.page = _page(row)
             draft.limits = _limit(row, "max_input_tokens"), _limit(row, "max_output_tokens")
     return drafts, {"name": "litellm", "version": _version(path), "licence": "MIT"}
+
+
+def _page(row: dict[str, Any]) -> str:
+    """The page the row names, without the blanks that a query in it has."""
+    page = str(row.get("source") or "").strip()
+    return page.partition("?$filter")[0] if page.startswith("https://") and " " not in page else ""
 
 
 def _limit(row: dict[str, Any], key: str) -> int:

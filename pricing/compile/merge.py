@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spectra_otel.pricing.catalog import DEFAULTS
 from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates
 from spectra_otel.pricing.match import DATE_SUFFIX
 from spectra_otel.pricing.pricefile import NOT_READ, PriceFile, WrittenOffer
@@ -21,6 +22,9 @@ from spectra_otel.pricing.units import parse_rate
 SECOND_FIRST = frozenset({"bedrock"})
 COMPARED = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output")
 GENERIC = ("character", "page", "search", "image", "audio_second", "video_second")
+
+EXTRAS = ("cache_", "audio_cache_", "image_cache_", "tool.")
+"""Meters that go with others: a model priced by these alone is a slip of its name."""
 
 LISTED_LATE = ("batch", "flex", "priority")
 
@@ -84,6 +88,8 @@ def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:
     limits = [max((draft.limits[side] for draft in drafts), default=0) for side in (0, 1)]
     if len({draft.source for draft in drafts}) > 1:
         value["both"] = 1
+    if pages := {draft.source: draft.page for draft in drafts if draft.page}:
+        value["pages"] = pages
     if any(limits):
         value["limits"] = limits
     return value, differ
@@ -192,6 +198,10 @@ def _apply(by_name: dict[tuple[str, str], tuple[Draft, Json]], file: PriceFile) 
             if known is not None and not price.replaces:
                 draft, value = known[0], known[1] | {"type": price.model_type or known[1]["type"]}
             value["offers"] = _laid_over(value["offers"], price.offers, price.source)
+            if name != DEFAULTS and all(m.startswith(EXTRAS) for offer in value["offers"] for m in offer["rates"]):
+                raise ValueError(
+                    f"{file.name}: {price.provider}/{name} has no price but for caches and tools; is the name right?"
+                )
             value["type"] = value["type"] or "text"
             by_name[key] = draft, value
     for provider, alias, target in file.aliases:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from spectra_otel.pricing.compile import litellm
-from spectra_otel.pricing.compile.assemble import assemble
 from spectra_otel.pricing.compile.draft import Draft, Drafts
 from spectra_otel.pricing.compile.merge import Disagreement, merge
 from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer, read_price_file
@@ -109,9 +108,8 @@ def test_bedrock_prices_that_changed_are_taken_from_the_first() -> None:
 
 def test_extras_alone_are_no_price(tmp_path: Path) -> None:
     """A cache price for a name that no source knows is a slip of the name."""
-    lines, _ = merge({}, {}, [price_file(tmp_path, "prices: [{model: m-1, rates: {cache_read: 1}}]\n")], TODAY)
-    with pytest.raises(ValueError, match=r"p/m-1: cache_read alone is no price; is the name right\?"):
-        assemble(lines, TODAY, [])
+    with pytest.raises(ValueError, match=r"p\.yaml: p/m-1 has no price but for caches and tools; is the name right\?"):
+        merge({}, {}, [price_file(tmp_path, "prices: [{model: m-1, rates: {cache_read: 1}}]\n")], TODAY)
 
 
 def test_an_alias_for_nothing_is_refused(tmp_path: Path) -> None:
