@@ -7,10 +7,10 @@ What a processor or exporter raises stops here: it is reported, and the others g
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import ReadableSpan
@@ -36,12 +36,17 @@ class GuardedProcessor:
     id: ComponentID
     processor: Processor
 
+    @property
+    def redacts(self) -> bool:
+        """Whether nothing must leave without it."""
+        return bool(getattr(self.processor, "fails_closed", False))
+
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
         try:
             return self.processor.process(spans)
         except Exception as error:
             faults.report(f"processor {self.id}", error)
-            return () if getattr(self.processor, "fails_closed", False) else spans
+            return () if self.redacts else spans
 
 
 @contextmanager
@@ -69,6 +74,8 @@ class BuiltExporter:
     id: ComponentID
     exporter: SpanExporter
     records: bool = False
+    redacts: bool = False
+    """It runs the redaction of its pipeline itself, after its span builder, and gets the spans from before it."""
     _is_shut_down: bool = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -103,23 +110,70 @@ class BuiltExporter:
             faults.report(f"exporter {self.id}", error)
 
 
+@runtime_checkable
+class Shaping(Protocol):
+    """An exporter that makes other spans of those it gets, by :meth:`change`, for the one ``behind`` it."""
+
+    @property
+    def behind(self) -> SpanExporter: ...
+
+    def change(self, span: ReadableSpan) -> ReadableSpan | None: ...
+
+
+class _Redacted(SpanExporter):
+    """Shapes spans, redacts what came of that, and exports it."""
+
+    def __init__(self, shared: BuiltExporter, shaping: Shaping, late: Sequence[Processor]) -> None:
+        self._shared = shared
+        self._shaping = shaping
+        self._late = late
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        spans = shape(spans, self._shaping.change, self._late)
+        return self._shaping.behind.export(spans) if spans else SpanExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._shared.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        self._shared.shutdown()
+
+
+def shape(
+    spans: Iterable[ReadableSpan], change: Callable[[ReadableSpan], ReadableSpan | None], late: Iterable[Processor]
+) -> Sequence[ReadableSpan]:
+    """What a span builder and then a pipeline's redaction make of ``spans``."""
+    shaped: Sequence[ReadableSpan] = [made for span in spans if (made := change(span)) is not None]
+    for processor in late:
+        shaped = processor.process(shaped) if shaped else shaped
+    return shaped
+
+
+def redact_after_builder(built: BuiltExporter, late: Sequence[Processor]) -> BuiltExporter:
+    """``built`` for a pipeline with the processors ``late``, which redact: also what its span builder adds."""
+    if not (late and isinstance(built.exporter, Shaping)):
+        return built
+    return BuiltExporter(built.id, _Redacted(built, built.exporter, late), records=built.records, redacts=True)
+
+
 @dataclass(slots=True)
 class Pipeline:
     """One ``traces`` pipeline.
 
     ``enrichers`` (usage, cost, …) make what the app's own exporters get too, so a host runs them once per span, early;
-    ``processors`` (filters, redaction, …) act on this pipeline's exporters alone. In each of the two the order of the file
-    holds.
+    ``processors`` (filters, …) and ``late`` (redaction and those after it) act on this pipeline's exporters alone. In each
+    of the three the order of the file holds.
     """
 
     id: ComponentID
     enrichers: list[Processor] = field(default_factory=list)
     processors: list[Processor] = field(default_factory=list)
+    late: list[Processor] = field(default_factory=list)
     exporters: list[BuiltExporter] = field(default_factory=list)
 
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
-        """Run enrichers and processors: what the exporters get."""
-        for processor in (*self.enrichers, *self.processors):
+        """Run enrichers and processors: what exporters without a span builder get."""
+        for processor in (*self.enrichers, *self.processors, *self.late):
             spans = processor.process(spans) if spans else spans
         return spans
 
@@ -161,11 +215,17 @@ def build(document: Document) -> list[Pipeline]:
 
 
 def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[ComponentID, BuiltExporter]) -> Pipeline:
-    pipeline = Pipeline(spec.id, exporters=[shared[id_] for id_ in dict.fromkeys(spec.exporters)])
+    pipeline = Pipeline(spec.id)
     for id_ in spec.processors:
         item = document.processors[id_]
-        place = pipeline.enrichers if item.factory.enriches else pipeline.processors
-        place.append(GuardedProcessor(id_, create(Kind.PROCESSOR, item)))
+        guarded = GuardedProcessor(id_, create(Kind.PROCESSOR, item))
+        if item.factory.enriches:
+            pipeline.enrichers.append(guarded)
+        elif guarded.redacts or pipeline.late:
+            pipeline.late.append(guarded)
+        else:
+            pipeline.processors.append(guarded)
+    pipeline.exporters = [redact_after_builder(shared[id_], pipeline.late) for id_ in dict.fromkeys(spec.exporters)]
     return pipeline
 
 

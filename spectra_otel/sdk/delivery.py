@@ -52,7 +52,7 @@ class Delivery:
         self._tally = tally
         self._enrichers = _each_once(pipelines)
         self.is_sync = persistence == "sync"
-        self._takes_all = any(p.processors or any(not e.records for e in p.exporters) for p in pipelines)
+        self._takes_all = any(p.processors or p.late or any(not e.records for e in p.exporters) for p in pipelines)
         self._records = WorkQueue[ReadableSpan](
             "records", self._deliver, linger=LINGER_SECONDS[persistence], on_worker=on_worker
         )
@@ -133,14 +133,15 @@ class Delivery:
         stored: dict[int, TrackedRequest] = {}
         keeps_records = False
         for pipeline in self.pipelines:
-            kept = _run(pipeline.processors, spans)
+            early = _run(pipeline.processors, spans)
+            kept = _run(pipeline.late, early)
             for built in pipeline.exporters:
                 if built.records:
                     keeps_records = True
                     stored.update((id(r), r) for r in self._store(built, kept))
                 else:
                     lane = self._lanes[id(built.exporter)]
-                    for span in kept:
+                    for span in early if built.redacts else kept:
                         if not (isinstance(span, TrackedSpan) and span.is_recorded_only):
                             lane.put(span)
         self._recorded(list(stored.values()) if keeps_records else _records(spans))

@@ -112,6 +112,11 @@ class WrapperExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
+    @property
+    def behind(self) -> SpanExporter:
+        """The exporter that gets the changed spans."""
+        return self._exporter
+
     def change(self, span: ReadableSpan) -> ReadableSpan | None:
         """The span to export instead of ``span``; None drops it."""
         return span

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any
 
 from spectra_otel import pipeline
-from spectra_otel.component import ComponentID, Kind
+from spectra_otel.component import ComponentID, Kind, Processor
 from spectra_otel.config.document import Component, Document, PipelineSpec
 from spectra_otel.errors import ConfigError
 from spectra_otel.model.home import home
@@ -187,11 +187,16 @@ class Collector:
         every = not all(step.claimed_only for step in steps) or any(
             not (item.factory.claimed_only or item.factory.transport) for item in exporters
         )
-        targets = [self._target(item, signal, largest) for item in exporters]
+        guarded = [step.guarded for step in steps]
+        late = guarded[next((n for n, processor in enumerate(guarded) if processor.redacts), len(guarded)) :]
+        targets = [self._target(item, signal, largest, late) for item in exporters]
         return Lane(spec.id, steps, targets, self.telemetry, every=every)
 
-    def _target(self, item: Component, signal: Signal, largest: int | None) -> Target:
-        """``largest``: None where the pipeline does not batch, else items of an outgoing request (0: no limit)."""
+    def _target(self, item: Component, signal: Signal, largest: int | None, late: Sequence[Processor]) -> Target:
+        """``largest``: None where the pipeline does not batch, else items of an outgoing request (0: no limit).
+
+        ``late``: the processors that redact, and those after them.
+        """
         if signal.name not in item.factory.signals:
             raise ConfigError(
                 f'failed to create "{item.id}" exporter for data type "{signal.name}": telemetry type is not supported'
@@ -207,13 +212,14 @@ class Collector:
             return ForwardTarget(
                 self._senders[item.id],
                 change=change,
+                late=late,
                 resource_attributes=added,
                 merges=largest is not None,
                 largest=largest or 0,
             )
         if item.id not in self._exporters:
             self._exporters[item.id] = pipeline.build_exporter(self._document, item)
-        return SpanTarget(self._exporters[item.id], self.telemetry)
+        return SpanTarget(pipeline.redact_after_builder(self._exporters[item.id], late), self.telemetry)
 
     def _sender(self, item: Component) -> Sender:
         assert item.factory.transport is not None

@@ -186,12 +186,15 @@ class Lane:
             return Processed(payload)
         request = TraceRequest(payload.body, payload.message)
         spans: Sequence[Any] = request.spans(self._claims, every=self._every)
+        early: Sequence[Any] | None = None
         token = request_metadata.set(payload.metadata)
         try:
             for step in self._steps:
+                if step.guarded.redacts and early is None:
+                    early = spans
                 began, before = time.perf_counter(), len(spans)
                 spans = step.guarded.process(spans) if spans else spans
                 self._telemetry.processed(str(step.id), str(self.id), before, len(spans), time.perf_counter() - began)
         finally:
             request_metadata.reset(token)
-        return Processed(payload, request, spans)
+        return Processed(payload, request, spans, early)

@@ -13,11 +13,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from spectra_otel import faults
+from spectra_otel.component import Processor
 from spectra_otel.errors import SpectraError
 from spectra_otel.model.spans import TrackedSpan
-from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest, split
+from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest, in_place, split
 from spectra_otel.otlp.signals import TRACES
-from spectra_otel.pipeline import BuiltExporter
+from spectra_otel.pipeline import BuiltExporter, shape
 from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload
 from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.sending.transport import SendError
@@ -26,11 +27,15 @@ from spectra_otel.service.telemetry import Telemetry
 
 @dataclass(slots=True)
 class Processed:
-    """A payload after the processors. ``request`` and ``spans`` are there for traces."""
+    """A payload after the processors. ``request`` and ``spans`` are there for traces.
+
+    ``early`` are the spans from before redaction, for exporters with a span builder; None where nothing redacts.
+    """
 
     payload: Payload
     request: TraceRequest | None = None
     spans: Sequence[ReadableSpan] = ()
+    early: Sequence[ReadableSpan] | None = None
 
 
 class Target(Protocol):
@@ -52,7 +57,7 @@ class SpanTarget:
         self._telemetry = telemetry
 
     def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
-        spans = [span for item in batch for span in item.spans if type(span) is not PassedSpan]
+        spans = [span for item in batch for span in self._spans(item) if type(span) is not PassedSpan]
         if not spans:
             return [ACCEPTED] * len(batch)
         result = self._built.export(spans)
@@ -60,12 +65,16 @@ class SpanTarget:
         self._telemetry.exported(self.name, TRACES, len(spans), "sent" if is_done else "send_failed")
         return [ACCEPTED if is_done else Outcome(f"exporter {self.name} cannot take it now")] * len(batch)
 
+    def _spans(self, item: Processed) -> Sequence[ReadableSpan]:
+        return item.early if self._built.redacts and item.early is not None else item.spans
+
 
 class ForwardTarget:
     """An exporter that forwards requests: as they came, with what processors added.
 
-    ``change`` is what the exporter's own settings make of a span; ``resource_attributes`` are added to every resource. With
-    ``merges`` the payloads of a batch go out as one request, of at most ``largest`` items where that is above 0.
+    ``change`` is what the exporter's own settings make of a span, before the processors ``late``, which redact, see it;
+    ``resource_attributes`` are added to every resource. With ``merges`` the payloads of a batch go out as one request, of at
+    most ``largest`` items where that is above 0.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class ForwardTarget:
         sender: Sender,
         *,
         change: Change | None = None,
+        late: Sequence[Processor] = (),
         resource_attributes: Mapping[str, str] | None = None,
         merges: bool = False,
         largest: int = 0,
@@ -80,6 +90,7 @@ class ForwardTarget:
         self.name = sender.name
         self._sender = sender
         self._change = change
+        self._late = late
         self._resource_attributes = resource_attributes
         self._merges = merges
         self._largest = largest
@@ -112,7 +123,10 @@ class ForwardTarget:
     def _render(self, item: Processed) -> bytes:
         if item.request is None:
             return item.payload.body
-        return item.request.render(item.spans, self._change, self._resource_attributes)
+        if self._change is None or item.early is None:
+            return item.request.render(item.spans, self._change, self._resource_attributes)
+        spans = shape(item.early, in_place(self._change), self._late)
+        return item.request.render(spans, None, self._resource_attributes)
 
 
 def _items(item: Processed) -> int:
@@ -122,6 +136,6 @@ def _items(item: Processed) -> int:
 def release(batch: Sequence[Processed]) -> None:
     """Part spans and records, which hold each other: apart, both are freed at once, without the collector of garbage."""
     for item in batch:
-        for span in item.spans:
+        for span in (*item.spans, *(item.early or ())):
             if isinstance(span, TrackedSpan) and span.record is not None:
                 span.record.span = None

@@ -101,3 +101,11 @@ class NeedsArguments(DefaultSpanBuilder):
 
 class NotABuilder:
     pass
+
+
+class Telling(DefaultSpanBuilder):
+    """Adds something it made of what redaction hides, and something that should have been hidden."""
+
+    def attributes(self, data: TrackedRequest) -> dict[str, Any]:
+        user = str(data["user_id"])
+        return super().attributes(data) | {"user.domain": user.partition("@")[2], "user.contact": f"mail to {user}"}

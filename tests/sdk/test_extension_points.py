@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,10 +20,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from spectra_otel import faults
+from spectra_otel.config.load import load
+from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.pipeline import build
 from spectra_otel.sdk import events
 from spectra_otel.sdk.aliases import COST_ALIASES, cost_alias_attributes
+from spectra_otel.sdk.delivery import Delivery
 from spectra_otel.sdk.events import BudgetExceeded, RequestTracked, announcer, off, on
 from spectra_otel.sdk.span_export import PerProcessExporter, SpanSettings, wrap
 from spectra_otel.sdk.transformer import transformed, use_transformer
@@ -44,6 +49,35 @@ def exported(request: TrackedRequest, **settings: Any) -> list[ReadableSpan]:
     assert request.span is not None
     wrap(memory, SpanSettings(**settings)).export([request.span])
     return list(memory.get_finished_spans())
+
+
+def test_redaction_works_on_what_a_builder_made(tmp_path: Path) -> None:
+    """Inside an app, too: a builder sees everything, nothing it adds evades redaction, and the stored record is redacted."""
+    path = tmp_path / "spans.jsonl"
+    config = {
+        "receivers": {"otlp": {"protocols": {"http": None}}},
+        "processors": {"redaction": {"allow_all_keys": True, "blocked_values": [r"\w+@\w+"]}},
+        "exporters": {
+            "file": {"path": str(path), "span_builder": f"{EXAMPLES}:Telling"},
+            "duckdb": {"path": str(tmp_path / "x.duckdb"), "merge": "off"},
+        },
+        "service": {
+            "pipelines": {
+                "traces": {"receivers": ["otlp"], "processors": ["redaction"], "exporters": ["file", "duckdb"]}
+            }
+        },
+    }
+    delivery = Delivery(build(load(config)))
+    call = make_request(user_id="ann@home").span
+    assert isinstance(call, TrackedSpan)
+    delivery.take(call)
+    assert delivery.force_flush(time.monotonic() + 10)
+    delivery.shutdown()
+    (span,) = json.loads(path.read_text())["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    found = {pair["key"]: next(iter(pair["value"].values())) for pair in span["attributes"]}
+    assert (found["user.domain"], found["user.contact"]) == ("home", "mail to ****")
+    (row,) = DuckDBStore(tmp_path / "x.duckdb").requests()
+    assert row["user_id"] == "****"
 
 
 def test_a_builder_that_extends_the_default_changes_name_and_attributes() -> None:

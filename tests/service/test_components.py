@@ -126,6 +126,37 @@ def test_redaction_masks_values_everywhere(tmp_path: Path) -> None:
     assert (row["user_id"], row["service_name"], row["prompt_tokens"]) == ("****", "****", 1000)
 
 
+def test_redaction_comes_after_span_builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder sees everything, and nothing it adds evades redaction; exporters without one get the same as ever."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "sdk"))
+    redaction = {"allow_all_keys": True, "blocked_values": [r"\w+@\w+"]}
+    shaped, plain = tmp_path / "shaped.jsonl", tmp_path / "plain.jsonl"
+    builder = {"span_builder": "telemetry_examples:Telling"}
+    with http_server() as backend:
+        exporters = {
+            "otlp_http": {"endpoint": backend.endpoint, **builder},
+            "file/shaped": {"path": str(shaped), **builder},
+            "file/plain": {"path": str(plain)},
+        }
+        with running(tree(exporters, {**PIPELINE, "redaction": redaction})) as collector:
+            collector.post(request({**CHAT, "user.id": "ann@home"}, {"note": "to bob@work"}).SerializeToString())
+        chat, other = (attributes_of(span) for span in backend.spans)
+    for found in (chat, _attributes_in(shaped)):
+        assert (found["user.domain"], found["user.contact"], found["user.id"]) == ("home", "mail to ****", "****")
+        assert found["gen_ai.usage.cost.amount"] == pytest.approx(0.0035)
+    assert other["note"] == "to ****"
+    assert _attributes_in(plain).keys() == chat.keys() - {"user.domain", "user.contact"}
+    assert _attributes_in(plain)["user.id"] == "****"
+
+
+def _attributes_in(path: Path) -> dict[str, Any]:
+    """The attributes of the call in a file of OTLP JSON."""
+    document = orjson.loads(path.read_bytes().splitlines()[0])
+    spans = [span for group in document["resourceSpans"] for scope in group["scopeSpans"] for span in scope["spans"]]
+    found = [{pair["key"]: next(iter(pair["value"].values())) for pair in span["attributes"]} for span in spans]
+    return next(attributes for attributes in found if "gen_ai.request.model" in attributes)
+
+
 def test_redaction_keeps_allowed_keys_alone() -> None:
     """What nobody listed is gone; a blocked key is masked whole, or hashed."""
     settings = {"allowed_keys": ["a", "token"], "blocked_key_patterns": ["tok"], "hash_function": "md5"}
