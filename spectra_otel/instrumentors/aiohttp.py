@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import functools
-import sys
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import orjson
 
-from spectra_otel import faults
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors import patching
 from spectra_otel.instrumentors.bodies import form_value
-from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
-from spectra_otel.instrumentors.streams import Tap, UsageHider
-
-MODULES = ("aiohttp",)
-_patches = patching.Patches()
-_observer: Observer | None = None
-
-
-def install(observer: Observer) -> None:
-    """Observe sessions, if the module is imported."""
-    global _observer
-    _observer = observer
-    module = sys.modules.get("aiohttp")
-    if module is not None and not _patches:
-        _patches.wrap(module.ClientSession, "_request", _request)
-
-
-def uninstall() -> None:
-    """Leave sessions as they were."""
-    global _observer
-    _observer = None
-    _patches.undo()
+from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
+from spectra_otel.instrumentors.streams import Tapped, UsageHider
 
 
 async def _request(
@@ -49,29 +26,32 @@ async def _request(
     if blocked is not None:  # a synthetic answer would need a connection
         said = orjson.loads(blocked.body)["error"]["message"]
         raise BudgetExceededError(said, name=blocked.headers.get("x-spectra-budget", ""))
-    kwargs, hider = _prepare(exchange, kwargs)
+    asking, hider = patching.prepare(exchange, lambda body: _with_body(kwargs, body))
     with patching.sending(exchange):
-        response = await send(*args, **kwargs)
+        response = await send(*args, **(asking or kwargs))
     _observe(exchange, session, response, hider)
     return response
 
 
 def _begin(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
-    if _observer is None or len(args) < 2:
+    if len(args) < 2:
         return None
     try:
-        url = str(session._build_url(args[1]))
+        url = session._build_url(args[1])
     except Exception:
         return None  # the client itself will say what is wrong with it
-    return patching.begin(_observer, str(args[0]).upper(), url, lambda: _message(session, kwargs))
+    return _instrumentor.begin(str(args[0]).upper(), url, _parts, _message, session, kwargs)
+
+
+def _parts(url: Any) -> patching.Where:
+    return url.raw_host or "", url.explicit_port, url.raw_path, url.raw_query_string
 
 
 def _message(session: Any, kwargs: dict[str, Any]) -> tuple[Headers, Body]:
     headers = patching.lowered(session.headers) | patching.lowered(kwargs.get("headers"))
     if kwargs.get("json") is not None:
-        body = session._json_serialize(kwargs["json"])
         headers.setdefault("content-type", "application/json")
-        return headers, body.encode() if isinstance(body, str) else body
+        return headers, _serialized(session, kwargs["json"])
     data = kwargs.get("data")
     if isinstance(data, str):
         return headers, data.encode()
@@ -85,37 +65,32 @@ def _message(session: Any, kwargs: dict[str, Any]) -> tuple[Headers, Body]:
     return headers, None
 
 
-def _prepare(exchange: Exchange, kwargs: dict[str, Any]) -> tuple[dict[str, Any], UsageHider | None]:
-    """The arguments to send with, and a hider if they ask for usage that the app did not ask for."""
+def _serialized(session: Any, value: Any) -> bytes:
+    """The JSON that will be sent, for us to read: by the session's own serializer where ours does not know a type in it."""
     try:
-        asking_body = exchange.asks_for_usage()
-        body = asking_body or exchange.rewritten()
-        if body is None:
-            return kwargs, None
-        changed = {**kwargs, "json": orjson.loads(body)} if kwargs.get("json") is not None else {**kwargs, "data": body}
-        return changed, UsageHider() if asking_body is not None else None
-    except Exception as error:
-        faults.report("usage of streams", error)
-        return kwargs, None
+        return orjson.dumps(value)
+    except TypeError:
+        body: str | bytes = session._json_serialize(value)
+        return body.encode() if isinstance(body, str) else body
 
 
+def _with_body(kwargs: dict[str, Any], body: bytes) -> dict[str, Any]:
+    if kwargs.get("json") is not None:
+        return {**kwargs, "json": orjson.loads(body)}
+    return {**kwargs, "data": body}
+
+
+@patching.observes
 def _observe(exchange: Exchange, session: Any, response: Any, hider: UsageHider | None) -> None:
-    """Have the answer read while the app does. Raises nothing."""
-    try:
-        headers = patching.lowered(response.headers)
-        exchange.answered(response.status, headers)
-        content_type = headers.get("content-type", "").lower()
-        if response._body is not None:  # a middleware of the app's has read it
-            exchange.whole(response._body, content_type)
-            return
-        is_plain = headers.get("content-encoding", "identity") in ("", "identity") or session.auto_decompress
-        if not is_plain:
-            exchange.give_up()
-            return
-        tap = exchange.tap(content_type, None, hider)
-        response.content = TappedContent(response.content, tap)
-    except Exception as error:
-        faults.report("instrumentor", error)
+    """Have the answer read while the app does."""
+    headers = patching.lowered(response.headers)
+    exchange.answered(response.status, headers)
+    content_type = headers.get("content-type", "").lower()
+    if response._body is not None:  # a middleware of the app's has read it
+        exchange.whole(response._body, content_type)
+    elif headers.get("content-encoding", "identity") in ("", "identity") or session.auto_decompress:
+        response.content = TappedContent(response.content, exchange.tap(content_type, None, hider))
+    else:
         exchange.give_up()
 
 
@@ -143,13 +118,8 @@ def _is_end(piece: bytes) -> bool:
     return not piece
 
 
-class TappedContent:
+class TappedContent(Tapped):
     """Stands in for a ``StreamReader``; every piece that is read of it goes through the tap."""
-
-    def __init__(self, source: Any, tap: Tap) -> None:
-        self._source = source
-        self._tap = tap
-        weakref.finalize(self, tap.abandon).atexit = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -219,3 +189,9 @@ class TappedContent:
             shown = self._tap.feed(piece)
             if shown:
                 return shown
+
+
+_instrumentor = patching.Instrumentor(
+    lambda patches, module: patches.wrap(module.ClientSession, "_request", _request), "aiohttp"
+)
+install, uninstall = _instrumentor.install, _instrumentor.uninstall

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from spectra_otel import faults
 from spectra_otel.instrumentors import patching
-from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
+from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
 from spectra_otel.instrumentors.urllib3_raw import TappedRaw
-
-MODULES = ("botocore.httpsession",)
-_patches = patching.Patches()
-_observer: Observer | None = None
-
-
-def install(observer: Observer) -> None:
-    """Observe sessions, if the module is imported."""
-    global _observer
-    _observer = observer
-    module = sys.modules.get(MODULES[0])
-    if module is not None and not _patches:
-        _patches.wrap(module.URLLib3Session, "send", _send)
-
-
-def uninstall() -> None:
-    """Leave sessions as they were."""
-    global _observer
-    _observer = None
-    _patches.undo()
 
 
 def _send(send: Callable[..., Any], _session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In place of ``URLLib3Session.send``."""
     request = args[0] if args else kwargs.get("request")
-    exchange = patching.begin(_observer, request.method, request.url, lambda: _message(request)) if request else None
+    if request is None:
+        return send(*args, **kwargs)
+    exchange = _instrumentor.begin(request.method, request.url, patching.parts_of_text, _message, request)
     if exchange is None:
         return send(*args, **kwargs)
     exchange.admit()  # raises where a budget says no: all providers behind AWS have it so
@@ -52,16 +32,19 @@ def _message(request: Any) -> tuple[Headers, Body]:
     return patching.lowered(request.headers), bytes(body) if isinstance(body, bytes | bytearray) else None
 
 
+@patching.observes
 def _observe(exchange: Exchange, response: Any) -> None:
-    """Read the answer, or have it read while the app does. Raises nothing."""
-    try:
-        headers = patching.lowered(response.headers)
-        exchange.answered(response.status_code, headers)
-        content_type = headers.get("content-type", "").lower()
-        if response._content is not None:
-            exchange.whole(response.content, content_type)
-            return
-        response.raw = TappedRaw(response.raw, exchange.tap(content_type, None, None), is_encoded=False)
-    except Exception as error:
-        faults.report("instrumentor", error)
-        exchange.give_up()
+    """Read the answer, or have it read while the app does."""
+    headers = patching.lowered(response.headers)
+    exchange.answered(response.status_code, headers)
+    content_type = headers.get("content-type", "").lower()
+    if response._content is not None:
+        exchange.whole(response.content, content_type)
+        return
+    response.raw = TappedRaw(response.raw, exchange.tap(content_type, None, None), is_encoded=False)
+
+
+_instrumentor = patching.Instrumentor(
+    lambda patches, module: patches.wrap(module.URLLib3Session, "send", _send), "botocore.httpsession"
+)
+install, uninstall = _instrumentor.install, _instrumentor.uninstall

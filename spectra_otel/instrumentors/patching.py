@@ -1,12 +1,16 @@
-"""Putting a wrapper in place of a client's method, and taking it back; what all clients' wrappers have in common."""
+"""What the instrumentors of all HTTP clients have in common: putting a wrapper in place of a method and taking it back, asking
+for an exchange, sending within it, and reading its answer without harm to the app.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import inspect
+import sys
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from types import ModuleType, TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from opentelemetry import context as context_api
@@ -14,15 +18,20 @@ from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
 from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
+from spectra_otel.instrumentors.streams import UsageHider
 from spectra_otel.tracking.request import model_call_span
 
+P = ParamSpec("P")
+T = TypeVar("T")
+Where = tuple[str, int | None, str, str]
+"""Host, port, path and query of a URL; the path as it is sent, for a ``%2F`` may be part of a model's name."""
 _SUPPRESSED = "suppress_instrumentation"
-is_sending: ContextVar[bool] = ContextVar("spectrais_sending", default=False)
+is_sending: ContextVar[bool] = ContextVar("spectra_is_sending", default=False)
 """A client that we observe is sending: a client beneath it, or a redirect, is part of the same call."""
 
 
 class Patches:
-    """The methods of one client that are wrapped."""
+    """The methods of one module that are wrapped."""
 
     def __init__(self) -> None:
         self._made: list[tuple[type, str, Any, Any]] = []
@@ -31,13 +40,18 @@ class Patches:
         return bool(self._made)
 
     def wrap(self, owner: type, name: str, wrapper: Callable[..., Any]) -> None:
-        """Have ``wrapper(original, self, *args, **kwargs)`` run in place of a method."""
+        """Have ``wrapper(original, self, args, kwargs)`` run in place of a method; a coroutine function stays one."""
         original = owner.__dict__[name]
 
         @functools.wraps(original)
-        def ours(client: Any, *args: Any, **kwargs: Any) -> Any:
+        def plain(client: Any, *args: Any, **kwargs: Any) -> Any:
             return wrapper(functools.partial(original, client), client, args, kwargs)
 
+        @functools.wraps(original)
+        async def awaited(client: Any, *args: Any, **kwargs: Any) -> Any:
+            return await wrapper(functools.partial(original, client), client, args, kwargs)
+
+        ours = awaited if inspect.iscoroutinefunction(original) else plain
         setattr(owner, name, ours)
         self._made.append((owner, name, original, ours))
 
@@ -49,23 +63,55 @@ class Patches:
             self._made.clear()
 
 
-def begin(
-    observer: Observer | None, method: str, url: str, message: Callable[[], tuple[Headers, Body]]
-) -> Exchange | None:
-    """An exchange for a request to ``url``, if that is tracked; ``message`` gives its headers and body. Never raises."""
-    if observer is None or is_sending.get():
-        return None
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        found = observer.find(method, host, port, parts.path)
-        if found is None or is_suppressed():
+class Instrumentor:
+    """Observes one HTTP client: ``patch(patches, module)`` wraps what it sends with. ``observer``: who looks, None for nobody."""
+
+    def __init__(self, patch: Callable[[Patches, ModuleType], None], *modules: str) -> None:
+        self.observer: Observer | None = None
+        self._patch = patch
+        self._patches = {name: Patches() for name in modules}
+
+    def install(self, observer: Observer) -> None:
+        """Observe the client, if it is imported. Never raises."""
+        self.observer = observer
+        for name, patches in self._patches.items():
+            module = sys.modules.get(name)
+            if module is not None and not patches:
+                try:
+                    self._patch(patches, module)
+                except Exception as error:
+                    faults.report(f"instrumentor {name}", error)
+
+    def uninstall(self) -> None:
+        """Leave the client as it was."""
+        self.observer = None
+        for patches in self._patches.values():
+            patches.undo()
+
+    def begin(
+        self, method: str, url: Any, parts: Callable[[Any], Where], message: Callable[P, tuple[Headers, Body]],
+        *args: P.args, **kwargs: P.kwargs,
+    ) -> Exchange | None:  # fmt: skip
+        """An exchange for a request to ``url``, if that is tracked; ``message(…)`` gives its headers and body. Never raises."""
+        observer = self.observer
+        if observer is None or is_sending.get():
             return None
-        headers, body = message()
-        return observer.begin(found, method, host, port, parts.path, parts.query, headers, body)
-    except Exception as error:
-        faults.report("instrumentor", error)
-        return None
+        try:
+            host, port, path, query = parts(url)
+            found = observer.find(method, host, port, path)
+            if found is None or is_suppressed():
+                return None
+            headers, body = message(*args, **kwargs)
+            return observer.begin(found, method, host, port, path, query, headers, body)
+        except Exception as error:
+            faults.report("instrumentor", error)
+            return None
+
+
+def parts_of_text(url: str) -> Where:
+    """The parts of a URL that is text."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port, parts.path, parts.query
 
 
 def is_suppressed() -> bool:
@@ -76,21 +122,58 @@ def is_suppressed() -> bool:
     return bool(context_api.get_value(_SUPPRESSED)) and model_call_span(context_api.get_current()) is None
 
 
-@contextmanager
-def sending(exchange: Exchange) -> Iterator[None]:
-    """While a request is under way: our span is the current one, and what goes wrong is the record's failure."""
-    span = exchange.request.span
-    mark = is_sending.set(True)
-    token = None if span is None else context_api.attach(set_span_in_context(span))
+def prepare(exchange: Exchange, with_body: Callable[[bytes], T]) -> tuple[T | None, UsageHider | None]:
+    """The request to send in place of the app's, made ``with_body``, and a hider if it asks for usage that the app did not.
+
+    None where the app's is sent as it is. Never raises.
+    """
     try:
-        yield
-    except BaseException as error:
-        exchange.failed(error)
-        raise
-    finally:
-        if token is not None:
-            context_api.detach(token)
-        is_sending.reset(mark)
+        asking = exchange.asks_for_usage()
+        body = asking or exchange.rewritten()
+        if body is None:
+            return None, None
+        return with_body(body), UsageHider() if asking is not None else None
+    except Exception as error:
+        faults.report("usage of streams", error)
+        return None, None
+
+
+class sending:
+    """While a request is under way: our span is the current one, and what goes wrong is the record's failure."""
+
+    __slots__ = ("_exchange", "_mark", "_token")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        span = self._exchange.request.span
+        self._mark = is_sending.set(True)
+        self._token = None if span is None else context_api.attach(set_span_in_context(span))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is not None:
+            self._exchange.failed(error)
+        if self._token is not None:
+            context_api.detach(self._token)
+        is_sending.reset(self._mark)
+
+
+def observes(
+    function: Callable[Concatenate[Exchange, P], T],
+) -> Callable[Concatenate[Exchange, P], T | None]:
+    """For what reads the answer of an exchange, or has it read: whatever goes wrong there is never the app's, who gets None."""
+
+    @functools.wraps(function)
+    def guarded(exchange: Exchange, /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return function(exchange, *args, **kwargs)
+        except Exception as error:
+            faults.report("instrumentor", error)
+            exchange.give_up()
+            return None
+
+    return guarded
 
 
 def lowered(headers: Any) -> dict[str, str]:

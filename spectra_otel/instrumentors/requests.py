@@ -6,51 +6,33 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from spectra_otel import faults
 from spectra_otel.instrumentors import patching
 from spectra_otel.instrumentors.bodies import form_value
-from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
+from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
 from spectra_otel.instrumentors.streams import UsageHider
 from spectra_otel.instrumentors.urllib3_raw import TappedRaw
-
-MODULES = ("requests",)
-_patches = patching.Patches()
-_observer: Observer | None = None
-
-
-def install(observer: Observer) -> None:
-    """Observe sessions, if the module is imported."""
-    global _observer
-    _observer = observer
-    module = sys.modules.get("requests")
-    if module is not None and not _patches:
-        _patches.wrap(module.Session, "send", _send)
-
-
-def uninstall() -> None:
-    """Leave sessions as they were."""
-    global _observer
-    _observer = None
-    _patches.undo()
 
 
 def _send(send: Callable[..., Any], session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In place of ``Session.send``."""
     request = args[0] if args else kwargs.get("request")
-    exchange = patching.begin(_observer, request.method, request.url, lambda: _message(request)) if request else None
+    if request is None:
+        return send(*args, **kwargs)
+    exchange = _instrumentor.begin(request.method, request.url, patching.parts_of_text, _message, request)
     if exchange is None:
         return send(*args, **kwargs)
     blocked = exchange.admit()
     if blocked is not None:
         return _answer(request, blocked)
-    kwargs = {**kwargs, "stream": kwargs.get("stream", session.stream)}
-    asking, hider = _prepare(exchange, request)
-    reads_whole = not kwargs["stream"]
-    if hider is not None:
-        kwargs["stream"] = True
+    asking, hider = patching.prepare(exchange, lambda body: _with_body(request, body))
+    options = {"stream": session.stream, **kwargs}
+    options.pop("request", None)
+    reads_whole = not options["stream"]
+    options["stream"] = options["stream"] or hider is not None
     with patching.sending(exchange):
-        response = send(asking, *args[1:], **{name: value for name, value in kwargs.items() if name != "request"})
-    response.request = request if asking is not request and response.request is asking else response.request
+        response = send(asking or request, *args[1:], **options)
+    if response.request is asking:
+        response.request = request
     _observe(exchange, response, hider)
     if hider is not None and reads_whole:
         _ = response.content
@@ -67,37 +49,25 @@ def _message(request: Any) -> tuple[Headers, Body]:
     return patching.lowered(request.headers), body
 
 
-def _prepare(exchange: Exchange, request: Any) -> tuple[Any, UsageHider | None]:
-    """The request to send, and a hider if it asks for usage that the app did not ask for."""
-    try:
-        asking_body = exchange.asks_for_usage()
-        body = asking_body or exchange.rewritten()
-        if body is None:
-            return request, None
-        asking = request.copy()
-        asking.body = body
-        asking.headers["Content-Length"] = str(len(body))
-        return asking, UsageHider() if asking_body is not None else None
-    except Exception as error:
-        faults.report("usage of streams", error)
-        return request, None
+def _with_body(request: Any, body: bytes) -> Any:
+    asking = request.copy()
+    asking.body = body
+    asking.headers["Content-Length"] = str(len(body))
+    return asking
 
 
+@patching.observes
 def _observe(exchange: Exchange, response: Any, hider: UsageHider | None) -> None:
-    """Read the answer, or have it read while the app does. Raises nothing."""
-    try:
-        headers = patching.lowered(response.headers)
-        exchange.answered(response.status_code, headers)
-        content_type = headers.get("content-type", "").lower()
-        if response._content_consumed:
-            exchange.whole(response.content, content_type)
-            return
-        tap = exchange.tap(content_type, None, hider)
-        encoding = headers.get("content-encoding", "identity")
-        response.raw = TappedRaw(response.raw, tap, is_encoded=encoding not in ("", "identity"))
-    except Exception as error:
-        faults.report("instrumentor", error)
-        exchange.give_up()
+    """Read the answer, or have it read while the app does."""
+    headers = patching.lowered(response.headers)
+    exchange.answered(response.status_code, headers)
+    content_type = headers.get("content-type", "").lower()
+    if response._content_consumed:
+        exchange.whole(response.content, content_type)
+        return
+    tap = exchange.tap(content_type, None, hider)
+    encoding = headers.get("content-encoding", "identity")
+    response.raw = TappedRaw(response.raw, tap, is_encoded=encoding not in ("", "identity"))
 
 
 def _answer(request: Any, blocked: Any) -> Any:
@@ -109,3 +79,7 @@ def _answer(request: Any, blocked: Any) -> Any:
     response.request, response.url = request, request.url
     response._content, response._content_consumed = blocked.body, True
     return response
+
+
+_instrumentor = patching.Instrumentor(lambda patches, module: patches.wrap(module.Session, "send", _send), "requests")
+install, uninstall = _instrumentor.install, _instrumentor.uninstall

@@ -309,6 +309,17 @@ class Tap:
         self._finish(True, None)
 
 
+class Tapped:
+    """What stands in for a response's stream, and hands to the tap what is read of it. Let go of, its record is settled."""
+
+    def __init__(self, source: Any, tap: Tap) -> None:
+        self._source = source
+        self._tap = tap
+
+    def __del__(self) -> None:
+        self._tap.abandon()
+
+
 class OpenTaps:
     """The streams that are still open in this process."""
 

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from spectra_otel.instrumentors.streams import Tap
+from spectra_otel.instrumentors.streams import Tap, Tapped
 
 
-class TappedRaw:
+class TappedRaw(Tapped):
     """Stands in for a ``urllib3.HTTPResponse``; every piece that is read of it goes through the tap.
 
     A body that is read without decoding it, though it is encoded, is passed on unread: its record says what the head said.
     """
 
     def __init__(self, raw: Any, tap: Tap, *, is_encoded: bool) -> None:
-        self._raw = raw
-        self._tap = tap
+        super().__init__(raw, tap)
         self._is_encoded = is_encoded
-        weakref.finalize(self, tap.abandon).atexit = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._raw, name)
+        return getattr(self._source, name)
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._pieces(iter(self._raw), True)
+        return self._pieces(iter(self._source), True)
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
         """Pieces of the body, as urllib3 gives them."""
-        return self._pieces(self._raw.stream(amt, decode_content=decode_content), decode_content)
+        return self._pieces(self._source.stream(amt, decode_content=decode_content), decode_content)
 
     def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
         """The body, or the next ``amt`` bytes of it."""
         return self._one(
-            amt is None or amt < 0, amt != 0, self._raw.read, decode_content, amt, decode_content, cache_content
+            amt is None or amt < 0, amt != 0, self._source.read, decode_content, amt, decode_content, cache_content
         )
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """What is there of the body."""
-        return self._one(False, amt != 0, self._raw.read1, decode_content, amt, decode_content)
+        return self._one(False, amt != 0, self._source.read1, decode_content, amt, decode_content)
 
     def readinto(self, buffer: Any) -> int:
         """The next bytes of the body, into a buffer."""
@@ -50,14 +47,14 @@ class TappedRaw:
     def close(self) -> None:
         """Close the connection, and settle the record."""
         try:
-            self._raw.close()
+            self._source.close()
         finally:
             self._tap.close()
 
     def release_conn(self) -> None:
         """Give the connection back: nothing more is read."""
         try:
-            self._raw.release_conn()
+            self._source.release_conn()
         finally:
             self._tap.close()
 
@@ -95,12 +92,12 @@ class TappedRaw:
                 return shown
 
     def _reads(self, decode: bool | None) -> bool:
-        decodes = decode if decode is not None else getattr(self._raw, "decode_content", False)
+        decodes = decode if decode is not None else getattr(self._source, "decode_content", False)
         return bool(decodes) or not self._is_encoded
 
     def _feed(self, piece: bytes) -> bytes:
         try:
             return self._tap.feed(piece)
         except BaseException:  # a budget cuts the stream off
-            self._raw.close()
+            self._source.close()
             raise
