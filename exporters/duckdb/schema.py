@@ -18,7 +18,7 @@ from spectra_otel.model.fields import FIELDS, MONEY
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VERSION = 2
+VERSION = 3
 STORAGE_VERSION = "v1.0.0"
 """The oldest format that our tests pass with, so that the clients people have (Metabase, Grafana, JDBC) can read the file."""
 
@@ -142,7 +142,17 @@ def _add_catalogs(connection: DuckDBPyConnection) -> None:
     _create_table(connection, "spectra_catalogs")
 
 
-MIGRATIONS: Mapping[int, Migration] = {2: _add_catalogs}
+def _add_columns(connection: DuckDBPyConnection) -> None:
+    """Add to ``spectra_requests`` the columns that it lacks."""
+    described = connection.execute("SELECT column_name FROM duckdb_columns() WHERE table_name = 'spectra_requests'")
+    known = {name for (name,) in described.fetchall()}
+    for column, type_, doc in REQUEST_COLUMNS:
+        if column not in known:
+            connection.execute(f"ALTER TABLE spectra_requests ADD COLUMN {column} {type_}")
+            connection.execute(f"COMMENT ON COLUMN spectra_requests.{column} IS {quoted(doc)}")
+
+
+MIGRATIONS: Mapping[int, Migration] = {2: _add_catalogs, 3: _add_columns}
 """Version → what makes it from the version before."""
 
 

@@ -22,6 +22,7 @@ from spectra_otel.instrumentors.bodies import AWS_SIGNATURE, is_signed, read_req
 from spectra_otel.instrumentors.content import Content
 from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
 from spectra_otel.instrumentors.frames import FrameSplitter, begins_with_frame
+from spectra_otel.instrumentors.media import Media
 from spectra_otel.instrumentors.streams import (
     EVENT_LIMIT,
     Decompressor,
@@ -172,9 +173,7 @@ class Observer:
             return None
         return BatchCall(self, row, Sent(provider, method, path, query, headers, {}, places), seed)
 
-    def _poll(
-        self, found: Found, method: str, path: str, query: str, headers: Headers, raw: Body
-    ) -> Exchange | None:
+    def _poll(self, found: Found, method: str, path: str, query: str, headers: Headers, raw: Body) -> Exchange | None:
         """An exchange for a request that asks after a job of ours; None for a job that is done, or nobody's."""
         provider, row, places = found
         if "job" not in places:
@@ -192,7 +191,7 @@ class Observer:
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_body", "_observer", "_row", "_said", "_sent", "_size", "reader", "request", "status")
+    __slots__ = ("_body", "_media", "_observer", "_row", "_said", "_sent", "_size", "reader", "request", "status")
 
     def __init__(self, observer: Observer, row: Endpoint, sent: Sent, raw: Body, values: Values) -> None:
         self._observer = observer
@@ -204,6 +203,7 @@ class Exchange:
         self.status: int | None = None
         self._said: list[Json] | None = None
         """The answer, or its events, where content is kept."""
+        self._media = Media() if observer.content is not None else None
         self.request = Request(observer.owner, values)
         context.notice_call(self.request)
 
@@ -298,23 +298,31 @@ class Exchange:
         """Read a body that is all here."""
         values = self.request.values
         if not data or (content_type.startswith(BINARY) and not content_type.startswith("application/octet")):
+            self.keep_piece(data, content_type)
             return
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
-            self._read_events(data)
+            self._read_events(data, content_type)
             return
         if isinstance(body, list):
             body = body[0] if len(body) == 1 else self._row.format.gather(body)
         if isinstance(body, dict):
             if self._observer.content is not None:
                 self._said = [body]
+            if self._media is not None:
+                self._media.read(body)
             if body.get("error") or values.get("is_failed"):
                 read_error(body, values)
             if not values.get("is_failed") or body.get("usage"):
                 self._row.format.read_response(body, values)
 
-    def _read_events(self, data: bytes) -> None:
+    def keep_piece(self, data: bytes, content_type: str) -> None:
+        """A piece of an answer that is itself a medium, where such are listed."""
+        if self._media is not None and content_type.startswith(BINARY):
+            self._media.piece(data, content_type)
+
+    def _read_events(self, data: bytes, content_type: str) -> None:
         """Not one JSON document: events, lines or frames, whatever the content type says; or nothing that we can read."""
         head = data[:4096].lstrip()
         is_framed = begins_with_frame(data)
@@ -322,16 +330,18 @@ class Exchange:
             splitter = FrameSplitter() if is_framed else EventSplitter(sse=not head.startswith(b"{"))
             decoder = self.open_decoder()
             decoder.take((*splitter.feed(data), *splitter.rest()))
+        elif content_type.startswith(BINARY):
+            self.keep_piece(data, content_type)
         elif not self.request.values.get("is_failed"):
             self.request.values["error_type"] = "response_unreadable"
 
     def open_decoder(self) -> EventDecoder:
         """A decoder for the events of this answer."""
         self.reader = self._row.format.open_stream(self.request.values)
-        if self._observer.content is None:
+        if self._observer.content is None or self._media is None:
             return EventDecoder(self.reader)
         self._said = []
-        return KeepingDecoder(self.reader, self._said, self._observer.content.limit)
+        return KeepingDecoder(self.reader, self._said, self._observer.content.limit, self._media.read)
 
     def _settle(self, aborted: bool, error: BaseException | None) -> None:
         values = self.request.values
@@ -389,6 +399,8 @@ class Exchange:
             said = self._said or [{}]
             values["request_body"] = content.keep(self._sent.body, "request")
             values["response_body"] = content.keep(said[0] if len(said) == 1 else {"events": said}, "response")
+            if self._media is not None and (values["response_body"] is not None or not self._said):
+                values["media"] = self._media.listed(values.get("model_type")) or None
 
 
 class _Body:
@@ -450,6 +462,7 @@ class _Body:
         self._size += len(piece)
         if self._type.startswith(BINARY) or self._size > EVENT_LIMIT:
             self._parts = []
+            self._exchange.keep_piece(piece, self._type)
         elif self._parts is not None:
             self._parts.append(piece)
 

@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from spectra_otel import faults
 from spectra_otel.instrumentors.exchange import Exchange
+from spectra_otel.instrumentors.media import Media
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.providers.base import JOB, Endpoint, Sent, Values
@@ -49,6 +50,7 @@ class Poll(Exchange):
         self._body = None
         self.status = None
         self._said = None
+        self._media = Media() if observer.content is not None else None
         self._seed = seed
         values = {name: value for name, value in seed.items() if name not in _UNSETTLED}
         self.request: Any = _Asking({**values, "is_streaming": False})
@@ -78,7 +80,12 @@ class Poll(Exchange):
             values: Values = self.request.values
             job = self._sent.places["job"]
             answered = self.status is not None and self.status < 400 and self.status not in (202, 204)
-            if not answered or JOB in values or values.get("is_aborted") or values.get("error_type") == "response_unreadable":
+            if (
+                not answered
+                or JOB in values
+                or values.get("is_aborted")
+                or values.get("error_type") == "response_unreadable"
+            ):
                 return
             if self._observer.jobs.claim(self._sent.provider.name, job):
                 values["is_streaming"] = self._seed.get("is_streaming", False)

@@ -109,26 +109,28 @@ class EventDecoder:
 
 
 class KeepingDecoder(EventDecoder):
-    """Keeps events, too, while their size together is within ``limit`` bytes."""
+    """Keeps events, too, while their size together is within ``limit`` bytes; ``see`` is shown all of them."""
 
-    __slots__ = ("_kept", "_left")
+    __slots__ = ("_kept", "_left", "_see")
 
-    def __init__(self, reader: StreamReader, kept: list[Json], limit: int) -> None:
+    def __init__(self, reader: StreamReader, kept: list[Json], limit: int, see: Callable[[Any], None]) -> None:
         super().__init__(reader)
         self._kept = kept
         self._left = limit
+        self._see = see
 
     def take(self, lines: Iterable[bytes]) -> None:
         lines = tuple(lines)
         super().take(lines)
         for data in lines:
             self._left -= len(data)
-            if self._left < 0:
-                return
             try:
-                self._kept.append(orjson.loads(data))
+                event = orjson.loads(data)
             except orjson.JSONDecodeError:
                 continue
+            if self._left >= 0:
+                self._kept.append(event)
+            self._see(event)
 
 
 class UsageHider:

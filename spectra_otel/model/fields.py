@@ -141,6 +141,7 @@ _ALL: list[Field] = [
         ("request_body", JSON, "Request body; NULL unless content capture is on."),
         ("response_body", JSON, "Response body; NULL unless content capture is on."),
         ("media", MEDIA, "Generated media; NULL unless content capture is on."),
+        ("media_expires_at", TIME, "When the provider takes generated media away, where that is known (UTC)."),
     ),
 ]  # fmt: skip
 

@@ -5,6 +5,8 @@ not billed by the call: what is not in the table is skipped. Runs of the Assista
 are made; their stream does, or a later GET.
 """
 
+from datetime import timedelta
+
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
@@ -14,6 +16,7 @@ from spectra_otel.providers.wire.threads import Runs
 from spectra_otel.providers.wire.video import Videos
 
 batch = Batch()
+images = Images(kept=timedelta(hours=1))  # platform.openai.com/docs/api-reference/images/object
 responses = Responses()
 runs = Runs()
 videos = Videos()
@@ -30,9 +33,9 @@ PROVIDER = Provider(
         Endpoint("/responses/compact", responses),
         Endpoint("/decisions", responses),
         Endpoint("/embeddings", Embeddings()),
-        Endpoint("/images/generations", Images()),
-        Endpoint("/images/edits", Images()),
-        Endpoint("/images/variations", Images()),
+        Endpoint("/images/generations", images),
+        Endpoint("/images/edits", images),
+        Endpoint("/images/variations", images),
         Endpoint("/audio/speech", Speech()),
         Endpoint("/audio/transcriptions", Transcription()),
         Endpoint("/audio/translations", Transcription()),

@@ -3,6 +3,8 @@
 The answer to the POST says "starting"; what it took is in ``metrics``, which a later GET brings, or ``Prefer: wait`` at once.
 """
 
+from datetime import timedelta
+
 from spectra_otel.providers.base import (
     Endpoint,
     Format,
@@ -17,8 +19,11 @@ from spectra_otel.providers.base import (
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.expiry import put_expiry
 from spectra_otel.providers.wire.media import kind_of_model, put_seconds
 
+KEPT = timedelta(hours=1)
+"""How long the files of a prediction are kept (replicate.com/docs/topics/predictions/data-retention)."""
 _METRICS = (
     ("input_token_count", "prompt_tokens"), ("output_token_count", "completion_tokens"),
     ("token_input_count", "prompt_tokens"), ("token_output_count", "completion_tokens"),
@@ -53,6 +58,9 @@ class Predictions(Format):
             return
         put_text(values, "finish_reason", status)
         _read_metrics(metrics, values)
+        outputs = as_list(body.get("output")) or [body.get("output")]
+        if values["model_type"] != "text":
+            put_expiry(values, None, outputs, KEPT)
         if values["model_type"] == "image" and "image_count" not in values and body.get("output"):
             values["image_count"] = len(as_list(body["output"])) or 1
 

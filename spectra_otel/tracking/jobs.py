@@ -26,7 +26,7 @@ from spectra_otel.tracking.abandoned import abandoned
 Values = dict[str, Any]
 KEPT_SECONDS = 30 * 86_400
 """A job that nobody asked after for so long is forgotten."""
-_TIMES = ("started_at", "completed_at")
+_TIMES = ("started_at", "completed_at", "media_expires_at")
 _PRUNE_SECONDS = 3600
 
 

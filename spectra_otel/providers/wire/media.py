@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from spectra_otel.providers.base import (
 from spectra_otel.providers.wire.audio import sent_seconds
 from spectra_otel.providers.wire.chat import add_audio, cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.chat import read_usage as read_chat_usage
+from spectra_otel.providers.wire.expiry import put_expiry
 from spectra_otel.providers.wire.responses import read_usage as read_responses_usage
 
 
@@ -68,13 +70,16 @@ def kind_of_model(name: Any) -> str | None:
 
 
 class Images(Format):
-    """``/images/generations``, ``/images/edits`` and ``/images/variations``, JSON or form, streamed or not."""
+    """``/images/generations``, ``/images/edits`` and ``/images/variations``, JSON or form, streamed or not.
+
+    ``kept``: how long the provider keeps images that it gives the address of, if it says so.
+    """
 
     operation = "generate_content"
     model_type = "image"
 
-    def __init__(self, extra: Callable[[Json, Values], None] | None = None) -> None:
-        self.extra = extra
+    def __init__(self, extra: Callable[[Json, Values], None] | None = None, *, kept: timedelta | None = None) -> None:
+        self.extra, self.kept = extra, kept
 
     def read_request(self, sent: Sent) -> Values:
         body = sent.body
@@ -90,6 +95,7 @@ class Images(Format):
         if rows:
             values["image_count"] = len(rows)
         put_text(values, "snapshot", body.get("model"))
+        put_expiry(values, None, [as_dict(row).get("url") for row in rows], self.kept)
         put_text(values, "image_size", body.get("size"))
         put_text(values, "image_quality", body.get("quality"))
         if as_dict(body.get("usage")):

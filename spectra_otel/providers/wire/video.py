@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from spectra_otel.providers.base import (
@@ -16,8 +17,11 @@ from spectra_otel.providers.base import (
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
+from spectra_otel.providers.wire.expiry import put_expiry
 from spectra_otel.providers.wire.media import put_seconds
 
+KEPT = timedelta(days=2)
+"""How long the Gemini API keeps a video that it made (ai.google.dev/gemini-api/docs/video)."""
 _PENDING = ("queued", "pending", "in_progress", "processing", "running", "preprocessing", "submitted")
 _FAILED = ("failed", "expired", "cancelled", "canceled", "error")
 
@@ -51,6 +55,7 @@ class Videos(Format):
             put_text(values, "finish_reason", status)
             values["video_count"] = 1
             put_seconds(values, as_number(video.get("duration")))
+            put_expiry(values, body.get("expires_at"), [video.get("url"), *as_list(body.get("urls"))])
             usage = as_dict(body.get("usage"))
             ticks = usage.get("cost_in_usd_ticks")
             paid = ticks / 10**10 if isinstance(ticks, int) and ticks > 0 else usage.get("cost")
@@ -79,6 +84,7 @@ class VideoJobs(Format):
         else:
             put_text(values, "finish_reason", status)
             put_count(values, "video_count", len(as_list(body.get("generations"))) or body.get("n_variants"))
+            put_expiry(values, body.get("expires_at"), [])
 
     @staticmethod
     def _read_size(body: Json, values: Values) -> None:
@@ -118,8 +124,9 @@ class PredictVideos(Format):
             read_error(body, values)
             return
         answer = as_dict(body.get("response"))
-        made = as_dict(answer.get("generateVideoResponse")).get("generatedSamples") or answer.get("videos")
-        put_count(values, "video_count", len(as_list(made)) or None)
+        made = as_list(as_dict(answer.get("generateVideoResponse")).get("generatedSamples") or answer.get("videos"))
+        put_count(values, "video_count", len(made) or None)
+        put_expiry(values, None, [as_dict(as_dict(one).get("video")).get("uri") for one in made], KEPT)
         if values.get("video_count", 1) > 1 and values.get("duration_seconds"):
             values["duration_seconds"] *= values["video_count"]
 
