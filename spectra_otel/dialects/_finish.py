@@ -8,7 +8,7 @@ from opentelemetry.trace import StatusCode
 
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _providers as providers
-from spectra_otel.dialects._base import Draft
+from spectra_otel.dialects._base import Doubt, Draft
 
 _HTTP_STATUS = re.compile(r"(?:Error code:? |status(?: code|_code)?[:= ]+|^|: )([45]\d\d)\b")
 _USAGE = (
@@ -43,6 +43,8 @@ def settle_provider(draft: Draft) -> None:
     )
     if provider == "openai" and model and "/" in model and str(fields.get("response_id")).startswith("gen-"):
         provider = "openrouter"  # its ids and its vendor/model names, where the instrumentation knows no host
+    if provider == "anthropic" and model and providers.from_model(model) == "bedrock":
+        provider = "bedrock"  # Anthropic's SDK called Bedrock: only there a model is named with its maker
     if provider is None:
         fields.pop("provider", None)
     else:
@@ -73,6 +75,13 @@ def settle_failure(draft: Draft) -> None:
             fields["status_code"] = int(found)
 
 
+def settle_kind(draft: Draft) -> None:
+    """A model for embeddings embeds, whatever the operation is called."""
+    fields = draft.fields
+    if fields.setdefault("model_type", "text") == "text" and "embed" in fields.get("model", ""):
+        fields["model_type"] = "embedding"
+
+
 def settle_usage(draft: Draft) -> None:
     """Totals, and the refusal of numbers that contradict each other."""
     fields = draft.fields
@@ -89,6 +98,10 @@ def settle_usage(draft: Draft) -> None:
         return
     if not prompt and not completion and (prompt is not None or completion is not None):
         draft.drop(*_USAGE)  # a model that read nothing and said nothing: the instrumentation did not know
+        return
+    if prompt == 0 and fields.get("model_type") == "text":
+        draft.drop("prompt_tokens", "total_tokens")  # no model answers to nothing: how much it read was not known
+        draft.settle_for(Doubt.PARTIAL)
         return
     if prompt is not None and completion is not None:
         fields["total_tokens"] = prompt + completion

@@ -33,6 +33,13 @@ def input_lacks_cache(draft: Draft) -> None:
         draft.settle_for(Doubt.PARTIAL)
 
 
+def bedrock_input_lacks_cache(draft: Draft) -> None:
+    """Where the model can cache, input counts no cached tokens, and how many there were is said nowhere."""
+    names = f"{draft.fields.get('model')} {draft.fields.get('snapshot')}"
+    if "claude" in names or "nova" in names:
+        input_lacks_cache(draft)
+
+
 def output_excludes_reasoning(draft: Draft) -> None:
     """Output counts no thoughts: they are added, or taken from the total; where neither says them, the output is a floor."""
     fields = draft.fields

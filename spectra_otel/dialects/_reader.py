@@ -172,7 +172,7 @@ class Reader:
         finish.settle_provider(draft)
         provider = draft.fields.get("provider")
         finish.settle_failure(draft)
-        draft.fields.setdefault("model_type", "text")
+        finish.settle_kind(draft)
         if ours:
             for name, key in ours:
                 draft.put(name, attributes[key])

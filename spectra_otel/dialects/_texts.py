@@ -84,10 +84,12 @@ def _finish_reason(body: Mapping[str, Any]) -> str | None:
 
 
 def langchain_result(draft: Draft, result: Any) -> None:
-    """LangChain's `LLMResult`: the message of its first generation."""
+    """LangChain's `LLMResult`: the message of its first generation. One put together from chunks was streamed."""
     message = _first_message(result)
     if message is None:
         return
+    if message.get("type") == "AIMessageChunk":
+        draft.put("is_streaming", True)
     answer = _mapping(message, "response_metadata")
     served_id = _text(answer, "id") or _text(answer, "message_id")
     if served_id is None and (_text(message, "id") or "").startswith(("resp_", "msg_", "chatcmpl-")):

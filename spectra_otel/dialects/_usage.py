@@ -10,7 +10,7 @@ from typing import Any
 
 from spectra_otel.dialects._base import Draft
 from spectra_otel.providers.wire import usage
-from spectra_otel.providers.wire.usage import Convention
+from spectra_otel.providers.wire.usage import Beside, Convention
 
 Fields = dict[str, Any]
 
@@ -27,6 +27,14 @@ _LANGCHAIN: Convention = {
     "output_token_details": {"reasoning": "reasoning_tokens", "audio": "audio_completion_tokens"},
 }
 """LangChain's `usage_metadata`: input includes the cache."""
+
+_CHAT_BEDROCK: Convention = {
+    "prompt_tokens": "prompt_tokens",
+    "completion_tokens": "completion_tokens",
+    "cache_read_input_tokens": Beside("cached_tokens", "prompt_tokens"),
+    "cache_write_input_tokens": Beside("cache_write_tokens", "prompt_tokens"),
+}
+"""LangChain's `ChatBedrock`: OpenAI's names, and an input that counts neither cache reads nor cache writes."""
 
 _COUNTED_AS_ZERO = frozenset(
     {"prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
@@ -64,6 +72,7 @@ def _add_writes(raw: Mapping[str, Any], found: Fields) -> None:
 
 
 _CONVENTIONS: tuple[tuple[str, Convention, Callable[[Mapping[str, Any], Fields], None] | None], ...] = (
+    ("cache_write_input_tokens", _CHAT_BEDROCK, None),
     ("prompt_tokens", usage.CHAT, None),
     ("input_tokens_details", usage.RESPONSES, None),
     ("input_token_details", _LANGCHAIN, _add_writes),

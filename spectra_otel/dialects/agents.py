@@ -12,17 +12,28 @@ from spectra_otel.dialects._base import Dialect, Draft, From, Rule
 from spectra_otel.dialects._convert import enum_name, first, milliseconds, parsed, text
 from spectra_otel.dialects._fixes import no_cache_counts
 
+_EARLY = 0.8
+"""Part of a call before which a first token is early."""
 _STRANDS_EVENTS = ("gen_ai.choice", "gen_ai.client.inference.operation.details")
 
 
 def strands_choice(draft: Draft) -> None:
-    """Strands tells the finish reason in an event, and streams whenever it measured the first token."""
+    """Strands tells the finish reason in an event, and streams whenever it measured the first token.
+
+    Of Bedrock it makes events of a whole answer too: there, a first token long before the end is what tells a stream.
+    """
     if "gen_ai.server.time_to_first_token" in draft.attributes:
-        draft.give("is_streaming", True)
+        first_ms, duration_ms = draft.fields.get("time_to_first_token_ms", 0), _duration_ms(draft)
+        if draft.fields.get("provider") != "bedrock" or first_ms < duration_ms * _EARLY:
+            draft.give("is_streaming", True)
     for event in draft.span.events:
         if event.name in _STRANDS_EVENTS and event.attributes:
             draft.give("finish_reason", event.attributes.get("finish_reason"))
             draft.give("finish_reason", _reason_in(parsed(event.attributes.get("gen_ai.output.messages"))))
+
+
+def _duration_ms(draft: Draft) -> float:
+    return ((draft.span.end_time or 0) - (draft.span.start_time or 0)) / 1e6
 
 
 def _reason_in(messages: Any) -> str | None:

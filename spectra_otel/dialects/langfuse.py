@@ -1,7 +1,8 @@
 """Langfuse's SDK. `usage_details` is one JSON attribute with two conventions.
 
 Its OpenAI wrapper keeps the provider's usage object. Its LangChain handler splits input and output into parts that add up:
-`input` without `input_cache_read`, `output` without `output_reasoning`.
+`input` without `input_cache_read`, `output` without `output_reasoning`. It also subtracts parts of parts (cache writes by their
+lifetime) and stops at zero: the total is right then.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ TYPES: dict[str, tuple[Role, str]] = {
 }  # fmt: skip
 """`langfuse.observation.type`."""
 
-PARTS = {
+PARTS: dict[str, tuple[str, ...]] = {
     "cached_tokens": ("input_cache_read", "input_cached_tokens", "cache_read_input_tokens"),
-    "cache_write_tokens": ("input_cache_creation", "input_cache_write", "cache_creation_input_tokens"),
+    "cache_write_tokens": (
+        "input_cache_creation", "input_cache_write", "cache_creation_input_tokens", "cache_write_input_tokens",
+    ),
+    "cache_write_1h_tokens": ("input_ephemeral_1h_input_tokens", "cache_creation_ephemeral_1h_input_tokens"),
     "audio_prompt_tokens": ("input_audio",),
     "audio_completion_tokens": ("output_audio",),
     "reasoning_tokens": ("output_reasoning", "output_reasoning_tokens"),
-}
+}  # fmt: skip
 """Record field → the part of `usage_details` that holds it."""
+
+_NO_PARTS = ("ephemeral", "_priority")
+"""In names of counts that stand in another part already: cache writes of a lifetime, tokens of a service tier."""
 
 
 def role(draft: Draft) -> Role:
@@ -44,10 +51,14 @@ def usage_details(draft: Draft, found: Any) -> None:
     if not isinstance(found, Mapping) or ("input" not in found and take_usage(draft, found)):
         return
     counts = {key: value for key, value in found.items() if isinstance(value, int) and not isinstance(value, bool)}
-    inputs = [value for key, value in counts.items() if key.startswith(("input", "cache_"))]
-    outputs = [value for key, value in counts.items() if key.startswith("output")]
-    draft.put("prompt_tokens", sum(inputs) if inputs else None)
-    draft.put("completion_tokens", sum(outputs) if outputs else None)
+    parts = {key: value for key, value in counts.items() if not any(mark in key for mark in _NO_PARTS)}
+    inputs = [value for key, value in parts.items() if key.startswith(("input", "cache_"))]
+    outputs = [value for key, value in parts.items() if key.startswith("output")]
+    prompt, completion = sum(inputs), sum(outputs)
+    if inputs and outputs and counts.get("total", 0) >= completion:
+        prompt = counts["total"] - completion
+    draft.put("prompt_tokens", prompt if inputs else None)
+    draft.put("completion_tokens", completion if outputs else None)
     for field, names in PARTS.items():
         draft.put(field, next((counts[name] for name in names if name in counts), None))
     draft.put("usage_raw", dict(found))
@@ -58,7 +69,7 @@ def model_names(draft: Draft) -> None:
     named = draft.attributes.get("langfuse.observation.model.name")
     answered = "langfuse.observation.output" in draft.attributes and not draft.is_failed
     draft.give("model", named)
-    if answered and named != draft.attributes.get("langfuse.observation.metadata.ls_model_name"):
+    if answered and named != json_text(draft.attributes.get("langfuse.observation.metadata.ls_model_name")):
         draft.give("snapshot", named)
 
 

@@ -6,8 +6,8 @@ from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import first
 from spectra_otel.dialects._fixes import (
+    bedrock_input_lacks_cache,
     input_excludes_cache,
-    input_lacks_cache,
     no_cache_counts,
     no_cache_writes,
     output_excludes_reasoning,
@@ -51,13 +51,31 @@ def openrouter_model(draft: Draft) -> None:
                 draft.fields[field] = f"{vendor}/{name}"
 
 
+def bedrock_model(draft: Draft) -> None:
+    """The maker before a model's name was cut off: `amazon.nova-pro-v1:0` is `nova-pro-v1:0` here."""
+    name = draft.fields.get("model", "")
+    maker = next((maker for start, maker in BEDROCK_MAKERS if name.startswith(start)), None)
+    if maker:
+        draft.fields["model"] = f"{maker}.{name}"
+
+
 def bedrock_input(draft: Draft) -> None:
-    """Input counts no cached tokens. Of a streamed InvokeModel nothing tells how many there were, where the model can cache."""
-    names = f"{draft.fields.get('model')} {draft.fields.get('snapshot')}"
-    if "cached_tokens" not in draft.fields and ("claude" in names or "nova" in names):
-        input_lacks_cache(draft)
-    else:
-        input_excludes_cache(draft)
+    """Input counts no cached tokens. Converse says how many there were; of a streamed InvokeModel nothing does.
+
+    Only InvokeModel of Claude has a response id, so a Claude without one was asked by Converse.
+    """
+    is_converse = "claude" in draft.fields.get("model", "") and "response_id" not in draft.fields
+    if "cached_tokens" not in draft.fields and not is_converse:
+        bedrock_input_lacks_cache(draft)
+    input_excludes_cache(draft)
+
+
+BEDROCK_MAKERS = (
+    ("claude", "anthropic"), ("nova", "amazon"), ("titan", "amazon"), ("llama", "meta"), ("mistral", "mistral"),
+    ("mixtral", "mistral"), ("pixtral", "mistral"), ("command", "cohere"), ("embed-", "cohere"), ("rerank-v", "cohere"),
+    ("jamba", "ai21"), ("jurassic", "ai21"), ("j2-", "ai21"), ("gpt-oss", "openai"), ("qwen", "qwen"), ("palmyra", "writer"),
+)  # fmt: skip
+"""Beginning of a Bedrock model's name → who made it."""
 
 
 ANTHROPIC, OPENAI = frozenset({"anthropic"}), frozenset({"openai", "azure"})
@@ -81,7 +99,7 @@ DIALECT = Dialect(
         ),
         "host": ("server.address", "gen_ai.openai.api_base", "llm.openai.api_base"),
     },
-    names=(Rule(f"{SCOPE}.langchain", (langchain_model,)),),
+    names=(Rule(f"{SCOPE}.langchain", (langchain_model,)), Rule(f"{SCOPE}.bedrock", (bedrock_model,))),
     rules=(
         Rule(f"{SCOPE}.bedrock", (bedrock_input,)),
         Rule(f"{SCOPE}.google_generativeai", (output_excludes_reasoning,)),

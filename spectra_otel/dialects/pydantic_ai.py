@@ -1,11 +1,20 @@
-"""pydantic-ai. Its agent span is `invoke_agent` with keys of its own since 2, and `agent run` with the leaf's own keys before."""
+"""pydantic-ai. Its agent span is `invoke_agent` with keys of its own since 2, and `agent run` with the leaf's own keys before.
+
+Before 1, a stream names the requested model as the served one, and Anthropic's counts the output of the opening event twice.
+Before 1.40, input of Bedrock counts no cached tokens; before 1.31 nothing else does either.
+"""
 
 from __future__ import annotations
 
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
+from spectra_otel.dialects._base import Dialect, Doubt, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import present, seconds
-from spectra_otel.dialects._fixes import no_cache_counts
+from spectra_otel.dialects._fixes import (
+    bedrock_input_lacks_cache,
+    input_excludes_cache,
+    no_cache_counts,
+    output_excludes_counted_reasoning,
+)
 
 
 def role(draft: Draft) -> Role:
@@ -13,6 +22,15 @@ def role(draft: Draft) -> Role:
     return semconv.role(draft) if "operation" in draft.fields else Role.WRAPPER
 
 
+def streamed_before_1(draft: Draft) -> None:
+    """That both names of the model are one is all that tells a stream."""
+    if draft.fields.get("snapshot") == draft.fields.get("model"):
+        draft.drop("snapshot")
+        if draft.fields.get("provider") == "anthropic":
+            draft.settle_for(Doubt.ESTIMATED)
+
+
+BEDROCK, GOOGLE = frozenset({"bedrock"}), frozenset({"google", "vertex"})
 DIALECT = Dialect(
     name="pydantic_ai",
     scopes=("pydantic-ai", "pydantic_ai"),
@@ -39,5 +57,11 @@ DIALECT = Dialect(
         "is_streaming": ("gen_ai.request.stream", From("gen_ai.client.operation.time_to_first_chunk", present)),
         "time_to_first_token_ms": (From("gen_ai.client.operation.time_to_first_chunk", seconds),),
     },
-    rules=(Rule("", (no_cache_counts,), below="2", providers=frozenset({"openai", "azure", "groq", "mistral"})),),
+    rules=(
+        Rule("", (streamed_before_1,), below="1"),
+        Rule("", (output_excludes_counted_reasoning,), below="0.7.5", providers=GOOGLE),
+        Rule("", (bedrock_input_lacks_cache,), below="1.31", providers=BEDROCK),
+        Rule("", (input_excludes_cache,), since="1.31", below="1.40", providers=BEDROCK),
+        Rule("", (no_cache_counts,), below="2", providers=frozenset({"openai", "azure", "groq", "mistral"})),
+    ),
 )

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import Event
 
 from spectra_otel.dialects._base import Draft, Role
 from spectra_otel.dialects._reader import Readers, all_dialects
+from spectra_otel.dialects._usage import read_usage
 from tests.made_spans import START, made
 
 SEMCONV = {
@@ -472,3 +473,105 @@ def test_mlflow_gemini_counts_thoughts_by_the_response() -> None:
     }  # fmt: skip
     found = fields("mlflow.tracing.provider", attributes)
     assert (found["provider"], found["completion_tokens"], found["reasoning_tokens"]) == ("google", 80, 30)
+
+
+@pytest.mark.parametrize(
+    ("details", "prompt", "cached", "written"),
+    [
+        ({"input": 0, "output": 20, "total": 120, "input_cache_creation": 30, "input_cache_read": 40,
+          "input_ephemeral_5m_input_tokens": 30}, 100, 40, 30),
+        ({"input": 30, "output": 20, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 40,
+          "cache_creation_ephemeral_5m_input_tokens": 30}, 100, 40, 30),
+        ({"input": 30, "output": 20, "total": 120, "cache_read_input_tokens": 40, "cache_write_input_tokens": 30}, 100, 40, 30),
+        ({"input": 60, "output": 20, "total": 120, "input_cache_read": 40, "input_priority": 100}, 100, 40, None),
+    ],
+)  # fmt: skip
+def test_langfuse_parts_are_counted_once(
+    details: dict[str, int], prompt: int, cached: int, written: int | None
+) -> None:
+    """Langfuse splits input into parts, and lists parts of parts beside them: the input is what they have in common."""
+    attributes = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "claude-sonnet-4-5",
+        "langfuse.observation.usage_details": json.dumps(details),
+    }
+    found = fields("langfuse-sdk", attributes, "5.0.4")
+    assert (found["prompt_tokens"], found["completion_tokens"]) == (prompt, 20)
+    assert (found["cached_tokens"], found.get("cache_write_tokens")) == (cached, written)
+
+
+def test_an_input_of_zero_is_not_known() -> None:
+    """No model answers to nothing: an instrumentation that says zero input did not read it, and the cost is a floor."""
+    role, draft = read("some.scope", {**SEMCONV, "gen_ai.usage.input_tokens": 0})
+    assert role is Role.CALL
+    assert "prompt_tokens" not in draft.fields
+    assert draft.doubt is not None
+    assert draft.doubt.value == "partial"
+
+
+@pytest.mark.parametrize(
+    ("version", "prompt", "doubt"),
+    [("1.18.0", None, "partial"), ("1.37.0", 170, None), ("1.59.0", 100, None), ("2.62.0", 100, None)],
+)
+def test_pydantic_ai_on_bedrock_by_version(version: str, prompt: int | None, doubt: str | None) -> None:
+    """Input of Bedrock: without the cache and silent about it, without the cache, and whole, by the release."""
+    attributes = {**ANTHROPIC, "gen_ai.provider.name": "bedrock"}
+    if version == "1.18.0":
+        attributes = {key: value for key, value in attributes.items() if "cache" not in key}
+    _, draft = read("pydantic-ai", attributes, version)
+    assert draft.fields.get("prompt_tokens") == prompt
+    assert (draft.doubt and draft.doubt.value) == doubt
+
+
+def test_pydantic_ai_before_1() -> None:
+    """0.x: Gemini's thoughts stand beside the output, and a stream names the requested model as the served one."""
+    google = {**SEMCONV, "gen_ai.provider.name": "google-gla", "gen_ai.usage.details.thoughts_tokens": 7}
+    assert fields("pydantic-ai", google, "0.4.10")["completion_tokens"] == 27
+    assert fields("pydantic-ai", google, "0.8.1")["completion_tokens"] == 20
+    stream = {**SEMCONV, "gen_ai.response.model": "gpt-4o-mini"}
+    assert "snapshot" not in fields("pydantic-ai", stream, "0.8.1")
+    assert fields("pydantic-ai", stream, "1.0.5")["snapshot"] == "gpt-4o-mini"
+
+
+def test_openllmetry_on_bedrock() -> None:
+    """The model gets its maker back; Converse without cache counts had none, of InvokeModel they are not known."""
+    scope, bedrock = "opentelemetry.instrumentation.bedrock", {**SEMCONV, "gen_ai.provider.name": "aws.bedrock"}
+    assert fields(scope, {**bedrock, "gen_ai.request.model": "llama3-70b-instruct-v1:0"})["model"].startswith(
+        "meta.llama3"
+    )
+    claude = {**bedrock, "gen_ai.request.model": "claude-sonnet-4-5-20250929-v1:0"}
+    assert fields(scope, claude)["prompt_tokens"] == 100
+    assert "prompt_tokens" not in fields(scope, {**claude, "gen_ai.response.id": "msg_1"})
+
+
+def test_the_model_tells_what_the_span_does_not() -> None:
+    """Anthropic's SDK on Bedrock is Bedrock, and a model for embeddings embeds."""
+    found = fields("some.scope", {**ANTHROPIC, "gen_ai.request.model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0"})
+    assert found["provider"] == "bedrock"
+    titan = {**SEMCONV, "gen_ai.provider.name": "aws.bedrock", "gen_ai.request.model": "amazon.titan-embed-text-v2:0"}
+    assert fields("some.scope", titan)["model_type"] == "embedding"
+
+
+def test_an_answer_of_chunks_was_streamed() -> None:
+    """LangChain's own parameters say `stream: false` of a stream; the message says what it was put together from."""
+    message = {"kwargs": {"type": "AIMessageChunk", "response_metadata": {"model_name": "gpt-4o-mini-2024-07-18"}}}
+    found = fields(
+        "openinference.instrumentation.langchain",
+        {
+            "openinference.span.kind": "LLM",
+            "llm.invocation_parameters": '{"model": "gpt-4o-mini", "stream": false, "_type": "openai-chat"}',
+            "output.value": json.dumps({"generations": [[{"message": message}]]}),
+        },
+    )
+    assert found["is_streaming"] is True
+
+
+def test_chat_bedrock_has_openais_names_and_excludes_the_cache() -> None:
+    """LangChain's ChatBedrock: both cache counts are added to the input."""
+    usage = {
+        "prompt_tokens": 30,
+        "completion_tokens": 20,
+        "cache_read_input_tokens": 40,
+        "cache_write_input_tokens": 30,
+    }
+    assert read_usage({**usage, "total_tokens": 120})["prompt_tokens"] == 100
