@@ -108,17 +108,21 @@ def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
     """The cost of a priced record; where it is not known, its status alone."""
     get = record.get
     status, source, version = get("cost_status"), get("cost_source"), get("price_version")
-    found: dict[str, Any] = {COST_STATUS: status} if status else {}
+    found: dict[str, Any] = {}
+    cents: Decimal | None = get("total_cost_in_cents")
+    if cents is not None:
+        units = int(cents.scaleb(8))  # of 1e-8 cents: whole numbers divide exactly rounded, and far quicker
+        found = {
+            COST_AMOUNT: units / 10**10,
+            COST_CURRENCY: get("currency") or "USD",
+            COST_SOURCE: "provider" if source == "provider" else "local",
+            COST_CENTS: units / 10**8,
+            COST_NANO_USD: units // 10,
+        }
+    if status:
+        found[COST_STATUS] = status
     if source:
         found["spectra.cost.source"] = source
     if version:
         found["spectra.price.version"] = version
-    cents: Decimal | None = get("total_cost_in_cents")
-    if cents is not None:
-        units = int(cents.scaleb(8))  # of 1e-8 cents: whole numbers divide exactly rounded, and far quicker
-        found[COST_AMOUNT] = units / 10**10
-        found[COST_CURRENCY] = get("currency") or "USD"
-        found[COST_SOURCE] = "provider" if source == "provider" else "local"
-        found[COST_CENTS] = units / 10**8
-        found[COST_NANO_USD] = units // 10
     return found

@@ -68,12 +68,14 @@ class TrackedSpan(ReadableSpan):
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     """A copy of a span's attributes, as a plain dict: each look into the SDK's own mapping costs ten times as much."""
-    attributes: Any = span.attributes
+    kept: Any = span.__dict__.get(
+        "_attributes"
+    )  # what `span.attributes` makes a view of, which takes longer than the copy
     try:
-        copied = attributes.copy()  # the SDK's is a view, whose copy() is ten times as quick as dict(view)
+        copied = kept.copy()
     except AttributeError:
-        copied = attributes or {}
-    return copied if type(copied) is dict and copied is not attributes else dict(copied)
+        copied = None
+    return copied if type(copied) is dict else dict(span.attributes or {})
 
 
 def record_of(span: ReadableSpan) -> TrackedRequest | None:
