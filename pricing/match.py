@@ -20,7 +20,8 @@ _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 DATE_SUFFIX = re.compile(rf"[-@](20\d{{2}}-{_MONTH}-{_DAY}|20\d{{2}}{_MONTH}{_DAY})\Z")
 _REVISION = re.compile(r"-00\d\Z")
 _BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::0)?(?::\d+k)?\Z")
-_BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.")
+_BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.")
+"""Geographies with one premium for the models of Anthropic; GovCloud has another."""
 _FINE_TUNED = re.compile(r"(ft:[^:]+):.+")
 
 Rule = tuple[str, str]  # what the rule does, in words; the name it gives
@@ -120,7 +121,10 @@ def _google_rules(name: str) -> Iterator[Rule]:
 
 
 def _bedrock_rules(name: str) -> Iterator[Rule]:
-    """A model id has a version (`-v1:0`) and may have a geography (`us.`), which has the price of other geographies."""
+    """A model id has a version (`-v1:0`) and may have a geography (`us.`).
+
+    Anthropic's models have one price in all geographies. Of others the prices differ, but for `us.` and the plain id.
+    """
     found = _BEDROCK_NAME.match(name)
     assert found is not None  # it matches every name
     base, version = found["base"], found["version"] or ""
@@ -128,14 +132,15 @@ def _bedrock_rules(name: str) -> Iterator[Rule]:
     if version in ("", "-v1"):  # no version means the first one; any other is another model
         forms += [base, f"{base}-v1:0", f"{base}-v1"]
     geography = next((g for g in (*_BEDROCK_REGIONS, "global.") if name.startswith(g)), "")
+    is_anthropic = name.startswith("anthropic.", len(geography))
     for form in forms[1:]:
         yield "model id with another form of its version", form
     for form in forms:
         rest = form.removeprefix(geography)
-        if geography in _BEDROCK_REGIONS:
+        if geography in _BEDROCK_REGIONS and is_anthropic:
             for other in _BEDROCK_REGIONS:
                 yield f"price of the geography {other}", other + rest
-        if geography:
+        if geography == "us." or (geography and is_anthropic):
             yield f"without the geography {geography}", rest
 
 

@@ -38,6 +38,7 @@ METERS = {
 TIERS = {("processing", "batch"): "batch", ("speed", "fast"): "fast"}
 GROUNDED = frozenset({"google", "vertex"})
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "in.", "us-gov.", "regional.")
+GOVERNMENT = "us-gov."  # 20 % above the plain price; they have it among the regions with 10 %
 
 _URL = re.compile(r"https://[^\s\"<>;]+")
 _DAY = re.compile(r"(?:[Vv]erified|[Cc]hecked)(?: against [^.]*)? on (20\d\d-\d\d-\d\d)")
@@ -100,6 +101,7 @@ def _names(provider: Any, model: Any) -> list[str]:
             names = [t for t in names if not t.startswith("regional.")]
             if any(kind == "contains" and text.startswith("claude-") for kind, text in clauses):
                 names.append(model.id.removeprefix("regional."))  # an old model, with one price wherever it is called
+        names = [t for t in names if not t.startswith(GOVERNMENT)]
         return list(dict.fromkeys(_version_forms(names, model.id)))
     names = [model.id, *exact, *(text for text in other if provider.find_model(text) is model)]
     return [name for name in dict.fromkeys(names) if name and " " not in name and not name.endswith("-")]
