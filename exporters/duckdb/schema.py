@@ -18,7 +18,7 @@ from spectra_otel.model.fields import FIELDS, MONEY
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VERSION = 3
+VERSION = 4
 STORAGE_VERSION = "v1.0.0"
 """The oldest format that our tests pass with, so that the clients people have (Metabase, Grafana, JDBC) can read the file."""
 
@@ -152,7 +152,7 @@ def _add_columns(connection: DuckDBPyConnection) -> None:
             connection.execute(f"COMMENT ON COLUMN spectra_requests.{column} IS {quoted(doc)}")
 
 
-MIGRATIONS: Mapping[int, Migration] = {2: _add_catalogs, 3: _add_columns}
+MIGRATIONS: Mapping[int, Migration] = {2: _add_catalogs, 3: _add_columns, 4: _add_columns}
 """Version → what makes it from the version before."""
 
 

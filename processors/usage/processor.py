@@ -181,6 +181,7 @@ class UsageProcessor:
             "completed_at": _EPOCH + end // 1000 * _MICROSECOND,
             "latency_ms": (end - start) // 1_000_000 if end > start else 0,
             "instrumentation": name or None,
+            "instrumentation_version": (scope.version or None) if scope else None,
             **self._resource_fields(span.resource),
             **draft.fields,  # the wire knows the call's own times better than the span does
         }
@@ -231,7 +232,7 @@ class _Batch:
 
 _OWN_FIELDS = (
     "id", "trace_id", "span_id", "parent_span_id", "started_at", "completed_at", "latency_ms", "instrumentation",
-    "service_name", "environment", "host_id", "process_id",
+    "instrumentation_version", "service_name", "environment", "host_id", "process_id",
 )  # fmt: skip
 
 

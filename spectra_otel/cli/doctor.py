@@ -15,7 +15,7 @@ import click
 from spectra_otel.cli.options import db_option, format_option, store_of
 from spectra_otel.cli.output import print_rows
 from spectra_otel.cli.prices import pricer, unknown
-from spectra_otel.errors import ConfigError, SpectraError
+from spectra_otel.errors import ConfigError, SpectraError, StoreError
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
@@ -30,6 +30,10 @@ _UNRESOLVED = """
         SELECT provider, coalesce(snapshot, model) AS model, count(*) AS requests
         FROM spectra_requests WHERE current_cost_status = 'unpriced' GROUP BY ALL)
     ORDER BY requests DESC, model LIMIT 20
+"""
+_SCOPES = """
+    SELECT instrumentation, instrumentation_version, count(*) AS requests FROM spectra_requests
+    WHERE instrumentation IS NOT NULL AND started_at > now() - INTERVAL 720 HOUR GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -68,6 +72,7 @@ def examine(db: str | None) -> Iterator[Finding]:
         yield from _store(health)
         if health.problem is None and health.holder_pid is None:
             yield from _unresolved(store)
+            yield from _unchecked(store)
 
 
 def _versions() -> Iterator[Finding]:
@@ -189,6 +194,27 @@ def _unresolved(store: RecordStore) -> Iterator[Finding]:
         yield Finding(
             "no price", "attention", f"{unknown(pricer(), provider or '', model or '')} ({requests} requests)"
         )
+
+
+def _unchecked(store: RecordStore) -> Iterator[Finding]:
+    """Whose recorded spans were read by rules that were made for an earlier release, or without knowing the release."""
+    from spectra_otel.dialects._checked import CHECKED, depends_on_version, distribution_of, is_newer
+
+    if not store.path.exists():
+        return
+    try:
+        rows = store.query(_SCOPES)[1]
+    except StoreError:  # a file of an older schema; the next merge brings it to this one
+        return
+    for scope, found, requests in rows:
+        distribution = distribution_of(scope)
+        if found is None and depends_on_version(scope):
+            told = "without a version: read by the newest rules, as its numbers meant other things in earlier ones"
+        elif found is not None and distribution is not None and is_newer(distribution, found):
+            told = f"newer than {CHECKED[distribution]}, the last one checked: read by the newest rules"
+        else:
+            continue
+        yield Finding("spans", "note", f"{scope} {found or ''}".strip() + f" ({requests} requests) is {told}")
 
 
 def _budgets() -> Iterator[Finding]:

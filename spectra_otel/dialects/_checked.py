@@ -7,8 +7,10 @@ so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 
-from spectra_otel.dialects._base import version_number
+from spectra_otel.dialects._base import is_under, version_number
+from spectra_otel.dialects._reader import all_dialects
 
 _OPENLLMETRY = ("anthropic", "bedrock", "google-generativeai", "langchain", "llamaindex", "openai", "openai-agents")
 _GENAI = ("anthropic", "bedrock", "langchain", "openai", "openai-agents")
@@ -27,6 +29,28 @@ CHECKED: Mapping[str, str] = {
     **{f"opentelemetry-instrumentation-{name}": "0.62.4" for name in _OPENLLMETRY},
 }  # fmt: skip
 """Distribution → version."""
+
+
+_SCOPES = {
+    "agent-framework": "agent-framework-core", "com-anthropic-sdk-python": "anthropic", "pydantic-ai": "pydantic-ai-slim",
+}  # fmt: skip
+"""Scopes whose distribution has another name, with ``-`` for what parts their names."""
+
+
+def distribution_of(scope: str) -> str | None:
+    """The distribution whose spans a scope's are, if it is one of those that were checked."""
+    name = scope.replace(".", "-").replace("_", "-")
+    held = [known for known in (*CHECKED, *_SCOPES) if is_under(name, known)]
+    longest = max(held, key=len, default=None)
+    return _SCOPES.get(longest, longest) if longest else None
+
+
+def depends_on_version(scope: str) -> bool:
+    """Whether what a scope's numbers mean has changed from one release to another."""
+    held = [(len(name), dialect) for dialect in all_dialects() for name in dialect.scopes if is_under(scope, name)]
+    dialect = max(held, key=itemgetter(0), default=(0, None))[1]
+    rules = (*dialect.names, *dialect.rules) if dialect else ()
+    return any((rule.since or rule.below) and is_under(scope, rule.scope) for rule in rules)
 
 
 def is_newer(distribution: str, version: str) -> bool:

@@ -133,6 +133,7 @@ _ALL: list[Field] = [
         ("service_name", TEXT, "service.name of the resource."),
         ("environment", TEXT, "deployment.environment.name of the resource."),
         ("instrumentation", TEXT, "Instrumentation scope that made the span."),
+        ("instrumentation_version", TEXT, "Version of that scope, where it says one."),
         ("host_id", TEXT, "host.id or host.name."),
         ("process_id", TEXT, "process.pid."),
     ),
