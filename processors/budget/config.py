@@ -18,6 +18,8 @@ class Config:
     """Definitions; those set by `spectra budgets` and in Python hold beside them."""
     webhooks: list[Webhook] = field(default_factory=list)
     """Where events are posted."""
+    enforce_on_start: bool = False
+    """Whether calls that only other people's spans tell of are stopped, too: `start_span` raises, and that reaches the app."""
     policy: str = "mark"
     """What becomes of spans of calls made elsewhere whose budget is used up: `mark` them, or `drop` them."""
 

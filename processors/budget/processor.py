@@ -33,6 +33,7 @@ class BudgetProcessor:
         self._config = config or Config()
         if self._config.budgets:
             book.configure(self._config.budgets)
+        book.asks_at_start = self._config.enforce_on_start
         if self._config.webhooks:
             from spectra_otel.budgets import alerts
 
@@ -48,18 +49,28 @@ class BudgetProcessor:
         kept: list[ReadableSpan] = []
         for span in spans:
             goes_on = True
-            if isinstance(span, TrackedSpan) and span.record is not None:
-                try:
-                    goes_on = self._count(span, span.record)
-                except WouldWait:  # an event loop goes on; the call is counted without being marked
-                    tickets.later(partial(self._count, span, span.record))
-                except LedgerError as error:
-                    faults.report("processor budget", str(error))
-                except Exception as error:
-                    faults.report("processor budget", error)
+            try:
+                goes_on = self._take(span)
+            except WouldWait:  # an event loop goes on; the call is counted without being marked
+                tickets.later(partial(self._take, span))
+            except LedgerError as error:
+                faults.report("processor budget", str(error))
+            except Exception as error:
+                faults.report("processor budget", error)
             if goes_on:
                 kept.append(span)
         return kept
+
+    def _take(self, span: ReadableSpan) -> bool:
+        """Settle or count one span; whether it goes on."""
+        from spectra_otel.budgets import ticket as tickets
+
+        if isinstance(span, TrackedSpan) and span.record is not None:
+            return self._count(span, span.record)
+        ticket = tickets.take(span.context)
+        if ticket is not None:
+            ticket.release()  # it turned out to be no call of its own
+        return True
 
     def _count(self, span: TrackedSpan, record: TrackedRequest) -> bool:
         """Whether the span goes on."""

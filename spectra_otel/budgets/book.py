@@ -50,6 +50,8 @@ class Book:
         self._ledger: Ledger | None = None
         self.is_unread = False
         """Whether there is a ledger that nobody has looked at yet, because an event loop must not wait for it."""
+        self.asks_at_start = False
+        """Whether calls that only other people's spans tell of are stopped, too."""
         self.problem: LedgerError | None = None
         """Why the ledger could not be used when it was last asked."""
 

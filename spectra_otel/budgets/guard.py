@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_otel import faults
 from spectra_otel.budgets import alerts, bounds
+from spectra_otel.budgets import ticket as tickets
 from spectra_otel.budgets.amounts import cents
 from spectra_otel.budgets.answers import error_of
 from spectra_otel.budgets.book import book, on_event_loop
@@ -108,7 +109,7 @@ def _admit(
     if bound.unpriced:
         bound = _without_price(claims, request, bound)
     try:
-        for lent in context.lent():
+        for lent in (*context.lent(), *tickets.held_here()):
             lent.give_way(wait)
         found = book.ledger().reserve([claim for _, claim in claims], bound.amount, bound.floor, wait=wait)
         if not isinstance(found, Lease):

@@ -14,6 +14,8 @@ from decimal import Decimal
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import trace
+
 from spectra_otel import faults, pricing
 from spectra_otel.budgets import alerts, bounds
 from spectra_otel.budgets.amounts import Amount, cents, units
@@ -52,6 +54,7 @@ class Ticket:
         self.marks: dict[str, Any] = {}
         self.settled: Amount | None = None
         self._once = Lock()
+        self._key: tuple[int, int] | None = None
         self._room = bound.output * bounds.CHARACTERS_PER_TOKEN
         self._asking: Future[list[Refusal]] | None = None
         if lease is not None:
@@ -124,6 +127,8 @@ class Ticket:
                 raise
             self.settled = Amount()
             _open.pop(id(self), None)
+            if self._key is not None and _by_span.get(self._key) is self:
+                del _by_span[self._key]
 
     def close(self) -> None:
         """Nobody will say what became of the call: it is charged its floor."""
@@ -134,7 +139,8 @@ class Ticket:
         """Have whoever sees that span end settle it, with the priced record."""
         if len(_by_span) >= _MOST_OPEN:
             _by_span.pop(next(iter(_by_span)), None)
-        _by_span[context.trace_id, context.span_id] = self
+        self._key = context.trace_id, context.span_id
+        _by_span[self._key] = self
 
     def settle(self, values: Values) -> bool:
         """Charge what the record says the call cost. True for the one that did; one after it corrects it. Never raises."""
@@ -183,6 +189,15 @@ def take(context: SpanContext | None) -> Ticket | None:
     if context is None or not _by_span:
         return None
     return _by_span.pop((context.trace_id, context.span_id), None)
+
+
+def held_here() -> tuple[Ticket, ...]:
+    """The ticket that the current span keeps for a call which may be the one that asks now."""
+    if not _by_span:
+        return ()
+    context = trace.get_current_span().get_span_context()
+    ticket = _by_span.get((context.trace_id, context.span_id))
+    return () if ticket is None else (ticket,)
 
 
 def later(call: Callable[[], object]) -> None:

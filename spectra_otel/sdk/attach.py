@@ -24,6 +24,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from spectra_otel import faults
+from spectra_otel.budgets.book import book
 from spectra_otel.forks import in_forked_child
 from spectra_otel.sdk.host import Host
 
@@ -38,6 +39,10 @@ class _Tap(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if self.host is not None:
             self.host.warm_up()
+            if book.asks_at_start:
+                from spectra_otel.budgets import starts
+
+                starts.ask(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
         if self.host is not None:
