@@ -153,15 +153,16 @@ import spectra_otel as spectra
 spectra.configure()
 import celery
 from celery import signals
+from spectra_otel.middleware import celery as tasks
 from tests.test_middleware import ask
 app = celery.Celery("app", broker="memory://")
 app.conf.task_always_eager = True
 
 @app.task
 def work():
-    with spectra.context(user="u1"):
-        ask()
+    ask()
 
+tasks.install(user=lambda task: "u1")
 work.apply()
 {then}
 os._exit(9)
@@ -188,9 +189,9 @@ def test_a_task_of_celery_loses_no_record(persistence, then, tmp_path):
         "-m",
         "spectra_otel.cli",
         "query",
-        "select user_id from spectra_requests",
+        "select user_id, metadata ->> '$.task.name' as task from spectra_requests",
         "--format",
         "json",
     ]
     found = subprocess.run(asked, env=env, check=True, capture_output=True, text=True, timeout=60)
-    assert json.loads(found.stdout) == [{"user_id": "u1"}]
+    assert json.loads(found.stdout) == [{"user_id": "u1", "task": "app.work"}]

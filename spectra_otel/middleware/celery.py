@@ -1,4 +1,6 @@
-"""Celery workers: a task's records are written when it ends, and what is left when a worker process stops.
+"""Celery workers: the calls of a task carry its name, its id and whom it is for.
+
+When their records are written is no concern of it: :mod:`spectra_otel.instrumentors.celery` sees to that in every worker.
 
 ::
 
@@ -14,15 +16,14 @@ from typing import Any
 
 from celery import signals  # pyright: ignore[reportMissingImports]
 
-from spectra_otel.middleware.scope import Says, ask, flush
+from spectra_otel.middleware.scope import Says, ask
 from spectra_otel.tracking import context
 
 _UID = "spectra_otel"
 
 
 def install(*, user: Says | None = None, metadata: Says | None = None) -> None:
-    """Name the task of every call that a worker makes, and write its records when it ends. Calling it again changes nothing."""
-
+    """Name the task of every call that a worker makes. Calling it again changes nothing."""
     blocks: dict[str | None, AbstractContextManager[None]] = {}
 
     def began(task: Any = None, task_id: str | None = None, **_: Any) -> None:
@@ -38,11 +39,6 @@ def install(*, user: Says | None = None, metadata: Says | None = None) -> None:
         block = blocks.pop(task_id, None)
         if block is not None:
             block.__exit__(None, None, None)
-        flush()
-
-    def stopping(**_: Any) -> None:
-        flush()
 
     signals.task_prerun.connect(began, weak=False, dispatch_uid=f"{_UID}.prerun")
     signals.task_postrun.connect(ended, weak=False, dispatch_uid=f"{_UID}.postrun")
-    signals.worker_process_shutdown.connect(stopping, weak=False, dispatch_uid=f"{_UID}.shutdown")
