@@ -7,6 +7,7 @@ from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.google import TIERS
 from spectra_otel.providers.wire.chat import Chat
 from spectra_otel.providers.wire.gemini import Embed, Generate, Predict
+from spectra_otel.providers.wire.media import Ocr
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.video import PredictVideos
 
@@ -23,10 +24,13 @@ PROVIDER = Provider(
         Endpoint("/publishers/google/models/{model}:predict", Predict()),
         Endpoint("/publishers/anthropic/models/{model}:rawPredict", messages),
         Endpoint("/publishers/anthropic/models/{model}:streamRawPredict", messages),
-        Endpoint("/publishers/mistralai/models/{model}:rawPredict", Chat()),
-        Endpoint("/publishers/mistralai/models/{model}:streamRawPredict", Chat()),
+        Endpoint("/publishers/mistralai/models/mistral-ocr-{release}:rawPredict", Ocr()),
+        Endpoint("/publishers/{publisher}/models/{model}:rawPredict", Chat()),
+        Endpoint("/publishers/{publisher}/models/{model}:streamRawPredict", Chat()),
         Endpoint("/models/{model}:predictLongRunning", videos),
         Endpoint("/models/{model}:fetchPredictOperation", videos, completes=True),
-        Endpoint("/endpoints/openapi/chat/completions", Chat()),
+        Endpoint("/endpoints/{endpoint}:generateContent", generate),
+        Endpoint("/endpoints/{endpoint}:streamGenerateContent", generate),
+        Endpoint("/endpoints/{endpoint}/chat/completions", Chat()),
     ),
 )

@@ -43,6 +43,9 @@ DRAWN = {
 }  # fmt: skip
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
 COUNTS = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token-count": "4"}
+VERTEX = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1"
+CHAT = {"id": "c", "model": "m-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}
+CHAT_READ = {"provider": "vertex", "snapshot": "m-1", "prompt_tokens": 9, "completion_tokens": 4}
 ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://fal.run/fal-ai/flux/dev", {"prompt": "x"}, {"images": [{"width": 512, "height": 256}] * 2}, {},
      {"provider": "fal", "model": "fal-ai/flux/dev", "model_type": "image", "image_count": 2, "image_size": "512x256"}),
@@ -89,6 +92,16 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
         "input_tokens": 1, "output_tokens": 2, "server_side_tool_usage_details": {
             "web_search_calls": 2, "x_search_calls": 0, "document_search_calls": 1}}}, {},
      {"tool_call_counts": {"web_search": 2, "collections_search": 1}}),
+    (f"{VERTEX}/publishers/ai21/models/jamba-1.5:rawPredict", {"model": "jamba-1.5", "messages": []}, CHAT, {}, CHAT_READ),
+    (f"{VERTEX}/publishers/mistralai/models/mistral-ocr-2505:rawPredict", {"model": "mistral-ocr-2505"},
+     {"pages": [{}], "usage_info": {"pages_processed": 3}}, {}, {"model_type": "ocr", "pages": 3}),
+    (f"{VERTEX}/endpoints/123/chat/completions", {"model": "", "messages": []}, CHAT, {}, CHAT_READ),
+    (f"{VERTEX}/endpoints/123:generateContent", {"contents": []},
+     {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 4}}, {},
+     {"provider": "vertex", "snapshot": "gemini-2.5-flash", "prompt_tokens": 9, "completion_tokens": 4}),
+    ("https://api.openai.com/v1/audio/transcriptions", {"model": "gpt-4o-transcribe"}, {"text": "x", "usage": {
+        "type": "tokens", "input_tokens": 9, "output_tokens": 4, "input_token_details": {"audio_tokens": 8}}}, {},
+     {"model_type": "stt", "prompt_tokens": 9, "audio_prompt_tokens": 8, "completion_tokens": 4}),
     ("https://api.mistral.ai/v1/moderations", {"model": "mistral-moderation-latest"}, {"id": "m", "results": []}, {},
      {"model_type": "moderation", "cost_status": None}),
     ("https://api.openai.com/v1/moderations", {"model": "omni", "input": "x"}, {"id": "m", "results": []}, {},

@@ -60,10 +60,10 @@ RESPONSES: Convention = {
     "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens",
     "total_tokens": "total_tokens",
-    "input_tokens_details": _INPUT,
-    "output_tokens_details": _OUTPUT,
-}
-"""OpenAI's Responses, and whoever counts in two totals under these names."""
+    "input_tokens_details": _INPUT, "input_token_details": _INPUT,
+    "output_tokens_details": _OUTPUT, "output_token_details": _OUTPUT,
+}  # fmt: skip
+"""OpenAI's Responses, its transcriptions (details without an "s"), and whoever counts in two totals under these names."""
 
 _READ, _WRITTEN = Beside("cached_tokens", "prompt_tokens"), Beside("cache_write_tokens", "prompt_tokens")
 MESSAGES: Convention = {
