@@ -23,7 +23,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
-    from spectra_otel.service.sending.transport import Transport
+    from spectra_otel.otlp.transport import Transport
 
 C = TypeVar("C", bound="Config")
 T = TypeVar("T")

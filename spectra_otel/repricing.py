@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from spectra_otel.component import Kind, Processor
+from spectra_otel.component import Processor
 from spectra_otel.config.settings import read_settings
 from spectra_otel.model.fields import FIELDS
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
-from spectra_otel.pipeline import create
 from spectra_otel.pricing import Cost, current_catalog
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class TodaysPrices:
 
     @cached_property
     def _processor(self) -> Processor | None:
-        return create(Kind.PROCESSOR, self._cost) if self._cost else None
+        return self._cost.factory.create(self._cost.id, self._cost.config) if self._cost else None
 
 
 def _stays_inexact(row: Mapping[str, Any]) -> bool:

@@ -50,6 +50,36 @@ def test_the_core_never_imports_a_component() -> None:
     assert offenders("spectra_otel", ("spectra_otel.processors", "spectra_otel.exporters")) == []
 
 
+def test_what_hosts_stand_on_knows_no_host() -> None:
+    """Records, spans, components and pipelines know neither the app nor the collector nor the command line, not even as types."""
+    hosts = ("budgets", "cli", "demo", "instrumentors", "middleware", "sdk", "service", "testing", "tracking")
+    ground = (
+        "component",
+        "config",
+        "dialects",
+        "errors",
+        "faults",
+        "forks",
+        "model",
+        "otlp",
+        "pipeline",
+        "providers",
+        "repricing",
+    )
+    found = offenders("spectra_otel", tuple(f"spectra_otel.{host}" for host in hosts))
+    assert [line for line in found if line.startswith(tuple(f"spectra_otel/{name}" for name in ground))] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [("sdk", ("service", "cli", "demo")), ("service", ("cli", "demo")), ("budgets", ("service", "cli", "demo")),
+     ("instrumentors", ("service", "cli", "demo")), ("tracking", ("service", "cli", "demo", "middleware"))],
+)  # fmt: skip
+def test_a_host_does_not_know_what_is_made_of_it(folder: str, others: tuple[str, ...]) -> None:
+    """The command line starts hosts, the collector uses what apps use; nothing points back."""
+    assert offenders(f"spectra_otel/{folder}", tuple(f"spectra_otel.{other}" for other in others)) == []
+
+
 @pytest.mark.parametrize(("folder", "other"), [("processors", "exporters"), ("exporters", "processors")])
 def test_components_do_not_know_the_other_kind(folder: str, other: str) -> None:
     """A processor does not know which exporter comes after it, nor the reverse."""

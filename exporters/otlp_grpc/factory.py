@@ -9,8 +9,8 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
+from spectra_otel.otlp.transport import Transport
 from spectra_otel.sdk.span_export import PerProcessExporter, wrap
-from spectra_otel.service.sending.transport import Transport
 
 _PACKAGE = "opentelemetry-exporter-otlp-proto-grpc"
 

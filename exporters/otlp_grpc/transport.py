@@ -11,7 +11,7 @@ from google.rpc.status_pb2 import Status
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
 from spectra_otel.exporters.otlp_grpc.exporter import COMPRESSION, credentials_of
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.service.sending.transport import SendError
+from spectra_otel.otlp.transport import SendError
 
 _RETRYABLE = frozenset(
     (

@@ -6,8 +6,8 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
+from spectra_otel.otlp.transport import Transport
 from spectra_otel.sdk.span_export import PerProcessExporter, wrap
-from spectra_otel.service.sending.transport import Transport
 
 
 def factory() -> Factory[OtlpHttpConfig, SpanExporter]:

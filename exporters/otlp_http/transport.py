@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.service.sending.transport import SendError
+from spectra_otel.otlp.transport import SendError
 
 _RETRYABLE = frozenset((429, 502, 503, 504))
 _PROTOBUF = "application/x-protobuf"

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from spectra_otel.exporters.zipkin.config import ZipkinConfig
 from spectra_otel.otlp.protobuf import Claims, TraceRequest
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.service.sending.transport import SendError
+from spectra_otel.otlp.transport import SendError
 
 _RETRYABLE = frozenset((429, 502, 503, 504))
 

@@ -9,8 +9,8 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.zipkin.config import ZipkinConfig
+from spectra_otel.otlp.transport import Transport
 from spectra_otel.sdk.span_export import PerProcessExporter, wrap
-from spectra_otel.service.sending.transport import Transport
 
 
 def factory() -> Factory[ZipkinConfig, SpanExporter]:

@@ -18,10 +18,10 @@ from spectra_otel.errors import SpectraError
 from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest, in_place, split
 from spectra_otel.otlp.signals import TRACES
+from spectra_otel.otlp.transport import SendError
 from spectra_otel.pipeline import BuiltExporter, shape
 from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload
 from spectra_otel.service.sending.sender import Sender
-from spectra_otel.service.sending.transport import SendError
 from spectra_otel.service.telemetry import Telemetry
 
 
@@ -36,6 +36,8 @@ class Processed:
     request: TraceRequest | None = None
     spans: Sequence[ReadableSpan] = ()
     early: Sequence[ReadableSpan] | None = None
+    verdict: Outcome = ACCEPTED
+    """What its sender hears where every target takes it."""
 
 
 class Target(Protocol):

@@ -10,9 +10,9 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from spectra_otel.otlp.signals import Signal
+from spectra_otel.otlp.transport import SendError, Transport
 from spectra_otel.service.sending.config import SendingSettings
 from spectra_otel.service.sending.disk_queue import DiskQueue, QueueFullError, Waiting
-from spectra_otel.service.sending.transport import SendError, Transport
 
 if TYPE_CHECKING:
     from spectra_otel.service.telemetry import Telemetry
