@@ -136,7 +136,7 @@ class Text:
     read: TextReader
     parse: convert.Convert = convert.parsed
     without: str = ""
-    """Read only on spans without that attribute, which says the same in less."""
+    """Read only where that field is not known yet: a shorter text said it all then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Reader:
         attributes = draft.attributes
         for text in self._texts:
             value = attributes.get(text.key)
-            if value is not None and text.without not in attributes:
+            if value is not None and text.without not in draft.fields:
                 try:
                     found = text.parse(value)
                     if found is not None:

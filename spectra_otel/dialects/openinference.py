@@ -82,9 +82,12 @@ def litellm_names(draft: Draft) -> None:
 
 
 def anthropic_of_2025(draft: Draft) -> None:
-    """Before 1, a stream's input counts no cached tokens and says nothing of them."""
+    """Before 1, a stream's input counts no cached tokens and says nothing of them; its served model is not known."""
+    if draft.span.name == "MessagesStream":
+        draft.put("is_streaming", True)
     if draft.fields.get("is_streaming"):
         input_lacks_cache(draft)
+        draft.drop("snapshot")
 
 
 def langchain_of_2025(draft: Draft) -> None:
@@ -124,7 +127,7 @@ DIALECT = Dialect(
         Text("llm.invocation_parameters", parameters),
         Text("embedding.invocation_parameters", parameters),
         Text("metadata", langchain_metadata),
-        Text("input.value", request_body, without="llm.invocation_parameters"),
+        Text("input.value", request_body, without="model"),
         Text("output.value", output),
     ),
     names=(Rule("", (names,)), Rule(f"{SCOPE}.litellm", (litellm_names,))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
+from spectra_otel.dialects._base import Dialect, Doubt, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import first
 from spectra_otel.dialects._fixes import (
     bedrock_input_lacks_cache,
@@ -70,6 +70,14 @@ def bedrock_input(draft: Draft) -> None:
     input_excludes_cache(draft)
 
 
+def anthropic_usage(draft: Draft) -> None:
+    """A stream's output is inexact. That of the SDK's helper has no flag: there, the id is before the model."""
+    keys = [key for key in draft.attributes if key in ("gen_ai.response.id", "gen_ai.response.model")]
+    if keys == ["gen_ai.response.id", "gen_ai.response.model"]:
+        draft.settle_for(Doubt.ESTIMATED)
+    streamed_output_is_inexact(draft)
+
+
 BEDROCK_MAKERS = (
     ("claude", "anthropic"), ("nova", "amazon"), ("titan", "amazon"), ("llama", "meta"), ("mistral", "mistral"),
     ("mixtral", "mistral"), ("pixtral", "mistral"), ("command", "cohere"), ("embed-", "cohere"), ("rerank-v", "cohere"),
@@ -104,7 +112,8 @@ DIALECT = Dialect(
         Rule(f"{SCOPE}.bedrock", (bedrock_input,)),
         Rule(f"{SCOPE}.google_generativeai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.vertexai", (output_excludes_reasoning,)),
-        Rule(f"{SCOPE}.anthropic", (streamed_output_is_inexact,), since="0.41"),
+        Rule(f"{SCOPE}.anthropic", (anthropic_usage,), since="0.41"),
+        Rule(f"{SCOPE}.anthropic", (no_cache_counts,)),
         Rule(f"{SCOPE}.langchain", (no_cache_writes,), providers=ANTHROPIC),
         Rule(f"{SCOPE}.openai_agents", (no_cache_counts,)),
         Rule(f"{SCOPE}.openai", (openrouter_model,)),

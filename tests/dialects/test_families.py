@@ -523,6 +523,42 @@ def test_pydantic_ai_on_bedrock_by_version(version: str, prompt: int | None, dou
     assert (draft.doubt and draft.doubt.value) == doubt
 
 
+def test_anthropic_streams_that_no_flag_tells() -> None:
+    """OpenInference names the SDK's stream helper, OpenLLMetry writes its attributes in another order."""
+    old = {"openinference.span.kind": "LLM", "llm.provider": "anthropic", "llm.model_name": "claude-sonnet-4-5",
+           "llm.token_count.prompt": 30, "llm.token_count.completion": 20}  # fmt: skip
+    found = fields("openinference.instrumentation.anthropic", old, "0.1.19", name="MessagesStream")
+    assert found["is_streaming"] is True
+    assert "prompt_tokens" not in found
+    scope, names = "opentelemetry.instrumentation.anthropic", ("gen_ai.response.id", "gen_ai.response.model")
+    for order, doubt in ((names, "estimated"), (names[::-1], None)):
+        _, draft = read(scope, {**ANTHROPIC, **dict.fromkeys(order, "claude-sonnet-4-5-20250929")}, "0.62.4")
+        assert (draft.doubt and draft.doubt.value) == doubt
+
+
+def test_openllmetry_that_lost_its_cache_counts() -> None:
+    """Releases around 0.50 do not say what was cached: at the full rate the cost is an estimate."""
+    attributes = {key: value for key, value in ANTHROPIC.items() if "cache" not in key}
+    _, draft = read("opentelemetry.instrumentation.anthropic", attributes, "0.50.0")
+    assert draft.doubt is not None
+    assert draft.doubt.value == "estimated"
+
+
+def test_openinference_reads_the_request_where_the_parameters_lack_the_model() -> None:
+    """Anthropic's parameters of 1.0 do not name the model; the request does."""
+    found = fields(
+        "openinference.instrumentation.anthropic",
+        {
+            "openinference.span.kind": "LLM",
+            "llm.model_name": "claude-sonnet-4-5-20250929",
+            "llm.invocation_parameters": '{"max_tokens": 9}',
+            "input.value": '{"model": "claude-sonnet-4-5"}',
+        },
+        "1.0.5",
+    )
+    assert (found["model"], found["snapshot"]) == ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929")
+
+
 def test_pydantic_ai_before_1() -> None:
     """0.x: Gemini's thoughts stand beside the output, and a stream names the requested model as the served one."""
     google = {**SEMCONV, "gen_ai.provider.name": "google-gla", "gen_ai.usage.details.thoughts_tokens": 7}
