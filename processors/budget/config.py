@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from spectra_otel.budgets.definition import Budget, Webhook, check_names
 from spectra_otel.errors import ConfigError
 
-POLICIES = ("mark", "drop")
+POLICIES = ("mark", "drop", "refuse")
 
 
 @dataclass
@@ -21,7 +21,8 @@ class Config:
     enforce_on_start: bool = False
     """Whether calls that only other people's spans tell of are stopped, too: `start_span` raises, and that reaches the app."""
     policy: str = "mark"
-    """What becomes of spans of calls made elsewhere whose budget is used up: `mark` them, or `drop` them."""
+    """What becomes of spans of calls made elsewhere that a hard budget had no room for: `mark` them, `drop` them, or `refuse`
+    them, so that the receiver tells their sender (`partial_success`, which says not to send them again)."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for a definition or address that cannot be used."""

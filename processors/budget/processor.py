@@ -12,9 +12,10 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from spectra_otel import faults
 from spectra_otel.budgets.amounts import Amount, units
 from spectra_otel.budgets.book import book, on_event_loop
+from spectra_otel.budgets.ledger import WouldWait, is_over
 from spectra_otel.errors import LedgerError
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.model.spans import TrackedSpan, rejected
 from spectra_otel.processors.budget.config import Config
 
 COUNTED = "spectra.budget.counted"
@@ -44,7 +45,6 @@ class BudgetProcessor:
         if book.is_idle():
             return spans
         from spectra_otel.budgets import ticket as tickets
-        from spectra_otel.budgets.ledger import WouldWait
 
         kept: list[ReadableSpan] = []
         for span in spans:
@@ -101,15 +101,24 @@ class BudgetProcessor:
         cost = values.get("total_cost_in_cents")
         amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
         record = str(values.get("id") or "")
-        counted = book.ledger().count(record, claims, amount, unpriced=int(cost is None), wait=wait)
-        for one in counted:
+        tally = book.ledger().count(record, claims, amount, unpriced=int(cost is None), wait=wait)
+        for one in tally.counted:
             alerts.thresholds(one)
-        full = [one for one in counted if tickets.is_full(one)]
-        span.set_attributes(tickets.marks_of(counted))
-        _add_events(span, [(EXCEEDED, {"budget": one.claim.budget}) for one in full])
-        for one in full:
-            alerts.overspent(one)
-        return not (self._config.policy == "drop" and any(one.claim.is_hard for one in full))
+            before = Amount(*(a - b for a, b in zip(one.settled, amount, strict=True)))
+            if is_over(one.claim.limit, one.settled) and not is_over(one.claim.limit, before):
+                alerts.overspent(one)
+        span.set_attributes(tickets.marks_of(tally.counted))
+        _add_events(span, [(EXCEEDED, {"budget": name}) for name in tally.over])
+        stops = [claim.budget for claim in claims if claim.is_hard and claim.budget in tally.over]
+        return not stops or self._lets_go_on(stops[0])
+
+    def _lets_go_on(self, budget: str) -> bool:
+        """What the policy says of a span of a call that a hard budget had no room for."""
+        if self._config.policy == "refuse":
+            reasons = rejected.get()
+            if reasons is not None:
+                reasons.append(f"budget '{budget}' is used up")
+        return self._config.policy == "mark"
 
 
 def _add_events(span: TrackedSpan, events: Sequence[tuple[str, dict[str, Any]]]) -> None:

@@ -96,12 +96,15 @@ def exceeded(refusal: Refusal, *, blocked: bool) -> None:
 
 
 def overspent(counted: Counted) -> None:
-    """A call that was made elsewhere has used a budget up. Said and posted when that happens, not for each call after it."""
+    """A call that was made elsewhere has taken a budget beyond its limit. For the one that did, not for each after it."""
     claim = counted.claim
-    if counted.fired and max(counted.fired) >= 1:
-        kind, spent, limit = _nearest(claim, counted.settled)
-        event = BudgetExceeded(_name(claim), spent, limit, _UNITS[kind], dict(claim.scope), _resets_at(claim), False)
-        _say(event, post=True)
+    kind, spent, limit = _nearest(claim, counted.settled)
+    _alerts.counter("spectra.budget.exceeded", "{call}", "Calls that a budget had no room for.").add(
+        1, {"spectra.budget.name": _name(claim), "spectra.budget.blocked": False}
+    )
+    _say(
+        BudgetExceeded(_name(claim), spent, limit, _UNITS[kind], dict(claim.scope), _resets_at(claim), False), post=True
+    )
 
 
 def count_overshoot(units: int) -> None:

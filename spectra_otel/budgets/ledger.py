@@ -71,6 +71,16 @@ class Counted(NamedTuple):
     fired: tuple[float, ...] = ()
 
 
+class Tally(NamedTuple):
+    """What came of a call that nobody reserved for. ``counted`` is empty for one that was counted before.
+
+    ``over`` are the names of the budgets whose limit it went beyond when it was counted, then as now.
+    """
+
+    counted: Sequence[Counted] = ()
+    over: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Lease:
     """Room that a call has been given. ``exceeded`` are soft budgets that have none left."""
@@ -146,7 +156,7 @@ class Ledger(Protocol):
 
     def count(
         self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
-    ) -> list[Counted]:
+    ) -> Tally:
         """Settle a call that nobody reserved for, once per ``record`` id."""
         ...
 
@@ -207,6 +217,11 @@ def refusals_of(claim: Claim, settled: Amount, reserved: Amount, wanted: Amount)
 def spent_of(claim: Claim, settled: Amount) -> list[Refusal]:
     """Where a limit is used up by what is settled."""
     return refusals_of(claim, settled, Amount(), Amount(1, 1, 1))[:1] if claim.is_hard else []
+
+
+def is_over(limit: Limit, settled: Amount) -> bool:
+    """Whether more is settled than a limit allows."""
+    return any(most is not None and used > most for used, most in zip(settled, limit, strict=True))
 
 
 def fraction(limit: Limit, settled: Amount) -> float:

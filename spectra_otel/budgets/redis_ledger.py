@@ -23,6 +23,7 @@ from spectra_otel.budgets.ledger import (
     Lease,
     Refusal,
     Stored,
+    Tally,
     WouldWait,
     spent_of,
 )
@@ -135,13 +136,22 @@ return results
 _COUNT = (
     _ADD
     + """
-if KEYS[2] ~= '' and not redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[5]) then return {} end
-local results = {}
+local known = KEYS[2] ~= '' and redis.call('GET', KEYS[2])
+if known then return {known} end
+local results, over = {''}, {}
 for i = 4, #KEYS do
   local at = 5 + (i - 4) * 4
   results[#results + 1] = add(KEYS[i], {ARGV[1], ARGV[2], ARGV[3]}, {'0', '0', '0'}, '0', ARGV[4],
     {ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]}, ARGV[at + 4])
+  for k = 1, 3 do
+    if ARGV[at + k] ~= '' and tonumber(results[#results][k]) > tonumber(ARGV[at + k]) then
+      over[#over + 1] = KEYS[i]
+      break
+    end
+  end
 end
+results[1] = table.concat(over, '\\n')
+if KEYS[2] ~= '' then redis.call('SET', KEYS[2], results[1], 'EX', ARGV[5]) end
 return results
 """
 )
@@ -220,11 +230,12 @@ class RedisLedger:
 
     def count(
         self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
-    ) -> list[Counted]:
+    ) -> Tally:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         _or_would_wait(wait)
         keys = [_LEASES, f"{_P}counted:{record}", _COUNTERS, *map(_counter, claims)]
-        return _counted(claims, self._run("count", keys, [*amount, unpriced, _REMEMBER_SECONDS, *_limits(claims)]))
+        over, *rows = self._run("count", keys, [*amount, unpriced, _REMEMBER_SECONDS, *_limits(claims)])
+        return Tally(_counted(claims, rows), tuple(_parts(key)[0] for key in over.split("\n") if key))
 
     def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""

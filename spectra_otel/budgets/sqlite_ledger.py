@@ -28,8 +28,10 @@ from spectra_otel.budgets.ledger import (
     Lease,
     Refusal,
     Stored,
+    Tally,
     WouldWait,
     crossed,
+    is_over,
     refusals_of,
     spent_of,
 )  # fmt: skip
@@ -39,7 +41,7 @@ from spectra_otel.forks import in_forked_child
 
 T = TypeVar("T")
 Database = sqlite3.Connection
-VERSION = 1
+VERSION = 2
 _WAIT_SECONDS = 5.0
 _BATCH = 64
 _REMEMBER_SECONDS = 40 * 86400
@@ -64,8 +66,11 @@ CREATE TABLE IF NOT EXISTS leases (
     floor_cost INTEGER NOT NULL, floor_tokens INTEGER NOT NULL, floor_requests INTEGER NOT NULL,
     place TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL, expires REAL NOT NULL, swept INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE IF NOT EXISTS counted (record TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counted (
+    record TEXT PRIMARY KEY, at REAL NOT NULL, over TEXT NOT NULL DEFAULT '[]'
+) WITHOUT ROWID;
 """
+_FROM_VERSION_1 = "ALTER TABLE counted ADD COLUMN over TEXT NOT NULL DEFAULT '[]';"
 _KEY = "budget = ? AND bucket = ? AND period = ? AND start = ?"
 _READ = (
     "SELECT settled_cost, settled_tokens, settled_requests, reserved_cost, reserved_tokens, reserved_requests "
@@ -159,16 +164,20 @@ class SqliteLedger:
 
     def count(
         self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
-    ) -> list[Counted]:
+    ) -> Tally:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
 
-        def once(db: Database) -> list[Counted]:
-            if not db.execute("INSERT OR IGNORE INTO counted VALUES (?, ?)", (record, time.time())).rowcount:
-                return []
-            return [_add(db, claim, amount, Amount(), 0, unpriced) for claim in claims]
+        def once(db: Database) -> Tally:
+            known = db.execute("SELECT over FROM counted WHERE record = ?", (record,)).fetchall()
+            if known:
+                return Tally((), tuple(json.loads(known[0][0])))
+            counted = [_add(db, claim, amount, Amount(), 0, unpriced) for claim in claims]
+            over = tuple(one.claim.budget for one in counted if is_over(one.claim.limit, one.settled))
+            db.execute("INSERT INTO counted VALUES (?, ?, ?)", (record, time.time(), json.dumps(over)))
+            return Tally(counted, over)
 
-        counted: list[Counted] = self._run(once, wait)
-        return counted
+        tally: Tally = self._run(once, wait)
+        return tally
 
     def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -443,7 +452,8 @@ def _prepare(path: Path) -> Database:
             f"the ledger of budgets {path} was written by a newer version of Spectra: its version is {version}"
         )
     if version < VERSION:
-        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        change = _FROM_VERSION_1 if version == 1 else _SCHEMA
+        database.executescript(f"BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;")
     return database
 
 

@@ -272,11 +272,6 @@ def marks_of(counted: Sequence[Counted]) -> dict[str, Any]:
     return marks
 
 
-def is_full(one: Counted) -> bool:
-    """Whether what is settled has reached a limit."""
-    return any(limit is not None and used >= limit for used, limit in zip(one.settled, one.claim.limit, strict=True))
-
-
 def _left(one: Counted) -> int:
     return (one.claim.limit.cost or 0) - one.settled.cost - one.reserved.cost
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any
 
@@ -81,6 +82,10 @@ def attributes_of(span: ReadableSpan) -> dict[str, Any]:
 def record_of(span: ReadableSpan) -> TrackedRequest | None:
     """The record that rides on ``span``, if the pipeline gave it one."""
     return span.record if isinstance(span, TrackedSpan) else None
+
+
+rejected: ContextVar[list[str] | None] = ContextVar("rejected", default=None)
+"""Where a processor says why it takes a span out whose sender shall hear of it: a reason for each. None: no sender listens."""
 
 
 class Handoff:

@@ -54,6 +54,15 @@ class Outcome:
     is_transient: bool = True
     """Whether trying again can help."""
     retry_after: int = RETRY_AFTER_SECONDS
+    rejected: int = 0
+    """Spans of an accepted request that a processor did not take; ``reason`` says why. The sender shall not send them again."""
+    reason: str = ""
+
+    def is_worse_than(self, other: Outcome) -> bool:
+        """Whether a sender of both should rather hear this one."""
+        if self.error is not None:
+            return other.error is None or self.is_transient
+        return other.error is None and self.rejected > other.rejected
 
 
 ACCEPTED = Outcome()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_otel import faults
 from spectra_otel.component import ComponentID
+from spectra_otel.model.spans import rejected
 from spectra_otel.otlp.protobuf import Claims, TraceRequest
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.pipeline import GuardedProcessor
@@ -50,7 +51,7 @@ class Job:
         """One lane is through with it."""
         with self._lock:
             self.lanes -= 1
-            if outcome.error is not None and (self._worst.error is None or outcome.is_transient):
+            if outcome.is_worse_than(self._worst):
                 self._worst = outcome
             is_last = not self.lanes
         if not is_last:
@@ -176,7 +177,10 @@ class Lane:
                 if outcome.error is None:
                     jobs[index].done.add(self._key(target))
         release(batch)
-        return [next((outcome for outcome in mine if outcome.error is not None), ACCEPTED) for mine in results]
+        return [
+            next((outcome for outcome in mine if outcome.error is not None), item.verdict)
+            for item, mine in zip(batch, results, strict=True)
+        ]
 
     def _key(self, target: Target) -> str:
         return f"{self.id} {target.name}"
@@ -187,7 +191,8 @@ class Lane:
         request = TraceRequest(payload.body, payload.message)
         spans: Sequence[Any] = request.spans(self._claims, every=self._every)
         early: Sequence[Any] | None = None
-        token = request_metadata.set(payload.metadata)
+        reasons: list[str] = []
+        token, listening = request_metadata.set(payload.metadata), rejected.set(reasons)
         try:
             for step in self._steps:
                 if step.guarded.redacts and early is None:
@@ -197,4 +202,6 @@ class Lane:
                 self._telemetry.processed(str(step.id), str(self.id), before, len(spans), time.perf_counter() - began)
         finally:
             request_metadata.reset(token)
-        return Processed(payload, request, spans, early)
+            rejected.reset(listening)
+        verdict = Outcome(rejected=len(reasons), reason=reasons[0]) if reasons else ACCEPTED
+        return Processed(payload, request, spans, early, verdict)

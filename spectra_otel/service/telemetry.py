@@ -8,9 +8,13 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spectra_otel.otlp.signals import SIGNALS, Signal
 from spectra_otel.service.exposition import Labels, Metrics, labels
+
+if TYPE_CHECKING:
+    from spectra_otel.service.delivery import Outcome
 
 _DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BATCH_BOUNDS = (10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000)
@@ -50,6 +54,14 @@ class Telemetry:
         self.metrics.add(f"otelcol_receiver_{outcome}_{signal.item}", items, key)
         word = {"accepted": "success", "refused": "refused", "failed": "failure"}[outcome]
         self.metrics.add("otelcol_receiver_requests", 1, (*key[:1], ("outcome", word), *key[1:]))
+
+    def answered(self, receiver: str, transport: str, signal: Signal, items: int, outcome: Outcome) -> None:
+        """The same, by what became of the request; spans that were rejected for good are failed ones."""
+        what = "accepted" if outcome.error is None else "refused" if outcome.is_transient else "failed"
+        self.received(receiver, transport, signal, items - outcome.rejected, what)
+        if outcome.rejected:
+            key = labels({"receiver": receiver, "transport": transport})
+            self.metrics.add(f"otelcol_receiver_failed_{signal.item}", outcome.rejected, key)
 
     def processed(self, processor: str, pipeline: str, incoming: int, outgoing: int, seconds: float) -> None:
         """A processor was given a batch."""

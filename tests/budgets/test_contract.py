@@ -84,9 +84,18 @@ def test_a_threshold_fires_once_in_all_processes(ledger: Ledger) -> None:
 
 def test_a_record_that_arrives_twice_is_counted_once(ledger: Ledger) -> None:
     """Late or repeated spans of one call are one call."""
-    assert len(ledger.count("trace-span", [claim("b")], Amount(CENT, 5, 1))) == 1
-    assert ledger.count("trace-span", [claim("b")], Amount(CENT, 5, 1)) == []
+    assert len(ledger.count("trace-span", [claim("b")], Amount(CENT, 5, 1)).counted) == 1
+    assert not any(ledger.count("trace-span", [claim("b")], Amount(CENT, 5, 1)))
     assert ledger.states("b")[0].settled == (CENT, 5, 1)
+
+
+def test_a_record_that_went_beyond_the_limit_has_done_so_for_good(ledger: Ledger) -> None:
+    """One that fits stays one that fits when it arrives again, and one that did not does not, whatever was counted since."""
+    small = claim("small", 2 * CENT)
+    assert ledger.count("r1", [claim("big"), small], Amount(2 * CENT, 5, 1)).over == ()
+    assert ledger.count("r2", [claim("big"), small], Amount(1, 5, 1)).over == ("small",)
+    assert ledger.count("r1", [claim("big"), small], Amount(2 * CENT, 5, 1)).over == ()
+    assert ledger.count("r2", [claim("big"), small], Amount(1, 5, 1)).over == ("small",)
 
 
 def test_overshoot_is_what_a_call_cost_beyond_its_bound(ledger: Ledger) -> None:

@@ -15,9 +15,10 @@ import spectra_otel as spectra
 from spectra_otel.budgets import alerts
 from spectra_otel.budgets.book import book
 from spectra_otel.budgets.definition import Budget, LimitConfig, Webhook
-from spectra_otel.model.spans import TrackedSpan
+from spectra_otel.model.spans import TrackedSpan, rejected
 from spectra_otel.processors.budget.config import Config
 from spectra_otel.processors.budget.processor import BudgetProcessor
+from spectra_otel.sdk.events import off
 from spectra_otel.testing import make_request
 
 
@@ -60,16 +61,37 @@ def test_a_span_that_says_who_counted_it_is_not_counted_again() -> None:
     assert [row.settled_requests for row in spectra.budgets.status("b")] == [0]
 
 
-@pytest.mark.parametrize(("policy", "kept"), [("mark", 3), ("drop", 1)])
-def test_spans_beyond_the_budget_are_marked_or_dropped(policy: str, kept: int) -> None:
-    """The policy says what becomes of them; either way they are counted, and they say so."""
+@pytest.mark.parametrize(("policy", "kept"), [("mark", 3), ("drop", 2), ("refuse", 2)])
+def test_spans_beyond_the_budget_are_marked_dropped_or_refused(policy: str, kept: int) -> None:
+    """The policy says what becomes of them; either way they are counted, and they say so. Twice comes out as once."""
     budget = processor(policy)
     spans = [span_of() for _ in range(3)]
-    assert len(budget.process(spans)) == kept
-    assert [len(span.events) for span in spans] == [0, 1, 1]
+    reasons: list[str] = []
+    token = rejected.set(reasons)
+    try:
+        assert len(budget.process(spans)) == kept
+        assert [len(span.events) for span in spans] == [0, 0, 1]
+        again = [TrackedSpan(span._source, span.record, bears_cost=True) for span in spans]
+        assert len(budget.process(again)) == kept
+    finally:
+        rejected.reset(token)
+    assert reasons == (["budget 'b' is used up"] * 2 if policy == "refuse" else [])
     assert spans[0].attributes is not None
     assert spans[0].attributes["spectra.budget.name"] == "b"
     assert spectra.budgets.status("b")[0].settled_requests == 3
+
+
+def test_a_budget_that_is_overdrawn_elsewhere_says_so_once() -> None:
+    """The event comes with the span that went beyond the limit, not with each after it."""
+    said: list[spectra.BudgetExceeded] = []
+    spectra.on(spectra.BudgetExceeded)(said.append)
+    try:
+        processor().process([span_of() for _ in range(5)])
+        alerts.flush(5.0)
+    finally:
+        off(said.append)
+    [event] = said
+    assert (event.name, event.spent, event.limit, event.blocked) == ("b", 3, 2, False)
 
 
 def test_an_update_of_a_record_and_an_unbilled_call_count_nothing() -> None:

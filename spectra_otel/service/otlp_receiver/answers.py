@@ -12,6 +12,10 @@ from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from spectra_otel.otlp.protobuf import BadRequestError
 
@@ -33,9 +37,15 @@ class TooLargeError(BadRequestError):
     """A body of more bytes than the receiver takes, after decompression."""
 
 
-def success_body(content_type: str) -> bytes:
-    """An empty ``Export…ServiceResponse``."""
-    return b'{"partialSuccess":{}}' if content_type == JSON else b""
+def success_body(content_type: str, rejected: int = 0, reason: str = "") -> bytes:
+    """An ``Export…ServiceResponse``: empty, or with the number of spans that were not taken and shall not be sent again."""
+    if not rejected:
+        return b'{"partialSuccess":{}}' if content_type == JSON else b""
+    if content_type == JSON:
+        return orjson.dumps({"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": reason}})
+    partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=reason)
+    body: bytes = ExportTraceServiceResponse(partial_success=partial).SerializeToString()
+    return body
 
 
 def status_body(content_type: str, code: int, message: str, retry_after: int | None = None) -> bytes:

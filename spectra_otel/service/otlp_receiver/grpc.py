@@ -84,7 +84,7 @@ class GrpcReceiver:
                 self._host.room.give_back(len(body))
             if outcome.error is not None:
                 await self._abort(context, outcome)
-            return b""
+            return answers.success_body(answers.PROTOBUF, outcome.rejected, outcome.reason)
 
         return export
 
@@ -95,8 +95,7 @@ class GrpcReceiver:
             loop = asyncio.get_running_loop()
             payload = await loop.run_in_executor(self._decoders, payload_of, signal, body, metadata)
         outcome = await asyncio.wrap_future(self._host.deliver(self._id, payload))
-        what = "accepted" if outcome.error is None else "refused" if outcome.is_transient else "failed"
-        self._host.telemetry.received(str(self._id), "grpc", signal, payload.items, what)
+        self._host.telemetry.answered(str(self._id), "grpc", signal, payload.items, outcome)
         return outcome
 
     async def _abort(self, context: Any, outcome: Outcome) -> None:

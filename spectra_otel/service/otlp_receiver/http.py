@@ -129,7 +129,8 @@ class HttpReceiver:
             reserved.give_back()
         self._count(signal, payload.items, outcome)
         if outcome.error is None:
-            return web.Response(body=answers.success_body(content_type), content_type=content_type)
+            body = answers.success_body(content_type, outcome.rejected, outcome.reason)
+            return web.Response(body=body, content_type=content_type)
         raise _refused(outcome)
 
     async def _read(self, request: web.Request, reserved: _Reservation) -> bytes:
@@ -182,8 +183,7 @@ class HttpReceiver:
         return _Refusal(413, answers.INVALID_ARGUMENT, f"request body too large: at most {limit} bytes", closes=True)
 
     def _count(self, signal: Signal, items: int, outcome: Outcome) -> None:
-        what = "accepted" if outcome.error is None else "refused" if outcome.is_transient else "failed"
-        self._host.telemetry.received(str(self._id), "http", signal, items, what)
+        self._host.telemetry.answered(str(self._id), "http", signal, items, outcome)
 
     @web.middleware
     async def _cors(
