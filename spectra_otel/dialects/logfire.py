@@ -14,7 +14,13 @@ from spectra_otel.dialects._base import Dialect, Draft, Role, Rule, Text
 from spectra_otel.dialects._fixes import no_cache_counts
 from spectra_otel.dialects._texts import request_body, usage_holder, usage_object
 
-_ANSWERED = ("gen_ai.response.id", "gen_ai.output.messages", "gen_ai.usage.input_tokens", "response_data", "events")
+_ANSWERED = (  # the events of a stream's request hold what was asked alone
+    "gen_ai.response.id",
+    "gen_ai.output.messages",
+    "gen_ai.usage.input_tokens",
+    "response_data",
+    "events",
+)
 
 
 def role(draft: Draft) -> Role:
@@ -23,8 +29,10 @@ def role(draft: Draft) -> Role:
     if attributes.get("logfire.span_type") == "log":
         if "duration" not in attributes or "request_data" not in attributes:
             return Role.OTHER
-    elif not draft.is_failed and not any(key in attributes for key in _ANSWERED):
-        return Role.WRAPPER
+    elif not draft.is_failed:
+        answered = [key for key in _ANSWERED if key in attributes]
+        if not answered or (answered == ["events"] and '"stream":true' in str(attributes.get("request_data"))):
+            return Role.WRAPPER
     is_embedding = draft.span.name.startswith("Embedding") or fields.get("operation") == "embeddings"
     fields["model_type"] = "embedding" if is_embedding else "text"
     fields.setdefault("operation", "embeddings" if is_embedding else "chat")
@@ -32,12 +40,21 @@ def role(draft: Draft) -> Role:
     return Role.CALL
 
 
+def request_data(draft: Draft, found: Any) -> None:
+    """The request as it was sent; 3 wrote the served model's name over the requested one's in the attributes."""
+    if isinstance(found, Mapping):
+        draft.put("model", found.get("model"))
+        request_body(draft, found)
+
+
 def stream_end(draft: Draft) -> None:
-    """The log that ends a stream repeats the requested model as the served one."""
-    if draft.attributes.get("logfire.span_type") == "log":
+    """Where no answer was read, as in the log that ends a stream, the served model is the requested one's name again."""
+    is_log = draft.attributes.get("logfire.span_type") == "log"
+    if is_log:
         draft.put("is_streaming", True)
-        if draft.fields.get("snapshot") == draft.fields.get("model") and "/" not in draft.fields.get("model", ""):
-            draft.drop("snapshot")
+    is_echo = draft.fields.get("snapshot") == draft.fields.get("model") and "/" not in draft.fields.get("model", "")
+    if is_echo and (is_log or "prompt_tokens" not in draft.fields):
+        draft.drop("snapshot")
 
 
 def response_data(draft: Draft, found: Any) -> None:
@@ -59,7 +76,7 @@ DIALECT = Dialect(
     role=role,
     fields=semconv.FIELDS,
     texts=(
-        Text("request_data", request_body),
+        Text("request_data", request_data),
         Text("gen_ai.usage.raw", usage_object),
         Text("response_data", response_data),
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 from spectra_otel.dialects._base import CALL, OTHER, Dialect, Draft, From, Role, Rule, Text
 from spectra_otel.dialects._convert import host, milliseconds
-from spectra_otel.dialects._fixes import input_excludes_cache, input_lacks_cache, no_cache_counts
+from spectra_otel.dialects._fixes import input_excludes_cache, input_lacks_cache, no_cache_counts, usage_is_unusable
 from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
 
 KINDS: dict[str, tuple[Role, str]] = {
@@ -96,6 +96,12 @@ def langchain_of_2025(draft: Draft) -> None:
         input_excludes_cache(draft)
 
 
+def langchain_streams_of_2025(draft: Draft) -> None:
+    """LangChain of that time added up the counts of an Anthropic stream's first and last event, which both say all."""
+    if draft.fields.get("is_streaming"):
+        usage_is_unusable(draft)
+
+
 def chat_of_openai_agents(draft: Draft) -> None:
     """Of chat completions, openai-agents hands on the two totals alone."""
     if draft.span.name == "generation":
@@ -134,6 +140,8 @@ DIALECT = Dialect(
     rules=(
         Rule(f"{SCOPE}.anthropic", (anthropic_of_2025,), below="1"),
         Rule(f"{SCOPE}.langchain", (langchain_of_2025,), below="0.1.50"),
+        Rule(f"{SCOPE}.langchain", (langchain_streams_of_2025,), below="0.1.40", providers=frozenset({"anthropic"})),
+        Rule(f"{SCOPE}.langchain", (no_cache_counts,), providers=frozenset({"openai", "azure"})),
         Rule(f"{SCOPE}.openai_agents", (chat_of_openai_agents,)),
     ),
 )

@@ -47,7 +47,8 @@ DIALECT = Dialect(
         Rule(NEW, (input_excludes_cache,), providers=EXCLUSIVE),
         Rule(NEW, (output_excludes_counted_reasoning,), providers=GOOGLE),
         Rule(NEW, (streamed_usage_may_be_guessed,)),
-        Rule(OLD, (input_lacks_cache,), providers=EXCLUSIVE),
+        Rule(OLD, (input_lacks_cache, input_excludes_cache), providers=EXCLUSIVE),
+        Rule(OLD, (output_excludes_counted_reasoning,), providers=GOOGLE),
         Rule(OLD, (no_cache_counts,), providers=OTHERS),
     ),
 )

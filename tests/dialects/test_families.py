@@ -559,6 +559,39 @@ def test_openinference_reads_the_request_where_the_parameters_lack_the_model() -
     assert (found["model"], found["snapshot"]) == ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929")
 
 
+def test_a_responses_stream_of_logfire_is_its_log() -> None:
+    """The request's half of a stream holds events of what was asked: it is no call beside the log that ends the stream."""
+    request = {"request_data": '{"model":"gpt-4o-mini","stream":true}', "events": "[]", "logfire.span_type": "span"}
+    assert read("logfire.openai", {**SEMCONV, **request}, "4.34.0")[0] is Role.CALL
+    asked = {key: value for key, value in SEMCONV.items() if "usage" not in key}
+    assert read("logfire.openai", {**asked, **request}, "4.34.0")[0] is Role.WRAPPER
+
+
+def test_logfire_of_3_asked_for_what_the_request_says() -> None:
+    """3 wrote the served model's name over the requested one's; the request has it."""
+    attributes = {
+        **SEMCONV,
+        "gen_ai.request.model": "gpt-4o-mini-2024-07-18",
+        "request_data": '{"model":"gpt-4o-mini"}',
+    }
+    assert fields("logfire.openai", attributes, "3.16.1")["model"] == "gpt-4o-mini"
+
+
+def test_old_langchain_counted_anthropics_streams_twice() -> None:
+    """What LangChain of early 2025 says of a streamed answer is kept, and not taken for its usage."""
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.provider": "anthropic",
+        "llm.invocation_parameters": '{"model": "claude-sonnet-4-5", "stream": true}',
+        "llm.token_count.prompt": 200,
+        "llm.token_count.completion": 20,
+    }
+    _, draft = read("openinference.instrumentation.langchain", attributes, "0.1.33")
+    assert "prompt_tokens" not in draft.fields
+    assert draft.fields["usage_raw"]["reported_prompt_tokens"] == 200
+    assert fields("openinference.instrumentation.langchain", attributes, "0.1.80")["prompt_tokens"] == 200
+
+
 def test_pydantic_ai_before_1() -> None:
     """0.x: Gemini's thoughts stand beside the output, and a stream names the requested model as the served one."""
     google = {**SEMCONV, "gen_ai.provider.name": "google-gla", "gen_ai.usage.details.thoughts_tokens": 7}
