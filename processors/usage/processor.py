@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from spectra_otel import faults
 from spectra_otel.dialects import _providers as providers
@@ -70,7 +71,7 @@ class UsageProcessor:
         self._handoff = handoff
         self._fresh_lock()
         in_forked_child(self._fresh_lock)
-        self._resources: dict[int, tuple[Resource, dict[str, Any]]] = {}
+        self._origins: dict[tuple[int, int], tuple[Resource, InstrumentationScope | None, dict[str, Any]]] = {}
         self.failures = 0
         """Spans that were passed on because reading them failed."""
         self.inconsistent = 0
@@ -167,24 +168,19 @@ class UsageProcessor:
         assert context is not None  # a finished span of the SDK has one
         key = trace, own = context[:2]
         start, end = span.start_time or 0, span.end_time or 0
-        name = emitter = scope.name if scope else ""
+        fields = self._origin(span.resource, scope).copy()
+        name = emitter = fields["instrumentation"] or ""
         if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
             start, emitter = end - round(float(draft.attributes["duration"]) * 1e9), name + _STREAM_END
         trace_id, span_id = trace.to_bytes(16, "big").hex(), own.to_bytes(8, "big").hex()
         parent_id = parent.span_id if parent else 0
-        fields: dict[str, Any] = {
-            "id": f"{trace_id}-{span_id}",
-            "trace_id": trace_id,
-            "span_id": span_id,
-            "parent_span_id": parent_id.to_bytes(8, "big").hex() if parent_id else None,
-            "started_at": _EPOCH + start // 1000 * _MICROSECOND,
-            "completed_at": _EPOCH + end // 1000 * _MICROSECOND,
-            "latency_ms": (end - start) // 1_000_000 if end > start else 0,
-            "instrumentation": name or None,
-            "instrumentation_version": (scope.version or None) if scope else None,
-            **self._resource_fields(span.resource),
-            **draft.fields,  # the wire knows the call's own times better than the span does
-        }
+        fields["id"] = f"{trace_id}-{span_id}"
+        fields["trace_id"], fields["span_id"] = trace_id, span_id
+        fields["parent_span_id"] = parent_id.to_bytes(8, "big").hex() if parent_id else None
+        fields["started_at"] = _EPOCH + start // 1000 * _MICROSECOND
+        fields["completed_at"] = _EPOCH + end // 1000 * _MICROSECOND
+        fields["latency_ms"] = (end - start) // 1_000_000 if end > start else 0
+        fields.update(draft.fields)  # the wire knows the call's own times better than the span does
         if "time_to_first_token_ms" in fields:
             _add_pace(fields)
         _take_cost(fields, draft)
@@ -192,10 +188,11 @@ class UsageProcessor:
         call.is_exact = draft.doubt is None and "prompt_tokens" in fields
         return call
 
-    def _resource_fields(self, resource: Resource) -> dict[str, Any]:
-        known = self._resources.get(id(resource))
-        if known is not None and known[0] is resource:
-            return known[1]
+    def _origin(self, resource: Resource, scope: InstrumentationScope | None) -> dict[str, Any]:
+        """What every record of a resource and a scope has; not to be changed."""
+        known = self._origins.get((id(resource), id(scope)))
+        if known is not None and known[0] is resource and known[1] is scope:
+            return known[2]
         attributes = resource.attributes
         process_id = attributes.get("process.pid")
         found = {
@@ -204,10 +201,12 @@ class UsageProcessor:
             "host_id": attributes.get("host.id") or attributes.get("host.name"),
             "process_id": None if process_id is None else str(process_id),
         }
-        fields = {name: str(value) for name, value in found.items() if value is not None}
-        if len(self._resources) >= 256:
-            self._resources.clear()
-        self._resources[id(resource)] = (resource, fields)
+        fields: dict[str, Any] = {name: str(value) for name, value in found.items() if value is not None}
+        fields["instrumentation"] = (scope.name or None) if scope else None
+        fields["instrumentation_version"] = (scope.version or None) if scope else None
+        if len(self._origins) >= 256:
+            self._origins.clear()
+        self._origins[id(resource), id(scope)] = (resource, scope, fields)
         return fields
 
     def _report_inconsistent(self, draft: Draft) -> None:
