@@ -87,7 +87,8 @@ class BackgroundMerge:
             while not self._stopped.is_set() and self._spool.sealed():
                 self._merge_once(merger)
                 # A little at random, so that eight processes do not knock at the same moment.
-                self._stopped.wait(max(merger.wait(), _EVERY_SECONDS) * random.uniform(0.8, 1.2))
+                shortest = 0.0 if merger.is_behind else _EVERY_SECONDS
+                self._stopped.wait(max(merger.wait(), shortest) * random.uniform(1.0, 1.4))
             is_learnt = is_learnt or self._learn()
 
     def _learn(self) -> bool:

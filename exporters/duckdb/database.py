@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 10.0
 _RETRY_SECONDS = 0.02
 _ATTACHED = "store"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_THRIFTY: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1, "checkpoint_threshold": "256MB"}
+_THRIFTY: dict[str, str | int] = {"memory_limit": "80MB", "threads": 1, "checkpoint_threshold": "256MB"}
 """For merges, which run beside the app's own work. A batch needs half of it; one thread is as quick as two for reading JSON.
 
 The closing makes a checkpoint; one more in the middle would do most of that work twice."""
@@ -70,7 +70,7 @@ def attached(bench: DuckDBPyConnection, path: Path, patience: float) -> Iterator
 
     def attach() -> float:
         began = time.monotonic()
-        bench.execute(f"ATTACH {quoted(str(path))} AS {_ATTACHED}")
+        bench.execute(f"ATTACH {quoted(str(path))} AS {_ATTACHED} (ROW_GROUP_SIZE {schema.ROW_GROUP})")
         return began
 
     _make(path)

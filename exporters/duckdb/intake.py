@@ -16,6 +16,7 @@ import duckdb
 from spectra_otel.errors import StoreError
 from spectra_otel.exporters.duckdb import election, line, rollups
 from spectra_otel.exporters.duckdb.database import first_line
+from spectra_otel.exporters.duckdb.schema import ROW_GROUP
 from spectra_otel.exporters.duckdb.spool import Header, Segment, Spool, check, lines_of, rows_of
 from spectra_otel.exporters.duckdb.sql import one_row, quoted
 from spectra_otel.model.fields import FIELDS
@@ -209,7 +210,11 @@ class Intake:
         return True
 
     def _transaction(self, table: str | None, names: Sequence[str]) -> MergeResult:
-        """Merge the rows of ``table`` and enter segment ``names`` into the ledger: all of it or nothing."""
+        """Merge the rows of ``table`` and enter segment ``names`` into the ledger: all of it or nothing.
+
+        Of new rows that make whole row groups, each group is committed for itself: where a later one fails, those are known by
+        their ids when the segments come again.
+        """
         self._connection.begin()
         try:
             result = self._merge(table) if table else MergeResult()
@@ -249,21 +254,32 @@ class Intake:
             run("DELETE FROM incoming WHERE id IN (SELECT id FROM lost)")
         left_out = kept - self._count("incoming") if elected else 0
         self._store()
+        run("DROP TABLE temp.incoming")  # its memory is wanted for closing
         return MergeResult(new=kept - revised - left_out, revised=revised, duplicates=rows - kept, elected=elected)
 
     def _store(self) -> None:
         """Put ``incoming`` in the place of ``known``, and the rollups right."""
-        run = self._connection.execute
-        replaces = self._count("known") > 0
-        if replaces:
-            run(
-                "CREATE OR REPLACE TEMP TABLE superseded AS FROM spectra_requests WHERE rowid IN (SELECT row FROM known)"
-            )
-            run("DELETE FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
-        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming")
-        if not replaces:
-            rollups.add(self._connection, "incoming")
+        if self._count("known"):
+            self._replace()
             return
+        groups, rest = divmod(self._count("incoming"), ROW_GROUP)
+        for number in range(groups):
+            self._add(f"(FROM incoming LIMIT {ROW_GROUP} OFFSET {number * ROW_GROUP})")
+            if number + 1 < groups or rest:
+                self._connection.commit()
+                self._connection.begin()
+        if rest:
+            self._add(f"(FROM incoming OFFSET {groups * ROW_GROUP})" if groups else "incoming")
+
+    def _add(self, rows: str) -> None:
+        self._connection.execute(f"INSERT INTO spectra_requests BY NAME SELECT * FROM {rows}")
+        rollups.add(self._connection, rows)
+
+    def _replace(self) -> None:
+        run = self._connection.execute
+        run("CREATE OR REPLACE TEMP TABLE superseded AS FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
+        run("DELETE FROM spectra_requests WHERE rowid IN (SELECT row FROM known)")
+        run("INSERT INTO spectra_requests BY NAME SELECT * FROM incoming")
         rollups.add(self._connection, "(FROM incoming ANTI JOIN known USING (id))")
         rollups.recompute(
             self._connection, "(FROM superseded UNION ALL BY NAME FROM incoming SEMI JOIN known USING (id))"

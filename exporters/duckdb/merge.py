@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import database
 from spectra_otel.exporters.duckdb.intake import Intake, Staged
+from spectra_otel.exporters.duckdb.schema import ROW_GROUP
 from spectra_otel.exporters.duckdb.spool import Segment, Spool
 from spectra_otel.model.store import MergeResult, Progress
 
@@ -28,13 +29,11 @@ if TYPE_CHECKING:
 SMALL_BACKLOG = 8_000
 """Rows. Below, merges are small and rare; above, catching up comes first."""
 
-SMALL_SESSION, LARGE_SESSION, LONG_SESSION = 4_096, 32_768, 65_536
-"""Rows for which the database is kept open: politely, politely with a backlog, and by a command that merges all there is.
+BATCH = ROW_GROUP
+"""Rows of one transaction."""
 
-Each closing writes the last rows of every table anew, so the longer, the less work in all.
-"""
-BATCH = 8_192
-"""Rows of one transaction: little memory does for them."""
+SMALL_SESSION, LARGE_SESSION, LONG_SESSION = 4_096, BATCH, 2 * BATCH
+"""Rows for which the database is kept open: politely, politely with a backlog, and by a command that merges all there is."""
 
 _POLITE_PATIENCE = 2.0
 """Seconds that a polite merge knocks for, as readers come and go; to knock does not keep anybody out."""
@@ -100,6 +99,8 @@ class Merger:
         self._small_session = SMALL_SESSION
         self.held = 0.0
         """Seconds that the last session kept the database from others."""
+        self.is_behind = False
+        """Whether the last polite merge found a large backlog: more comes in than small merges take."""
 
     def merge_all(self, progress: Progress | None = None, patience: float = database.PATIENCE_SECONDS) -> MergeResult:
         """Merge until the spool is empty, waiting up to ``patience`` seconds for another process that merges or reads.
@@ -126,8 +127,9 @@ class Merger:
         """Merge one batch if it is time to, and say when the next may be. None if another process is at it or it is too early.
 
         Backlog under 8,000 rows: at most 4,096 rows, or what took 300 ms before; then a pause, so that readers have the file
-        for 80 % of any five seconds. Above: up to 32,768 rows at once, then a pause as long as the hold.
+        for 80 % of any five seconds. Above: about 16,384 rows at once, then a pause as long as the hold.
         """
+        self.is_behind = False
         if self._pace.wait() > 0:
             return None
         try:
@@ -139,6 +141,7 @@ class Merger:
                 result = self._merge_session(
                     segments, self._small_session if small else LARGE_SESSION, _POLITE_PATIENCE
                 )
+                self.is_behind = not small
                 self._pace.pause(_courtesy(self.held) if small else self.held)
                 if small:
                     self._adapt()
@@ -219,13 +222,17 @@ def _courtesy(held: float) -> float:
 
 
 def _take(segments: Sequence[Segment], rows: int) -> list[Segment]:
-    """The oldest segments that make a transaction, at least one if any row is wanted."""
+    """The oldest segments that make a transaction, at least one if any row is wanted.
+
+    Of many rows it takes a whole row group at least, of few no more than there should be.
+    """
     batch: list[Segment] = []
     total = size = 0
     for segment in segments[:MOST_SEGMENTS] if rows > 0 else ():
-        total += segment.rows
-        size += segment.size
-        if batch and (total > min(rows, BATCH) or size > BATCH_BYTES):
+        is_enough = total >= BATCH or total + segment.rows > rows < BATCH
+        if batch and (is_enough or size + segment.size > BATCH_BYTES):
             break
         batch.append(segment)
+        total += segment.rows
+        size += segment.size
     return batch

@@ -48,7 +48,7 @@ def compact(path: Path, spool: Spool) -> None:
         with merge_lock(spool, database.PATIENCE_SECONDS):
             with database.writer(path, database.PATIENCE_SECONDS) as connection:
                 connection.execute("CHECKPOINT")
-                connection.execute(f"ATTACH {quoted(str(fresh))} AS fresh (STORAGE_VERSION '{schema.STORAGE_VERSION}')")
+                connection.execute(f"ATTACH {quoted(str(fresh))} AS fresh {schema.NEW_FILE}")
                 (name,) = one_row(connection, "SELECT current_database()")
                 schema.copy_database(connection, str(name), "fresh")
                 connection.execute("DETACH fresh")

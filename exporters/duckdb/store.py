@@ -60,14 +60,16 @@ class DuckDBStore:
         Raises :class:`StoreBusyError` if another process writes for ten seconds.
         """
         patience = database.PATIENCE_SECONDS
+        unmerged: StoreError | None = None
         try:
             self.merge_pending()
         except StoreVersionError:
             raise
         except StoreError as error:
-            patience = 1.0
-            _log.warning("%s; rows that wait in the spool are not included", error)
+            patience, unmerged = 1.0, error
         with database.reader(self.path, patience) as connection:
+            if unmerged is not None:
+                _log.warning("%s; rows that wait in the spool are not included", unmerged)
             yield connection
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
