@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spectra_otel.exporters.duckdb import database, line
+from spectra_otel.errors import StoreError
+from spectra_otel.exporters.duckdb import database, intake, line, rollups, schema
 from spectra_otel.exporters.duckdb.spool import OPEN, Lines, Spool, SpoolFullError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from tests.exporters.duckdb.records import ids, record, revised, rollup_differences
@@ -151,6 +152,46 @@ def test_a_batch_that_needs_too_much_memory_is_merged_in_pieces(
     store.append([record(number, response_body={"text": "x" * 1_500_000}) for number in range(40)])
     result = store.merge_pending()
     assert (result.new, result.quarantined) == (40, 0)
+
+
+def test_a_merge_that_ends_between_two_row_groups_counts_nothing_twice(
+    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole row groups are committed one by one; after a crash in the second, its segments come again."""
+    monkeypatch.setattr(intake, "ROW_GROUP", 40)
+    add, calls = rollups.add, []
+
+    def fails_once(connection: object, relation: str) -> None:
+        calls.append(relation)
+        if len(calls) == 2:
+            raise OSError("out of power")
+        add(connection, relation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rollups, "add", fails_once)
+    path = segment(store, *range(100))
+    with pytest.raises(StoreError, match="out of power"):
+        store.merge_pending()
+    with database.reader(store.path) as connection:
+        assert database.fetch(connection, "SELECT count(*) FROM spectra_requests")[1] == [(40,)]
+    assert path.exists()
+    result = store.merge_pending()
+    assert (result.new, result.duplicates) == (60, 40)
+    assert len(set(ids(store))) == len(ids(store)) == 100
+    assert rollup_differences(store) == []
+
+
+def test_a_full_transaction_is_one_row_group(store: DuckDBStore) -> None:
+    """Rows are compressed as they are written, in groups of 16,384, and what is left over is there too."""
+    rows = schema.ROW_GROUP + 100
+    store.append([record(number) for number in range(rows)])
+    assert store.merge_pending().new == rows
+    with database.reader(store.path) as connection:
+        sql = (
+            "SELECT row_group_id, sum(count)::INTEGER FROM pragma_storage_info('spectra_requests') "
+            "WHERE column_name = 'latency_ms' AND segment_type = 'BIGINT' GROUP BY 1 ORDER BY 1"
+        )
+        assert database.fetch(connection, sql)[1] == [(0, schema.ROW_GROUP), (1, 100)]
+    assert rollup_differences(store) == []
 
 
 def test_the_spool_refuses_when_full(tmp_path: Path) -> None:
