@@ -52,9 +52,10 @@ class BudgetProcessor:
             try:
                 goes_on = self._take(span)
             except WouldWait:  # an event loop goes on; the call is counted without being marked
-                tickets.later(partial(self._take, span))
+                tickets.owe(partial(self._take, span))
             except LedgerError as error:
                 faults.report("processor budget", str(error))
+                tickets.owe(partial(self._take, span))
             except Exception as error:
                 faults.report("processor budget", error)
             if goes_on:
@@ -98,10 +99,11 @@ class BudgetProcessor:
         claims = [claim for _, claim in book.claims(values, moment, wait) if claim.budget not in already]
         if not claims:
             return True
-        cost = values.get("total_cost_in_cents")
+        cost = tickets.cost_of(values)
         amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
         record = str(values.get("id") or "")
         tally = book.ledger().count(record, claims, amount, unpriced=int(cost is None), wait=wait)
+        tickets.pay_soon()
         for one in tally.counted:
             alerts.thresholds(one)
             before = Amount(*(a - b for a, b in zip(one.settled, amount, strict=True)))

@@ -17,6 +17,7 @@ from spectra_otel.budgets.amounts import Amount, cents, parse_money, units
 from spectra_otel.budgets.book import CLI, CONFIG, PYTHON, book, on_event_loop
 from spectra_otel.budgets.definition import DEFAULT_THRESHOLDS, Budget, LimitConfig, bucket_of
 from spectra_otel.budgets.ledger import BucketState, Ledger, Stored, fraction
+from spectra_otel.budgets.ticket import cost_of
 from spectra_otel.errors import ConfigError
 
 COLUMNS = (
@@ -187,7 +188,7 @@ def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[Bucket
         start = budget.window(record["started_at"].timestamp()).start
         key = (bucket_of(budget.scope(record)), start)
         before, unpriced = totals.get(key, (Amount(), 0))
-        cost = record.get("total_cost_in_cents")
+        cost = cost_of(record)
         more = Amount(0 if cost is None else units(cost), record.get("total_tokens") or 0, 1)
         totals[key] = Amount(*(a + b for a, b in zip(before, more, strict=True))), unpriced + (cost is None)
     return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
@@ -38,6 +39,7 @@ LEAST_STEP = 64
 _MOST_OPEN = 100_000
 _by_span: dict[tuple[int, int], Ticket] = {}
 _open: dict[int, Ticket] = {}
+_owed: deque[Callable[[], object]] = deque(maxlen=_MOST_OPEN)
 _renewed_at = 0.0
 _pool: ThreadPoolExecutor | None = None
 
@@ -60,6 +62,7 @@ class Ticket:
         if lease is not None:
             self.events += [(EXCEEDED, {"budget": r.claim.budget, "kind": r.kind}) for r in lease.exceeded]
             _open[id(self)] = self
+            pay_soon()
             _renew_now_and_then()
 
     @property
@@ -164,7 +167,7 @@ class Ticket:
             return
         self.settled = amount
         difference = Amount(*(a - b for a, b in zip(amount, before, strict=True)))
-        later(lambda: book.ledger().correct(lease.claims, difference))
+        owe(lambda: book.ledger().correct(lease.claims, difference))
 
     def _actual(self, values: Values) -> tuple[Amount, int]:
         """What a record charges, and whether its cost is unknown."""
@@ -205,15 +208,45 @@ def later(call: Callable[[], object]) -> None:
     alerts.worker().put(call)
 
 
+def owe(call: Callable[[], object]) -> None:
+    """Have ``call`` done off the call path, and again when the ledger can be used, as long as it raises :class:`LedgerError`."""
+    _owed.append(call)
+    later(pay)
+
+
+def pay() -> None:
+    """Do what is owed, as far as the ledger can be used."""
+    while _owed:
+        try:
+            call = _owed.popleft()
+        except IndexError:  # another thread was quicker
+            return
+        try:
+            call()
+        except LedgerError as error:
+            _owed.appendleft(call)
+            faults.report("budgets", str(error))
+            return
+        except Exception as error:
+            faults.report("budgets", error)
+
+
+def pay_soon() -> None:
+    """The ledger can be used: have done what is owed, if anything is."""
+    if _owed:
+        later(pay)
+
+
 def flush() -> None:
     """Have done what was put off."""
+    pay_soon()
     alerts.worker().flush(10.0)
 
 
 def cost_of(values: Values) -> Decimal | None:
-    """What a record costs in cents: as it says, or as the catalog does; None where nobody knows."""
+    """What a record costs in cents of a US dollar: as it says, or as the catalog does; None where nobody knows."""
     known = values.get("total_cost_in_cents")
-    if known is not None:
+    if known is not None and values.get("currency") in (None, "USD"):
         return Decimal(known)
     if values.get("cost_status") in ("free", "cache_hit"):
         return Decimal(0)
@@ -232,29 +265,26 @@ def cost_of(values: Values) -> Decimal | None:
 
 
 def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None:
-    def settle(wait: bool) -> list[Counted]:
-        return book.ledger().settle(lease, amount, unpriced=unpriced, wait=wait)
+    def settle(wait: bool = True) -> list[Counted]:
+        counted = book.ledger().settle(lease, amount, unpriced=unpriced, wait=wait)
+        for one in counted:
+            alerts.thresholds(one)
+        alerts.count_overshoot(max(0, amount.cost - lease.bound.cost))
+        return counted
 
     try:
         counted = settle(not on_event_loop())
     except WouldWait:
-        later(lambda: _tell(settle(True)))
+        owe(settle)
         ticket.marks = {NAME: lease.claims[0].budget, COUNTED: tuple(claim.budget for claim in lease.claims)}
         return
     except LedgerError as error:
         faults.report("budgets", str(error))
-        later(lambda: _tell(settle(True)))
+        owe(settle)
         return
     ticket.marks = marks_of(counted)
     for one in counted:
         ticket.events += [(WARNING, {"budget": one.claim.budget, "threshold": part}) for part in one.fired]
-    _tell(counted)
-    alerts.count_overshoot(max(0, amount.cost - lease.bound.cost))
-
-
-def _tell(counted: Sequence[Counted]) -> None:
-    for one in counted:
-        alerts.thresholds(one)
 
 
 def marks_of(counted: Sequence[Counted]) -> dict[str, Any]:
@@ -301,6 +331,7 @@ def _forget_in_child() -> None:
     _pool = None
     _by_span.clear()
     _open.clear()
+    _owed.clear()
 
 
 in_forked_child(_forget_in_child)

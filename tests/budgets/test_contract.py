@@ -1,12 +1,10 @@
-"""The contract of bounds and ledger, and each way in which others fail to hold theirs."""
+"""The contract of bounds and ledger, ledgers that cannot be used, budgets of a run, and events."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -188,85 +186,6 @@ def test_a_stream_that_was_cut_is_settled_with_what_was_delivered() -> None:
     assert row.settled_cost_in_cents == cost.total_cost_in_cents
 
 
-# -- how others fail -----------------------------------------------------------------------------------------------------
-
-
-def test_not_check_then_act() -> None:
-    """Calls that check at the same moment do not all pass: what one has reserved is gone for the next."""
-    spectra.budgets.set("b", requests=1)
-    guard.admit(CALL, BODY, 100)
-    with pytest.raises(spectra.BudgetExceededError, match="1 requests under way of 1 requests"):
-        guard.admit(CALL, BODY, 100)
-
-
-def test_not_one_budget_per_worker(tmp_path: Path) -> None:
-    """Another process finds what this one has spent."""
-    spectra.budgets.set("b", requests=1)
-    guard.admit(CALL, BODY, 100).settle({**CALL, "prompt_tokens": 1, "completion_tokens": 1})
-    code = (
-        "import spectra_otel; from spectra_otel.budgets import guard\n"
-        "try: guard.admit({'provider': 'openai', 'model': 'gpt-4o'}, {'messages': [], 'max_tokens': 1}, 10)\n"
-        "except spectra_otel.BudgetExceededError as error: print(error.spent)"
-    )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == "1"
-
-
-def test_not_lowered_by_pruning_or_repricing() -> None:
-    """What has been counted is in the ledger; no record is asked, so none can be missing or repriced."""
-    spectra.budgets.set("b", cost="1 USD", period="total")
-    guard.admit(CALL, BODY, 100).settle({**CALL, "total_cost_in_cents": Decimal("12.5"), "cost_status": "priced"})
-    assert spectra.budgets.status("b")[0].settled_cost_in_cents == Decimal("12.5")
-
-
-def test_not_refilled_by_a_deploy() -> None:
-    """A process that starts with a changed definition goes on with what was spent; ``disable`` outlives a restart."""
-    config = Budget("b", LimitConfig(requests=2), "total")
-    book.configure([config])
-    guard.admit(CALL, BODY, 100).settle({**CALL, "prompt_tokens": 1, "completion_tokens": 1})
-    book.reset()
-    book.configure([Budget("b", LimitConfig(requests=3), "total")])
-    assert guard.admit(CALL, BODY, 100).lease is not None
-    assert spectra.budgets.status("b")[0].limit_requests == 3
-    assert spectra.budgets.status("b")[0].settled_requests == 1
-    spectra.budgets.disable("b")
-    book.reset()
-    book.configure([Budget("b", LimitConfig(requests=3), "total")])
-    assert book.budgets() == []
-
-
-def test_not_blocked_by_a_leaked_reservation() -> None:
-    """A call that fails in any way gives back its room."""
-    spectra.budgets.set("b", requests=1)
-    for _ in range(3):
-        guard.admit(CALL, BODY, 100).settle({**CALL, "is_failed": True, "cost_status": "not_billed"})
-    assert spectra.budgets.status("b")[0].reserved_requests == 0
-
-
-def test_not_unpriced_as_nothing() -> None:
-    """A call whose cost nobody can tell is charged what was reserved for it, and said to be unpriced."""
-    spectra.budgets.set("b", cost="1 USD", period="total")
-    ticket = guard.admit(CALL, BODY, 100)
-    ticket.settle({**CALL, "error_type": "usage_inconsistent"})
-    [row] = spectra.budgets.status("b")
-    assert units(row.settled_cost_in_cents) == ticket.bound.amount.cost > 0
-    assert row.unpriced_requests == 1
-
-
-def test_not_a_window_that_starts_already_spent() -> None:
-    """A new window begins with nothing counted, whatever the one before held."""
-    spectra.budgets.set("b", requests=1, period="daily")
-    budget = spectra.budgets.get("b")
-    assert budget is not None
-    today, tomorrow = (datetime(2026, 11, day, 12, tzinfo=UTC).timestamp() for day in (21, 22))
-    ledger = book.ledger()
-    for moment in (today, tomorrow):
-        window = budget.window(moment)
-        found = ledger.reserve([Claim("b", "", "daily", window.start, budget.amounts)], Amount(0, 0, 1), Amount())
-        ledger.settle(leased(found), Amount(0, 0, 1))
-    assert [state.settled.requests for state in ledger.states("b")] == [1, 1]
-
-
 def test_a_clock_that_goes_back_refills_nothing() -> None:
     """An hour later, and back again: the window of before is as full as it was."""
     spectra.budgets.set("b", requests=1, period="hourly")
@@ -281,13 +200,6 @@ def test_a_clock_that_goes_back_refills_nothing() -> None:
         )
         granted.append(isinstance(found, Lease))
     assert granted == [True, True, False]
-
-
-def test_not_cut_down_to_what_remains_and_run_anyway() -> None:
-    """A call whose bound does not fit is not made with a smaller reservation."""
-    spectra.budgets.set("b", cost="0.0005 USD", period="total")
-    with pytest.raises(spectra.BudgetExceededError):
-        guard.admit(CALL, BODY, 100)
 
 
 # -- a ledger that cannot be used ------------------------------------------------------------------------------------------
