@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PACKAGES = ("spectra-otel", "opentelemetry-sdk", "opentelemetry-instrumentation", "duckdb")
 CLIENTS = ("openai", "anthropic", "google-genai", "httpx", "httpx2")
 _OLD_SEGMENT_SECONDS = 300
+_LITTLE_ROOM = 100 << 20
 _OLD_CATALOG = timedelta(days=90)
 _UNRESOLVED = """
     SELECT provider, model, requests FROM (
@@ -172,6 +174,11 @@ def _store(health: StoreHealth) -> Iterator[Finding]:
     else:
         detail = f"{health.database}: {health.requests} requests, {_size(health.database_bytes)}"
         yield Finding("database", "ok", f"{detail}, schema {health.schema_version}")
+    free = shutil.disk_usage(next(place for place in (health.spool, *health.spool.parents) if place.exists())).free
+    if free < _LITTLE_ROOM:
+        yield Finding(
+            "disk", "attention", f"{_size(free)} free where {health.spool} is: records will be refused when it is full"
+        )
     waiting = f"{health.pending_rows} records in {health.pending_segments} segments, {_size(health.pending_bytes)}"
     if health.oldest_pending_seconds is None:
         yield Finding("spool", "ok", f"{health.spool}: nothing pending")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from types import FrameType
 
 import click
 
-from spectra_otel.model.home import database_path
+from spectra_otel.model import home
 from spectra_otel.sdk import run_ledger
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as shells have it
@@ -49,14 +50,12 @@ def run(command: tuple[str, ...]) -> None:
 
 def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment under which a Python process starts Spectra by itself, as ``opentelemetry-instrument`` makes it."""
-    from opentelemetry.instrumentation import auto_instrumentation
+    from spectra_otel.sdk import launch
 
-    hook = str(Path(auto_instrumentation.__file__).parent)
+    hook = str(Path(launch.__file__).parent)
     paths = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != hook]
     here = os.getcwd()
-    if (
-        here not in paths
-    ):  # the launcher of OpenTelemetry does it for programs with an executable of their own, such as Django's
+    if here not in paths:  # as OpenTelemetry's launcher does, for programs with an executable of their own
         paths.insert(0, here)
     return {
         "OTEL_PYTHON_DISTRO": "spectra",
@@ -126,12 +125,20 @@ def _summary(ledger: Path) -> str:
     """The line that ends a run."""
     totals = run_ledger.totals(ledger)
     if not totals.processes:
-        return (
-            "spectra: no process of this command loaded Spectra: is SPECTRA_ENABLED=false set, or is the program not Python, or "
-            "its environment one without spectra-otel?"
-        )
+        return f"spectra: nothing was recorded: {_why_nothing(totals)}"
+    logging.getLogger(
+        home.__name__
+    ).disabled = True  # where records went instead was said by the process that put them there
     calls = f"{totals.calls} call{'' if totals.calls == 1 else 's'}"
-    return f"spectra: {calls}, {_dollars(totals.cents)}, {totals.unpriced} unpriced · {database_path()}"
+    return f"spectra: {calls}, {_dollars(totals.cents)}, {totals.unpriced} unpriced · {home.database_path()}"
+
+
+def _why_nothing(totals: run_ledger.RunTotals) -> str:
+    if totals.failed:
+        return "Spectra did not start; the line above says why"
+    if totals.off:
+        return "SPECTRA_ENABLED=false or OTEL_SDK_DISABLED=true is set"
+    return "no Python process of this command has spectra-otel in its environment"
 
 
 def _dollars(cents: Decimal) -> str:

@@ -7,8 +7,10 @@ import logging
 import os
 import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
+from threading import Lock
+
+from spectra_otel.forks import in_forked_child
 
 HOME_VARIABLE = "SPECTRA_HOME"
 DATABASE_VARIABLE = "SPECTRA_DB"
@@ -33,6 +35,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 """File systems whose locks cannot be trusted between machines (as named in ``/proc/mounts``)."""
 
 _log = logging.getLogger(__name__)
+_lock = Lock()
+_said: set[tuple[str, ...]] = set()
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
@@ -126,6 +130,18 @@ def _temporary() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{folder.name}-")) if stranger else folder
 
 
-@cache
-def _warn_once(setting: str, wanted: str, reason: str, fallback: str) -> None:
-    _log.warning("%s: %s cannot be used (%s); using %s", setting, wanted, reason, fallback)
+def _warn_once(*said: str) -> None:
+    """Setting, what it wants, why that cannot be, and what is used instead."""
+    with _lock:  # threads that start at once ask at once
+        if said in _said:
+            return
+        _said.add(said)
+    _log.warning("%s: %s cannot be used (%s); using %s", *said)
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = Lock()
+
+
+in_forked_child(_fresh_lock)

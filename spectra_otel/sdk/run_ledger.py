@@ -1,12 +1,14 @@
 """What one ``spectra run`` recorded: a file that every process of the run appends to, and the sum that ends the run.
 
 The launcher makes the file and names it in :data:`VARIABLE`, which child processes inherit. A line is
-``<id> <rev> <status> <cents or ->``; it is written after the record is on disk. A line ``hello`` says that a process attached.
+``<id> <rev> <status> <cents or ->``; it is written after the record is on disk. A line of one word says what became of a process:
+``hello`` that it attached, ``off`` that it was told not to, ``failed`` that it could not.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,17 +22,19 @@ VARIABLE = "SPECTRA_RUN_LEDGER"
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Sums of one run: ``calls``, ``cents`` of those with a price, ``unpriced`` calls, and how many ``processes`` attached."""
+    """Sums of one run: ``calls``, ``cents`` of those with a price, ``unpriced`` calls; ``processes`` that attached."""
 
     calls: int
     cents: Decimal
     unpriced: int
     processes: int
+    off: int = 0
+    failed: int = 0
 
 
-def hello() -> None:
-    """Say that this process attached."""
-    _append(["hello\n"])
+def say(word: str) -> None:
+    """Say what became of this process: ``hello``, ``off`` or ``failed``."""
+    _append([f"{word}\n"])
 
 
 def add(records: Sequence[TrackedRequest]) -> None:
@@ -44,18 +48,20 @@ def add(records: Sequence[TrackedRequest]) -> None:
 def totals(path: Path) -> RunTotals:
     """The sum over a ledger: each record once, at its highest revision."""
     newest: dict[str, tuple[int, Decimal | None]] = {}
-    processes = 0
+    said: Counter[str] = Counter()
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             parts = line.split()
             if len(parts) != 4:
-                processes += parts == ["hello"]
+                said.update(parts)
                 continue
             id_, rev, cents = parts[0], int(parts[1]), None if parts[3] == "-" else Decimal(parts[3])
             if id_ not in newest or newest[id_][0] <= rev:
                 newest[id_] = (rev, cents)
     known = [cents for _, cents in newest.values() if cents is not None]
-    return RunTotals(len(newest), sum(known, Decimal(0)), len(newest) - len(known), processes)
+    return RunTotals(
+        len(newest), sum(known, Decimal(0)), len(newest) - len(known), said["hello"], said["off"], said["failed"]
+    )
 
 
 def _append(lines: Iterable[str]) -> None:

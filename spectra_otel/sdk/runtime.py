@@ -90,9 +90,16 @@ def _contained(config: Config | None, provider: object, overrides: dict[str, Any
         with _lock:
             _start(config, provider, overrides, sets_global)
     except ConfigError as error:
-        faults.report("not started, the app runs on without it", str(error))
+        _not_started(str(error))
     except Exception as error:
-        faults.report("not started, the app runs on without it", error)
+        _not_started(error)
+
+
+def _not_started(error: str | Exception) -> None:
+    from spectra_otel.sdk import run_ledger
+
+    faults.report("not started, the app runs on without it", error)
+    run_ledger.say("failed")
 
 
 def _start(config: Config | None, provider: object, overrides: dict[str, Any], sets_global: bool) -> None:
@@ -106,6 +113,9 @@ def _start(config: Config | None, provider: object, overrides: dict[str, Any], s
         shutdown()
     settings = read_settings(**overrides)
     if not settings.enabled or os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
+        from spectra_otel.sdk import run_ledger
+
+        run_ledger.say("off")
         return
     _to_environment(overrides)
     running = _make(asked, config, settings)
@@ -129,7 +139,7 @@ def _make(asked: tuple[Any, ...], config: Config | None, settings: Settings) -> 
         except BaseException:
             lifetime.close()
             raise
-    run_ledger.hello()
+    run_ledger.say("hello")
     return _Running(asked, settings, host, attachments, lifetime)
 
 

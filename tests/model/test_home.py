@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,9 @@ from spectra_otel.model.home import database_path, file_system, home, writable_d
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The system's temporary folder is one of the test's own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    module._warn_once.cache_clear()
+    module._said.clear()
     yield tmp_path
-    module._warn_once.cache_clear()
+    module._said.clear()
 
 
 def test_spectra_home_is_taken_and_made(tmp_path: Path) -> None:
@@ -44,6 +46,20 @@ def test_a_place_that_cannot_be_made_is_one_warning(tmp_path: Path, caplog: pyte
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "SPECTRA_HOME" in caplog.text
     assert "Not a directory" in caplog.text
+
+
+def test_threads_that_ask_at_once_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An app starts on several threads; the warning is one line all the same."""
+    (tmp_path / "file").write_text("")
+    gate = threading.Barrier(8)
+
+    def ask(_: int) -> None:
+        gate.wait()
+        home({"SPECTRA_HOME": str(tmp_path / "file" / "x")})
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(8)))
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import venv
 from decimal import Decimal
 from pathlib import Path
 
@@ -78,12 +79,48 @@ def test_death_by_signal_is_death_by_signal(off: dict[str, str]) -> None:
     child.stdout.close()
 
 
-def test_a_run_that_recorded_nothing_says_why(off: dict[str, str]) -> None:
-    """Where no process loaded Spectra, the last line says so instead of a total of nothing."""
-    done = spectra_run("true", **off)
-    assert done.returncode == 0
-    assert done.stderr.startswith("spectra: no process of this command loaded Spectra")
+def test_a_run_that_recorded_nothing_says_why(off: dict[str, str], tmp_path: Path) -> None:
+    """Instead of a total of nothing the last line says what is the matter; the app's output and status are its own."""
+    on = {"SPECTRA_HOME": str(tmp_path)}
+    app = (sys.executable, "-c", "print('mine')")
+    assert spectra_run("true", **on).stderr == (
+        "spectra: nothing was recorded: no Python process of this command has spectra-otel in its environment\n"
+    )
+    done = spectra_run(*app, **off)
+    assert (done.stdout, done.returncode) == ("mine\n", 0)
+    assert done.stderr == "spectra: nothing was recorded: SPECTRA_ENABLED=false or OTEL_SDK_DISABLED=true is set\n"
+    done = spectra_run(*app, **on, SPECTRA_PERSISTENCE="sometimes")
+    assert (done.stdout, done.returncode) == ("mine\n", 0)
+    why, last = done.stderr.splitlines()
+    assert "SPECTRA_PERSISTENCE: got 'sometimes', valid: " in why
+    assert last == "spectra: nothing was recorded: Spectra did not start; the line above says why"
+
+
+def test_the_python_of_another_environment_is_left_alone(tmp_path: Path) -> None:
+    """A command that starts a Python without our packages runs as ever, and nothing complains before the last line."""
+    other = tmp_path / "other"
+    venv.create(other, with_pip=False, symlinks=True)
+    done = spectra_run(str(other / "bin" / "python"), "-c", "print('mine')", SPECTRA_HOME=str(tmp_path))
+    assert done.stdout == "mine\n"
+    assert done.stderr.startswith("spectra: nothing was recorded: no Python process")
     assert done.stderr.count("\n") == 1
+
+
+def test_programs_that_the_command_starts_are_met_too(tmp_path: Path) -> None:
+    """A script that starts Python twice: both attach."""
+    ask = "import spectra_otel.sdk.runtime as r; print(r.current_host() is not None)"
+    done = spectra_run("sh", "-c", f'for _ in 1 2; do {sys.executable} -c "{ask}"; done', SPECTRA_HOME=str(tmp_path))
+    assert done.stdout == "True\nTrue\n"
+    assert done.stderr.startswith("spectra: 0 calls, $0.00, 0 unpriced")
+
+
+def test_where_files_went_instead_is_said_once(tmp_path: Path) -> None:
+    """By the process that needed the place; the launcher only names it."""
+    code = "from spectra_otel.model.home import home; home()"
+    done = spectra_run(sys.executable, "-c", code, SPECTRA_HOME="/dev/null/x", TMPDIR=str(tmp_path))
+    warning, last = done.stderr.splitlines()
+    assert warning.startswith("SPECTRA_HOME: /dev/null/x cannot be used")
+    assert last.endswith(f"{tmp_path}/spectra-{os.getuid()}/spectra.duckdb")
 
 
 def test_the_ledger_counts_each_record_once_at_its_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +128,10 @@ def test_the_ledger_counts_each_record_once_at_its_newest(tmp_path: Path, monkey
     path = tmp_path / "ledger"
     path.touch()
     monkeypatch.setenv(run_ledger.VARIABLE, str(path))
-    run_ledger.hello()
+    run_ledger.say("hello")
     run_ledger.add([_record("a", "1.5"), _record("b", None), _record("c", None)])
     run_ledger.add([_record("b", "0.25", rev=1), _record("a", "1.5")])
-    run_ledger.hello()
+    run_ledger.say("hello")
     assert run_ledger.totals(path) == run_ledger.RunTotals(calls=3, cents=Decimal("1.75"), unpriced=1, processes=2)
 
 
