@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -143,8 +144,15 @@ class TappedContent(Tapped):
         if n == 0:
             return b""
         if n < 0:
-            return await self._piece(self._source.read) + self._tap.end()
+            return await self._all()
         return await self._piece(self._source.read, n)
+
+    async def _all(self) -> bytes:
+        """What ``StreamReader.read()`` does, so that what came is known where the reader is cancelled."""
+        unlimited = getattr(self._source, "set_read_chunk_size", None)
+        if unlimited is not None:
+            unlimited(sys.maxsize)
+        return b"".join([piece async for piece in self.iter_any()])
 
     async def readany(self) -> bytes:
         return await self._piece(self._source.readany)

@@ -31,11 +31,10 @@ Decompressor = Callable[[bytes], bytes]
 class EventSplitter:
     """Cuts a body into the data of its events, fed piece by piece. ``sse``: ``data:`` lines; else every line is an event."""
 
-    __slots__ = ("_rest", "_size", "overflowed", "sse")
+    __slots__ = ("_rest", "_size", "sse")
 
     def __init__(self, *, sse: bool) -> None:
         self.sse = sse
-        self.overflowed = False
         self._rest: list[bytes] = []
         self._size = 0
 
@@ -46,8 +45,9 @@ class EventSplitter:
             self._keep(piece)
             return ()
         whole = piece if end == len(piece) else piece[:end]
-        if self._rest:
-            whole = b"".join((*self._rest, whole))
+        if self._size:
+            # Of an event that was too large to hold there is no rest, and its end is of no use.
+            whole = b"".join((*self._rest, whole)) if self._rest else whole[whole.find(b"\n") + 1 :]
             self._rest.clear()
             self._size = 0
         if end != len(piece):
@@ -64,23 +64,24 @@ class EventSplitter:
         self._size += len(piece)
         if self._size > EVENT_LIMIT:
             self._rest.clear()
-            self.overflowed = True
-        elif not self.overflowed:
+        else:
             self._rest.append(piece)
 
 
 class EventDecoder:
     """Gives decoded events to a reader. An event may spread its JSON over several ``data:`` lines; then they are joined."""
 
-    __slots__ = ("_partial", "_reader", "malformed")
+    __slots__ = ("_open", "_partial", "_reader", "_size")
 
     def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
-        self._partial = b""
-        self.malformed = 0
+        self._partial: list[bytes] = []
+        self._open = 0
+        """Braces that the lines of ``_partial`` leave open: only where all are closed the join is tried, once."""
+        self._size = 0
 
     def take(self, lines: Iterable[bytes]) -> None:
-        """Lines of data. What is not JSON is counted and left."""
+        """Lines of data. What is not JSON is left."""
         read = self._reader.event
         for data in lines:
             try:
@@ -89,7 +90,7 @@ class EventDecoder:
                 event = self._other(data)
             if type(event) is dict:
                 if self._partial:
-                    self._partial = b""
+                    self._partial.clear()
                 try:
                     read(event)
                 except Exception as error:  # the events after this one still count
@@ -99,12 +100,22 @@ class EventDecoder:
         if data.strip() == _DONE:
             self._reader.done()
             return None
-        joined = self._partial + data if self._partial else data
+        partial = self._partial
+        if data.startswith((b"{", b" {")):  # lines within an object are indented, or begin with a name
+            partial.clear()
+            self._open = self._size = 0
+        elif not partial:
+            return None
+        partial.append(data)
+        self._open += data.count(b"{") - data.count(b"}")
+        self._size += len(data)
+        if self._open > 0 and self._size < EVENT_LIMIT:
+            return None
+        joined = b"".join(partial)
+        partial.clear()
         try:
             return orjson.loads(joined)
         except orjson.JSONDecodeError:
-            self.malformed += 1
-            self._partial = joined if len(joined) < EVENT_LIMIT else b""
             return None
 
 
@@ -257,8 +268,8 @@ class Tap:
             return self._decompress(piece)
         try:
             return b"" if self._is_off else self._decompress(piece)
-        except Exception as error:
-            self._give_up(error)
+        except Exception as error:  # the body's fault, which the app's own decoder is about to tell it
+            self._finish(True, error)
             return b""
 
     def _read_waiting(self) -> None:

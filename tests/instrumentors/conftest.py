@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,8 +27,9 @@ def provider(server: LocalProvider, monkeypatch: pytest.MonkeyPatch) -> LocalPro
 
 
 @pytest.fixture
-def recorder(provider: LocalProvider) -> Iterator[Recorder]:
+def recorder(provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """The instrumentors installed on a recorder; no fault of ours may have happened by the end."""
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
     before = faults.counts()
     recorder = Recorder()
     recorder.install()

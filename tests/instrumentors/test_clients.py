@@ -171,30 +171,6 @@ def test_tasks_of_a_group_are_each_a_record(url, recorder):
     assert len({record["_span"].context.span_id for record in recorder.records}) == 50
 
 
-def test_a_redirect_is_part_of_its_call(url, provider, recorder):
-    """requests follows it inside ``send``: one record, of the answer at its end."""
-
-    class Redirect(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(307)
-            self.send_header("location", url)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        requests.post(
-            f"http://127.0.0.1:{server.server_port}/v1/chat/completions", json=ASK, headers=HEADERS, timeout=10
-        )
-        server.shutdown()
-    assert len(recorder.records) == 1
-    assert recorder.only["prompt_tokens"] == 1200
-
-
 # -- AWS ---------------------------------------------------------------------------------------------------------------
 
 
