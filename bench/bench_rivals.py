@@ -3,8 +3,8 @@
     make rivals && .venvs/rivals/bin/python bench/bench_rivals.py [--rounds 40]
 
 Each runs in a process of its own, with the same SDK, against the same local server; they take turns, a block of calls each, so
-that all of them see the same machine. Printed is the median over the rounds of the difference to the bare SDK in the same round, as
-time of the calling thread on a processor, and as a multiple of ours. All have the same exporter, which does nothing, and their
+that all of them see the same machine. Printed is the median over the rounds of the difference to the bare SDK in the same round,
+as time of the calling thread on a processor, and as a multiple of ours. All have the same exporter, which does nothing, and their
 defaults. Ours also prices the call and writes its record to disk, which none of the others does.
 """
 
