@@ -2,10 +2,11 @@
 
     python bench/bench_soak.py [--calls 1000000] [--every 10000]
 
-Calls go through our real instrumentor of httpx against a MockTransport, in turns: whole answers, streams read to their end, closed
-early or let go of, refusals and broken connections. The store writes and merges behind, as in any app. Every ``--every`` calls all
-that waits is written, so that what is left is what stays. Printed are RSS by calls, its slope over the second half in bytes per
-call (goal: none; 1 is a megabyte in a million calls), and the records that are missing in the end (goal: 0).
+Calls go through our real instrumentor of httpx against a MockTransport, in turns: whole answers, streams read to their end,
+closed early or let go of, refusals and broken connections. The store writes and merges behind, as in any app. Every
+``--every`` calls all that waits is written, so that what is left is what stays. Printed are RSS by calls, its slope over the
+second half in bytes per call (goal: none; 1 is a megabyte in a million calls), and the records that are missing in the end
+(goal: 0).
 """
 
 from __future__ import annotations
