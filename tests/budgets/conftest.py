@@ -53,25 +53,38 @@ def app(server: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     runtime.shutdown()
 
 
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
+def redis_program() -> str:
     """A real Redis: the one that `.ci/backends` put in place, or the system's."""
     program = ROOT / ".build" / "redis" / "redis-server"
     found = str(program) if program.exists() else shutil.which("redis-server")
     if found is None:
         pytest.skip("no redis-server; run .ci/backends")
+    return found
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [found, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
-    )
+        return int(free.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
+                return
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """One for all tests."""
+    port = free_port()
+    process = subprocess.Popen(
+        [redis_program(), "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+    )
+    wait_for_port(port)
     yield f"redis://127.0.0.1:{port}/0"
     process.terminate()
     process.wait()
