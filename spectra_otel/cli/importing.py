@@ -68,6 +68,7 @@ def import_(files: tuple[Path, ...], db: str | None) -> None:
         stream = RecordStream(_reader(files, advance), enrichers(document))
         records = iter(stream)
         try:
+            store.merge_pending()  # what apps left in the spool is none of what this import brings
             result = store.import_records(records)
         except StoreBusyError as error:
             store.append(records)  # what is left of them: all are on disk then, and merged when the file is free

@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.testing import make_request
 from tests.cli.support import Spectra, rows_of
 
 START = 1_790_000_000_000_000_000
@@ -62,6 +64,14 @@ def test_a_file_becomes_records_with_their_cost(spectra: Spectra, tmp_path: Path
     assert {(float(row["total_cost_in_cents"]), row["cost_status"], row["service_name"]) for row in rows} == {
         (0.35, "priced", "shop")
     }
+
+
+def test_what_apps_left_in_the_spool_is_not_of_the_import(spectra: Spectra, tmp_path: Path) -> None:
+    """It is merged too, and not counted as new here."""
+    DuckDBStore(tmp_path / "home" / "spectra.duckdb").append([make_request()])
+    result = spectra("import", write(tmp_path / "spans.jsonl", document(span(1))))
+    assert "1 spans, 1 records, 1 new" in result.stderr
+    assert rows_of(spectra(*COUNT)) == [{"n": 2}]
 
 
 def test_a_file_imported_twice_is_counted_once(spectra: Spectra, tmp_path: Path) -> None:
