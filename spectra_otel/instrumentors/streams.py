@@ -307,11 +307,11 @@ class Tap:
             abandoned.put(self)
 
     def _finish(self, aborted: bool, error: BaseException | None) -> None:
+        if self._waiting:  # the end may be among it
+            self._read_waiting()
         if not self._owner.remove(self):
             return
         self._is_off = True
-        if self._waiting:
-            self._read_waiting()
         try:
             self._settle(aborted, error)
         except Exception as fault:
