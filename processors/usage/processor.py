@@ -27,9 +27,10 @@ from spectra_otel.model.attributes import (
     usage_attributes,
 )
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.spans import Handoff, TrackedSpan, handoff
+from spectra_otel.model.spans import UNTRACKED, Handoff, TrackedSpan, handoff, starts
 from spectra_otel.processors.usage.config import Config
 from spectra_otel.processors.usage.election import Call, Election
+from spectra_otel.tracking.context import attribute
 
 _log = logging.getLogger("spectra_otel.usage")
 _STREAM_END = "#stream"
@@ -96,14 +97,19 @@ class UsageProcessor:
         if isinstance(span, TrackedSpan):  # a later state of a record, whole as it is
             return span
         wire = self._handoff.take(span.context)
+        started = starts.take(span.context)
         reader = self._readers.claim(span)
+        if wire is None and started is not None and UNTRACKED in started:
+            reader = None
         if reader is None and wire is None:
             self._pass(span, is_boundary=False)
             return span
         role, draft = reader.read(span) if reader is not None else (CALL, Draft(span))
-        if wire is not None:
+        if wire is not None:  # which knows who it is for
             _take_wire(draft, wire)
             role = CALL
+        elif role is CALL and attribute(draft.fields, started):
+            draft.said = frozenset()
         if role is CALL:
             return self._call(span, draft, wire, batch)
         self._pass(span, is_boundary=role is WRAPPER and "operation" in draft.fields)

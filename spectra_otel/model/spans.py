@@ -126,3 +126,7 @@ class Handoff:
 
 handoff = Handoff()
 """The one hand-off of the process."""
+starts = Handoff()
+"""Who a span is for, as its context said when it started: spans that other instrumentations make do not carry it."""
+UNTRACKED = "spectra.untracked"
+"""Left for a span that started where the app asked not to be tracked."""

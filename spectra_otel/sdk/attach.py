@@ -27,6 +27,7 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.forks import in_forked_child
 from spectra_otel.sdk.host import Host
+from spectra_otel.tracking import context
 
 
 class _Tap(SpanProcessor):
@@ -39,6 +40,7 @@ class _Tap(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if self.host is not None:
             self.host.warm_up()
+            context.note_start(span, parent_context)
             if book.asks_at_start:
                 from spectra_otel.budgets import starts
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span
+
+from spectra_otel.model.spans import UNTRACKED, starts
 
 if TYPE_CHECKING:
     from spectra_otel.budgets.ticket import Ticket
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from spectra_otel.tracking.request import Request
 
 Values = dict[str, Any]
+OUR_SCOPE = "spectra_otel"
 _BAGGAGE = {
     "user.id": "user_id",
     "enduser.id": "user_id",
@@ -114,12 +119,53 @@ def known_fields() -> Values:
     """:func:`known` and what baggage says, as record fields."""
     here = known()
     values = {} if here is _NOTHING else here.fields()
-    carried = baggage.get_all()
+    _add_carried(values, baggage.get_all())
+    return values
+
+
+def _add_carried(values: Values, carried: Mapping[str, object]) -> None:
+    """Add what baggage says."""
     if carried:
         for key, name in _BAGGAGE.items():
             if key in carried and name not in values:
                 values[name] = str(carried[key])
-    return values
+
+
+def note_start(span: Span, parent: Context | None) -> None:
+    """Remember for a span what the context says now: when it ends, and in which context, is nobody's to know."""
+    here, carried = _current.get(), baggage.get_all(parent)
+    if here is _NOTHING and not carried and not _untracked.get():
+        return
+    scope = span.instrumentation_scope
+    if scope is not None and scope.name == OUR_SCOPE:  # its record says it
+        return
+    values = {} if here is _NOTHING else here.fields()
+    _add_carried(values, carried)
+    if _untracked.get():
+        values[UNTRACKED] = True
+    if values:
+        starts.leave(span.get_span_context(), values)
+
+
+def attribute(values: Values, started: Values | None) -> bool:
+    """Add to a record's fields what the process says of all its calls, and what was ``started``; True if there is any.
+
+    What the app says wins over what a span says; tags and nested metadata are joined.
+    """
+    shared = {} if _process is _NOTHING and _globals is _NOTHING else _process.plus(_globals).fields()
+    if not shared and not started:
+        return False
+    for said in filter(None, (shared, started)):
+        tags, metadata, tier = said.get("tags"), said.get("metadata"), said.get("pricing_tier")
+        new = dict(said)
+        if tags:
+            new["tags"] = list(dict.fromkeys((*(values.get("tags") or ()), *tags)))
+        if metadata:
+            new["metadata"] = merge(values.get("metadata") or {}, metadata)
+        if tier:
+            new["requested_tier"] = tier
+        values.update(new)
+    return True
 
 
 def is_untracked() -> bool:
