@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import orjson
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -21,6 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from spectra_otel.dialects._reader import Readers
+from spectra_otel.otlp.lean import LeanRequest, Pairs, has_key, read_attributes
 
 Place: TypeAlias = tuple[int, int, int]
 """Where a span stands in its request: resource, scope, span."""
@@ -34,6 +34,7 @@ _UNSET, _OK = Status(StatusCode.UNSET), Status(StatusCode.OK)
 _FLAGS = {value: TraceFlags(value) for value in range(256)}
 _NO_STATE = TraceState()
 _TRACE_ID, _SPAN_ID = 16, 8
+_USUAL = b"gen_ai."
 
 
 class BadRequestError(ValueError):
@@ -49,9 +50,10 @@ class ReceivedSpan(ReadableSpan):
     received: Mapping[str, Any]
     """Its attributes as they came."""
 
-    def __init__(self, proto: Span, place: Place, resource: Resource, scope: InstrumentationScope) -> None:
+    def __init__(
+        self, proto: Span, place: Place, resource: Resource, scope: InstrumentationScope, attributes: dict[str, Any]
+    ) -> None:
         # Not ReadableSpan.__init__: this runs for every GenAI span.
-        attributes = read_attributes(proto.attributes)
         parent = proto.parent_span_id
         code = proto.status.code
         trace_id, flags = int.from_bytes(proto.trace_id, "big"), _FLAGS[proto.flags & 0xFF]
@@ -168,16 +170,31 @@ class _Links(Sequence[Link]):
 
 
 class Claims:
-    """Tells which spans of a request a dialect claims, without decoding them."""
+    """Tells which spans of a request a dialect claims, without decoding them. For one thread."""
 
     def __init__(self) -> None:
         self._readers = Readers()
-        self._prefixes = self._readers.prefixes
-        self._encoded = [(prefix, prefix.encode()) for prefix in self._prefixes]
+        self._prefixes = tuple(prefix.encode() for prefix in self._readers.prefixes)
+        self.pairs = Pairs()
 
-    def prefixes_in(self, body: bytes) -> tuple[str, ...]:
-        """Those beginnings of attribute names that occur in ``body`` at all: most requests of others hold none."""
-        return tuple(prefix for prefix, encoded in self._encoded if encoded in body)
+    def of(self, body: bytes) -> Callable[[Any], bool]:
+        """Tells of the encoded attributes of a span in ``body`` whether a dialect claims it by one of their names.
+
+        Only beginnings of names that occur in the body at all are looked for, and all but the usual one only where it comes to
+        that: most requests hold either no other or none.
+        """
+        usual = (_USUAL,) if _USUAL in body else ()
+        others: tuple[bytes, ...] | None = None
+
+        def claims(attributes: Any) -> bool:
+            nonlocal others
+            if usual and has_key(attributes, usual):
+                return True
+            if others is None:
+                others = tuple(prefix for prefix in self._prefixes if prefix != _USUAL and prefix in body)
+            return bool(others) and has_key(attributes, others)
+
+        return claims
 
     def by_scope(self, scope: InstrumentationScope) -> bool:
         """Whether every span of a scope is claimed."""
@@ -197,19 +214,20 @@ class TraceRequest:
 
     def spans(self, claims: Claims, *, every: bool = False) -> list[ReadableSpan]:
         """The spans in the order of the request."""
-        prefixes = claims.prefixes_in(self.body)
+        is_claimed = claims.of(self.body)
         found: list[ReadableSpan] = []
-        for i, group in enumerate(self.message.resource_spans):
+        for i, group in enumerate(LeanRequest.FromString(self.body).resource_spans):
             resource: Resource | None = None
             for j, scoped in enumerate(group.scope_spans):
                 scope = read_scope(scoped)
                 whole = claims.by_scope(scope)
                 for k, proto in enumerate(scoped.spans):
-                    claimed = whole or (bool(prefixes) and _has_key(proto, prefixes))
+                    claimed = whole or is_claimed(proto.attributes)
                     if every or (claimed and _has_ids(proto)):
                         if resource is None:
                             resource = Resource(read_attributes(group.resource.attributes))
-                        found.append(ReceivedSpan(proto, (i, j, k), resource, scope))
+                        attributes = claims.pairs.read(proto.attributes)
+                        found.append(ReceivedSpan(proto, (i, j, k), resource, scope, attributes))
                     else:
                         found.append(PassedSpan(proto, (i, j, k), scope))
         return found
@@ -318,45 +336,6 @@ def read_scope(scoped: ScopeSpans) -> InstrumentationScope:
     """The scope of a group of spans."""
     scope = scoped.scope
     return InstrumentationScope(scope.name, scope.version or None, scoped.schema_url or None)
-
-
-def read_attributes(pairs: Any) -> dict[str, Any]:
-    """Attributes as the SDK has them; a nested map is JSON text, because the SDK's are flat."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        value = pair.value
-        text = value.string_value
-        if text:  # most values are this
-            found[pair.key] = text
-        else:
-            kind = value.WhichOneof("value")
-            if kind == "int_value":
-                found[pair.key] = value.int_value
-            elif kind is not None:
-                found[pair.key] = _read_value(value, kind)
-    return found
-
-
-def _read_value(value: AnyValue, kind: str) -> Any:
-    if kind == "array_value":
-        items = ((item, item.WhichOneof("value")) for item in value.array_value.values)
-        return [_read_value(item, inner) for item, inner in items if inner is not None]
-    if kind == "kvlist_value":
-        return orjson.dumps(read_attributes(value.kvlist_value.values), default=_bytes_as_text).decode()
-    return getattr(value, kind)
-
-
-def _bytes_as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError(type(value).__name__)
-
-
-def _has_key(proto: Span, prefixes: tuple[str, ...]) -> bool:
-    for pair in proto.attributes:  # noqa: SIM110  (a generator expression takes half as long again)
-        if pair.key.startswith(prefixes):
-            return True
-    return False
 
 
 def _has_ids(proto: Span) -> bool:
