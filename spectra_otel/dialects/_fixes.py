@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spectra_otel.dialects._base import Doubt, Draft
+from spectra_otel.dialects._providers import from_model
 
 _INPUT = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 
@@ -65,10 +66,16 @@ def output_excludes_counted_reasoning(draft: Draft) -> None:
         draft.fields["completion_tokens"] += draft.fields.get("reasoning_tokens", 0)
 
 
+_CACHES_FROM = 1024
+"""Models of OpenAI cache no prompt of fewer tokens (platform.openai.com/docs/guides/prompt-caching)."""
+
+
 def no_cache_counts(draft: Draft) -> None:
     """Cached tokens are in the input and are not counted apart: at the full rate the cost is an estimate."""
     fields = draft.fields
-    if "prompt_tokens" in fields and "cached_tokens" not in fields and fields.get("model_type") == "text":
+    if "prompt_tokens" not in fields or "cached_tokens" in fields or fields.get("model_type") != "text":
+        return
+    if fields["prompt_tokens"] >= _CACHES_FROM or from_model(fields.get("snapshot") or fields.get("model")) != "openai":
         draft.settle_for(Doubt.ESTIMATED)
 
 
@@ -78,6 +85,29 @@ def no_cache_writes(draft: Draft) -> None:
         draft.drop("cache_write_tokens")
         if draft.fields.get("prompt_tokens"):
             draft.settle_for(Doubt.PARTIAL)
+
+
+def convention_is_unknown(draft: Draft) -> None:
+    """Nobody has looked at what this scope means: the conventions are believed, as far as the numbers allow.
+
+    An input that is less than what was cached cannot include it, nor an output its thoughts. Of those whose own input excludes
+    the cache, a larger input may still be the one or the other.
+    """
+    fields = draft.fields
+    get = fields.get
+    cached = (get("cached_tokens") or 0) + (get("cache_write_tokens") or 0)
+    thoughts = get("reasoning_tokens") or 0
+    if cached and "prompt_tokens" in fields and (get("provider") in EXCLUSIVE or fields["prompt_tokens"] < cached):
+        draft.settle_for(Doubt.ESTIMATED)
+        if fields["prompt_tokens"] < cached:
+            input_excludes_cache(draft)
+    if thoughts > get("completion_tokens", thoughts):
+        draft.settle_for(Doubt.ESTIMATED)
+        output_excludes_counted_reasoning(draft)
+
+
+EXCLUSIVE = frozenset({"anthropic", "bedrock"})
+"""Their own input counts no cached tokens: some instrumentations hand it on as it is."""
 
 
 def usage_is_unusable(draft: Draft) -> None:

@@ -6,9 +6,13 @@ includes thoughts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, Rule
+from spectra_otel.dialects._base import Dialect, Draft, Rule, Text
 from spectra_otel.dialects._fixes import no_cache_counts, output_excludes_reasoning, usage_is_unusable
+from spectra_otel.dialects._usage import take_usage
 
 
 def before_1(draft: Draft) -> None:
@@ -21,10 +25,26 @@ def before_1(draft: Draft) -> None:
         output_excludes_reasoning(draft)
 
 
+def adk_response(draft: Draft, found: Any) -> None:
+    """ADK keeps the response on its own span. The counts beside it leave out thoughts and what was cached before 2."""
+    if isinstance(found, Mapping):
+        take_usage(draft, found.get("usage_metadata"))
+
+
+def adk_counts(draft: Draft) -> None:
+    """Up to 1, and with the response left out, thoughts and cached tokens are not counted."""
+    if draft.span.name == "call_llm" and "cached_tokens" not in draft.fields:
+        no_cache_counts(draft)
+
+
 DIALECT = Dialect(
     name="google_genai",
     scopes=("opentelemetry.instrumentation.google_genai", "gcp.vertex.agent"),
     role=semconv.role,
     fields=semconv.FIELDS,
-    rules=(Rule("opentelemetry.instrumentation.google_genai", (before_1,), below="1"),),
+    texts=(Text("gcp.vertex.agent.llm_response", adk_response),),
+    rules=(
+        Rule("opentelemetry.instrumentation.google_genai", (before_1,), below="1"),
+        Rule("gcp.vertex.agent", (adk_counts,)),
+    ),
 )

@@ -11,7 +11,14 @@ from typing import Any
 
 from spectra_otel.dialects._base import CALL, OTHER, Dialect, Draft, From, Role, Rule, Text
 from spectra_otel.dialects._convert import host, milliseconds
-from spectra_otel.dialects._fixes import input_excludes_cache, input_lacks_cache, no_cache_counts, usage_is_unusable
+from spectra_otel.dialects._fixes import (
+    EXCLUSIVE,
+    input_excludes_cache,
+    input_lacks_cache,
+    no_cache_counts,
+    output_excludes_reasoning,
+    usage_is_unusable,
+)
 from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
 
 KINDS: dict[str, tuple[Role, str]] = {
@@ -81,6 +88,33 @@ def litellm_names(draft: Draft) -> None:
         draft.drop("snapshot")
 
 
+def framework_names(draft: Draft) -> None:
+    """A framework knows what it asked for; which model served, only a response that it kept can tell."""
+    if _is_framework(draft):
+        if draft.fields.get("snapshot") == draft.attributes.get("llm.model_name"):
+            draft.drop("snapshot")
+        vendor, slash, name = draft.fields.get("model", "").partition("/")
+        if slash and vendor in (draft.fields.get("provider"), draft.attributes.get("llm.system")):
+            draft.fields["model"] = name
+
+
+def framework_counts(draft: Draft) -> None:
+    """A framework hands on totals, and rarely what was cached."""
+    if _is_framework(draft):
+        no_cache_counts(draft)
+
+
+def _is_framework(draft: Draft) -> bool:
+    scope = draft.span.instrumentation_scope
+    return scope is not None and scope.name.removeprefix(f"{SCOPE}.") not in SDKS
+
+
+def adk_counts(draft: Draft) -> None:
+    """ADK's output counts no thoughts; without the response, whether there were some is not known."""
+    if "usage_raw" not in draft.fields:
+        output_excludes_reasoning(draft)
+
+
 def anthropic_of_2025(draft: Draft) -> None:
     """Before 1, a stream's input counts no cached tokens and says nothing of them; its served model is not known."""
     if draft.span.name == "MessagesStream":
@@ -109,6 +143,11 @@ def chat_of_openai_agents(draft: Draft) -> None:
 
 
 SCOPE = "openinference.instrumentation"
+SDKS = frozenset({
+    "anthropic", "bedrock", "google_genai", "groq", "langchain", "litellm", "llama_index", "mistralai", "openai", "openai_agents",
+    "portkey", "vertexai",
+})  # fmt: skip
+"""Parts of the scope that read the provider's response, or have rules of their own."""
 DIALECT = Dialect(
     name="openinference",
     scopes=(SCOPE, "openinference"),
@@ -136,8 +175,11 @@ DIALECT = Dialect(
         Text("input.value", request_body, without="model"),
         Text("output.value", output),
     ),
-    names=(Rule("", (names,)), Rule(f"{SCOPE}.litellm", (litellm_names,))),
+    names=(Rule("", (names,)), Rule(SCOPE, (framework_names,)), Rule(f"{SCOPE}.litellm", (litellm_names,))),
     rules=(
+        Rule(SCOPE, (framework_counts,)),
+        Rule(f"{SCOPE}.agno", (input_excludes_cache,), providers=EXCLUSIVE),
+        Rule(f"{SCOPE}.google_adk", (adk_counts,)),
         Rule(f"{SCOPE}.anthropic", (anthropic_of_2025,), below="1"),
         Rule(f"{SCOPE}.langchain", (langchain_of_2025,), below="0.1.50"),
         Rule(f"{SCOPE}.langchain", (langchain_streams_of_2025,), below="0.1.40", providers=frozenset({"anthropic"})),

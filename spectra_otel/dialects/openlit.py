@@ -10,6 +10,7 @@ from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import enum_name, seconds
 from spectra_otel.dialects._fixes import (
+    EXCLUSIVE,
     input_excludes_cache,
     input_lacks_cache,
     no_cache_counts,
@@ -28,7 +29,7 @@ def role(draft: Draft) -> Role:
     return semconv.role(draft)
 
 
-EXCLUSIVE, GOOGLE = frozenset({"anthropic", "bedrock"}), frozenset({"google", "vertex"})
+GOOGLE = frozenset({"google", "vertex"})
 OTHERS = frozenset(
     {"openai", "azure", "groq", "mistral", "deepseek", "openrouter", "xai", "together", "google", "vertex"}
 )

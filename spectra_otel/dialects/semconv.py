@@ -6,9 +6,9 @@ conventions. Input includes cached tokens unless a rule says otherwise.
 
 from __future__ import annotations
 
-from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule
+from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule, is_under
 from spectra_otel.dialects._convert import first, seconds
-from spectra_otel.dialects._fixes import input_excludes_cache, no_cache_counts
+from spectra_otel.dialects._fixes import convention_is_unknown, input_excludes_cache, no_cache_counts
 
 OPERATIONS: dict[str, tuple[Role, str]] = {
     "chat": (Role.CALL, "text"), "text_completion": (Role.CALL, "text"), "generate_content": (Role.CALL, "text"),
@@ -101,6 +101,13 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
 }  # fmt: skip
 
 
+def of_others(draft: Draft) -> None:
+    """A scope that no dialect knows is one whose numbers nobody has checked."""
+    scope = draft.span.instrumentation_scope
+    if scope is None or not any(is_under(scope.name, known) for known in DIALECT.scopes):
+        convention_is_unknown(draft)
+
+
 def reasoning_beside(draft: Draft) -> None:
     """xAI counts reasoning beside the output; the total tells whether it did."""
     fields = draft.fields
@@ -123,5 +130,6 @@ DIALECT = Dialect(
         Rule("opentelemetry.instrumentation.openai_v2", (no_cache_counts,)),
         Rule("opentelemetry.util.genai.handler", (no_cache_counts,)),
         Rule("xai_sdk", (reasoning_beside,)),
+        Rule("", (of_others,)),
     ),
 )  # fmt: skip

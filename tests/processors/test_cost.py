@@ -120,7 +120,8 @@ def test_a_floor_says_that_it_is_one() -> None:
 def test_cached_tokens_that_nobody_counted_make_an_estimate() -> None:
     """openai-v2 counts no cached tokens: the cost is that of the full rate, and says that it is an estimate."""
     _, record = priced(
-        {k: v for k, v in CALL.items() if "cache" not in k}, scope="opentelemetry.instrumentation.openai_v2"
+        {**{k: v for k, v in CALL.items() if "cache" not in k}, "gen_ai.usage.input_tokens": 2000},
+        scope="opentelemetry.instrumentation.openai_v2",
     )
     assert record["cost_status"] == "estimated"
 
