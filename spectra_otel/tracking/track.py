@@ -384,15 +384,28 @@ class _Reading:
             self._call.succeed()
 
 
-class Chunks(Generic[T]):
+class _Watched:
+    """A stream of the app's, whose record is settled when it is let go of."""
+
+    def __init__(self, source: Any, reading: _Reading) -> None:
+        self._source = source
+        self._reading = reading
+        abandoned.watch()
+
+    def __del__(self) -> None:
+        abandoned.put(self._reading)
+
+    def _failed(self, error: BaseException) -> None:
+        """Reading raised this: the end, or a failure."""
+        self._reading.end(None if isinstance(error, StopIteration | StopAsyncIteration) else error)
+
+
+class Chunks(_Watched, Generic[T]):
     """An iterator over the chunks of a stream; a context manager if they are one, too."""
 
     def __init__(self, chunks: Iterable[T], reading: _Reading) -> None:
+        super().__init__(chunks, reading)
         self._chunks: Iterator[T] = iter(chunks)
-        self._source = chunks
-        self._reading = reading
-        weakref.finalize(self, abandoned.put, reading).atexit = False
-        abandoned.watch()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -400,17 +413,10 @@ class Chunks(Generic[T]):
     def __next__(self) -> T:
         try:
             chunk = next(self._chunks)
-        except StopIteration:
-            self._reading.end()
-            raise
         except BaseException as error:
-            self._reading.end(error)
+            self._failed(error)
             raise
-        try:
-            self._reading.take(chunk)
-        except BudgetExceededError:
-            self.close()
-            raise
+        self._reading.take(chunk)
         return chunk
 
     def close(self) -> None:
@@ -429,15 +435,12 @@ class Chunks(Generic[T]):
         self.close()
 
 
-class AsyncChunks(Generic[T]):
+class AsyncChunks(_Watched, Generic[T]):
     """The same for async streams."""
 
     def __init__(self, chunks: AsyncIterable[T], reading: _Reading) -> None:
+        super().__init__(chunks, reading)
         self._chunks: AsyncIterator[T] = aiter(chunks)
-        self._source = chunks
-        self._reading = reading
-        weakref.finalize(self, abandoned.put, reading).atexit = False
-        abandoned.watch()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -445,17 +448,10 @@ class AsyncChunks(Generic[T]):
     async def __anext__(self) -> T:
         try:
             chunk = await anext(self._chunks)
-        except StopAsyncIteration:
-            self._reading.end()
-            raise
         except BaseException as error:
-            self._reading.end(error)
+            self._failed(error)
             raise
-        try:
-            self._reading.take(chunk)
-        except BudgetExceededError:
-            await self.aclose()
-            raise
+        self._reading.take(chunk)
         return chunk
 
     async def aclose(self) -> None:
