@@ -75,6 +75,8 @@ def window_at(moment: float, period: str, zone: tzinfo = UTC, week_start: str = 
     if period.endswith("s"):
         return _of_seconds(moment, int(period[:-1]))
     day = datetime.fromtimestamp(moment, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0, tzinfo=None)
+    if zone is not UTC and moment >= _second(day + timedelta(days=1), zone):
+        day += timedelta(days=1)  # its clocks went back past midnight: the day that had begun goes on
     if period == "daily":
         return Window(_second(day, zone), _second(day + timedelta(days=1), zone))
     if period == "weekly":

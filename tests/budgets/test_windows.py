@@ -48,6 +48,21 @@ def test_a_midnight_that_is_skipped_begins_its_day_when_clocks_change() -> None:
     assert window_at(change - 1, "daily", BEIRUT).end == change
 
 
+def test_a_midnight_that_comes_twice_begins_its_day_once() -> None:
+    """In Newfoundland clocks went from 00:01 back to 23:01: the day that had begun goes on, and the one before has ended."""
+    zone, midnight = ZoneInfo("America/St_Johns"), at("2003-10-26T00:00-02:30")
+    for moment in (midnight, midnight + 59, midnight + 61, midnight + 3600):
+        assert window_at(moment, "daily", zone).start == midnight
+    assert window_at(midnight - 1, "daily", zone).end == midnight
+
+
+def test_a_day_that_is_left_out_has_no_window() -> None:
+    """Samoa had no 30 December 2011: the 29th ends where the 31st begins."""
+    zone = ZoneInfo("Pacific/Apia")
+    new_year = window_at(at("2011-12-31T12:00+14:00"), "daily", zone)
+    assert window_at(at("2011-12-29T12:00-10:00"), "daily", zone).end == new_year.start == at("2011-12-31T00:00+14:00")
+
+
 @pytest.mark.parametrize(
     ("moment", "days"),
     [("2026-01-31T23:59:59Z", 31), ("2028-02-29T12:00Z", 29), ("2027-02-28T12:00Z", 28), ("2026-12-31T23:59Z", 31)],
@@ -74,7 +89,19 @@ def test_a_day_in_another_zone_is_another_window() -> None:
     st.floats(min_value=0, max_value=4e9),
     st.sampled_from(["hourly", "daily", "weekly", "monthly", "90s", "7200s"]),
     st.sampled_from(
-        ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "America/Havana"]
+        [
+            "UTC",
+            "Europe/Berlin",
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "Asia/Beirut",
+            "America/Havana",
+            "America/St_Johns",
+            "America/Nuuk",
+            "Pacific/Apia",
+            "Africa/Casablanca",
+            "Asia/Kathmandu",
+        ]
     ),
 )
 def test_every_moment_is_in_its_window_and_windows_meet(moment: float, period: str, zone: str) -> None:
