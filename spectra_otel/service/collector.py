@@ -140,10 +140,10 @@ class Collector:
         if reason is not None:
             job.future.set_result(Outcome(reason))
             return job.future
-        digest = blake2b(payload.body, digest_size=16).digest()
         with self._lock:
-            job.done |= self._partial.get(digest, set())
-        job.finish = lambda outcome: self._remember(digest, job, outcome)
+            if self._partial:  # seldom: the digest of a body costs half of what its decoding costs
+                job.done |= self._partial.get(_digest(payload), set())
+        job.finish = lambda outcome: self._remember(job, outcome)
         for lane in lanes:
             lane.submit(job)
         return job.future
@@ -160,13 +160,14 @@ class Collector:
         authenticator: Authenticator = found
         return authenticator
 
-    def _remember(self, digest: bytes, job: Job, outcome: Outcome) -> None:
+    def _remember(self, job: Job, outcome: Outcome) -> None:
         """A sender whose payload one exporter refused sends it again: the others must not get it twice."""
         with self._lock:
             if outcome.error is None:
-                self._partial.pop(digest, None)
+                if self._partial:
+                    self._partial.pop(_digest(job.payload), None)
             elif job.done:
-                self._partial[digest] = job.done
+                self._partial[_digest(job.payload)] = job.done
                 while len(self._partial) > _REMEMBERED:
                     self._partial.popitem(last=False)
 
@@ -246,6 +247,10 @@ class Collector:
             return
         endpoint = _metrics_endpoint(settings)
         self._metrics_server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
+
+
+def _digest(payload: Payload) -> bytes:
+    return blake2b(payload.body, digest_size=16).digest()
 
 
 def _metrics_endpoint(settings: Any) -> str:
