@@ -71,3 +71,18 @@ def test_every_setting_of_a_component_is_in_its_readme(kind: Kind, name: str) ->
 def test_links_lead_somewhere(path: Path) -> None:
     """A relative link names a file that exists."""
     assert [target for target in _LINK.findall(path.read_text()) if not (path.parent / target).exists()] == []
+
+
+def test_every_line_of_doctor_is_explained() -> None:
+    """Each subject that `spectra doctor` may print stands on the page about trouble."""
+    text = page("troubleshooting.md")
+    modules = [(ROOT / "spectra_otel" / "cli" / name).read_text() for name in ("doctor.py", "findings.py")]
+    subjects = {subject for module in modules for subject in re.findall(r'Finding\(\s*"([^"]+)"', module)}
+    assert len(subjects) > 15
+    assert [subject for subject in subjects if f"`{subject}`" not in text] == []
+
+
+def test_every_cost_status_that_is_short_of_known_is_explained() -> None:
+    """A status that is neither a price nor free has its reason and its remedy there."""
+    known = {"priced", "provider", "cache_hit", "free"}
+    assert [s for s in COST_STATUSES if s not in known and f"| `{s}` |" not in page("troubleshooting.md")] == []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -13,39 +12,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spectra_otel.cli.findings import Finding, of_store
 from spectra_otel.cli.options import db_option, format_option, store_of
 from spectra_otel.cli.output import print_rows
-from spectra_otel.cli.prices import pricer, unknown
-from spectra_otel.errors import ConfigError, SpectraError, StoreError
+from spectra_otel.cli.prices import pricer
+from spectra_otel.errors import ConfigError, SpectraError
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
-    from spectra_otel.model.store import RecordStore, StoreHealth
+    from spectra_otel.config.settings import Settings
 
 PACKAGES = ("spectra-otel", "opentelemetry-sdk", "opentelemetry-instrumentation", "duckdb")
-CLIENTS = ("openai", "anthropic", "google-genai", "httpx", "httpx2")
-_OLD_SEGMENT_SECONDS = 300
-_LITTLE_ROOM = 100 << 20
+CLIENTS = (
+    "openai", "anthropic", "google-genai", "mistralai", "cohere", "groq", "litellm", "boto3",
+    "httpx", "httpx2", "requests", "aiohttp", "botocore",
+)  # fmt: skip
+"""SDKs, and the HTTP clients beneath them, whose calls are seen."""
+UNSEEN = {
+    "grpcio": ("xai-sdk", "google-cloud-aiplatform", "google-ai-generativelanguage"),
+    "pycurl": ("pycurl",),
+}
+"""What calls go through that nobody observes → SDKs that do so."""
 _OLD_CATALOG = timedelta(days=90)
-_UNRESOLVED = """
-    SELECT provider, model, requests FROM (
-        SELECT provider, coalesce(snapshot, model) AS model, count(*) AS requests
-        FROM spectra_requests WHERE current_cost_status = 'unpriced' GROUP BY ALL)
-    ORDER BY requests DESC, model LIMIT 20
-"""
-_SCOPES = """
-    SELECT instrumentation, instrumentation_version, count(*) AS requests FROM spectra_requests
-    WHERE instrumentation IS NOT NULL AND started_at > now() - INTERVAL 720 HOUR GROUP BY ALL ORDER BY ALL
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report. ``state``: ok, note (worth knowing), attention (somebody should act) or problem (does not work)."""
-
-    subject: str
-    state: str
-    detail: str
 
 
 @click.command()
@@ -69,12 +57,7 @@ def examine(db: str | None) -> Iterator[Finding]:
     yield from _catalog()
     yield from _budgets()
     if document is not None:
-        store = store_of(document, db)
-        health = store.doctor()
-        yield from _store(health)
-        if health.problem is None and health.holder_pid is None:
-            yield from _unresolved(store)
-            yield from _unchecked(store)
+        yield from of_store(store_of(document, db))
 
 
 def _versions() -> Iterator[Finding]:
@@ -83,6 +66,12 @@ def _versions() -> Iterator[Finding]:
         yield Finding(package, "ok", version(package))
     found = [f"{name} {_version_or_none(name)}" for name in CLIENTS if _version_or_none(name)]
     yield Finding("AI and HTTP clients", "ok" if found else "note", ", ".join(found) or f"none of {', '.join(CLIENTS)}")
+    for way, packages in UNSEEN.items():
+        unseen = ", ".join(package for package in packages if _version_or_none(package))
+        if unseen:
+            yield Finding(
+                "not observed", "note", f"{unseen}: calls through {way} need spans of their SDK, or spectra.track"
+            )
 
 
 def _instrumentations() -> Iterator[Finding]:
@@ -135,10 +124,30 @@ def _configuration() -> Generator[Finding, None, Document | None]:
     place = settings.config or "built in"
     if not settings.enabled:
         yield Finding("configuration", "attention", "SPECTRA_ENABLED=false: nothing is attached")
+    yield from _environment(settings)
     for spec in document.pipelines:
         chain = " → ".join(map(str, (*spec.processors, f"[{', '.join(map(str, spec.exporters))}]")))
         yield Finding("configuration", "ok", f"{place}: {spec.id}: {chain}")
     return document
+
+
+def _environment(settings: Settings) -> Iterator[Finding]:
+    """Variables that explain why something is not where somebody looks for it."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        yield Finding("configuration", "attention", "OTEL_SDK_DISABLED=true: nothing is attached")
+    sampler = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    if sampler and "always_on" not in sampler:
+        detail = f"OTEL_TRACES_SAMPLER={sampler}: calls that it drops are recorded here and not sent to a backend"
+        yield Finding("configuration", "note", detail)
+    if os.environ.get("SPECTRA_OTEL_ENDPOINT") and not settings.otel_enabled:
+        yield Finding(
+            "configuration",
+            "note",
+            "SPECTRA_OTEL_ENDPOINT is set and SPECTRA_OTEL_ENABLED is not: nothing is sent there",
+        )
+    if settings.provider_hosts:
+        hosts = ", ".join(f"{host} = {name}" for host, name in dict(settings.provider_hosts).items())
+        yield Finding("provider hosts", "ok", hosts)
 
 
 def _is_whole(path: Path) -> bool:
@@ -165,65 +174,6 @@ def _catalog() -> Iterator[Finding]:
     yield Finding("price catalog", state, f"{catalog.version}, {len(catalog.providers)} providers, {age.days} days old")
 
 
-def _store(health: StoreHealth) -> Iterator[Finding]:
-    if health.problem:
-        state = "attention" if health.holder_pid else "problem"
-        yield Finding("database", state, health.problem)
-    elif health.database_bytes is None:
-        yield Finding("database", "note", f"{health.database}: nothing recorded yet")
-    else:
-        detail = f"{health.database}: {health.requests} requests, {_size(health.database_bytes)}"
-        yield Finding("database", "ok", f"{detail}, schema {health.schema_version}")
-    free = shutil.disk_usage(next(place for place in (health.spool, *health.spool.parents) if place.exists())).free
-    if free < _LITTLE_ROOM:
-        yield Finding(
-            "disk", "attention", f"{_size(free)} free where {health.spool} is: records will be refused when it is full"
-        )
-    waiting = f"{health.pending_rows} records in {health.pending_segments} segments, {_size(health.pending_bytes)}"
-    if health.oldest_pending_seconds is None:
-        yield Finding("spool", "ok", f"{health.spool}: nothing pending")
-    else:
-        state = "attention" if health.oldest_pending_seconds > _OLD_SEGMENT_SECONDS else "ok"
-        yield Finding(
-            "spool", state, f"{health.spool}: {waiting}, the oldest {health.oldest_pending_seconds:.0f} s old"
-        )
-    if health.quarantined_files:
-        detail = f"{health.quarantined_files} files, {_size(health.quarantined_bytes)}, beneath {health.spool}"
-        yield Finding("quarantine", "attention", f"lines that could not be merged: {detail}")
-
-
-def _unresolved(store: RecordStore) -> Iterator[Finding]:
-    """Models without a price, with names that are near."""
-    if not store.path.exists():
-        return
-    _, rows = store.query(_UNRESOLVED)
-    for provider, model, requests in rows:
-        yield Finding(
-            "no price", "attention", f"{unknown(pricer(), provider or '', model or '')} ({requests} requests)"
-        )
-
-
-def _unchecked(store: RecordStore) -> Iterator[Finding]:
-    """Whose recorded spans were read by rules that were made for an earlier release, or without knowing the release."""
-    from spectra_otel.dialects._checked import CHECKED, depends_on_version, distribution_of, is_newer
-
-    if not store.path.exists():
-        return
-    try:
-        rows = store.query(_SCOPES)[1]
-    except StoreError:  # a file of an older schema; the next merge brings it to this one
-        return
-    for scope, found, requests in rows:
-        distribution = distribution_of(scope)
-        if found is None and depends_on_version(scope):
-            told = "without a version: read by the newest rules, as its numbers meant other things in earlier ones"
-        elif found is not None and distribution is not None and is_newer(distribution, found):
-            told = f"newer than {CHECKED[distribution]}, the last one checked: read by the newest rules"
-        else:
-            continue
-        yield Finding("spans", "note", f"{scope} {found or ''}".strip() + f" ({requests} requests) is {told}")
-
-
 def _budgets() -> Iterator[Finding]:
     """The ledger, where there is one: open leases, those of dead processes, and what went beyond its bounds."""
     from spectra_otel.budgets.amounts import cents
@@ -247,7 +197,3 @@ def _budgets() -> Iterator[Finding]:
         yield Finding(
             "budget overshoot", "attention", f"calls cost {cents(health.overshoot)} cents beyond their bounds"
         )
-
-
-def _size(count: int) -> str:
-    return f"{count / 1_048_576:.1f} MiB" if count >= 104_858 else f"{count / 1024:.1f} KiB"

@@ -122,9 +122,14 @@ def _user() -> str:
         return getpass.getuser()
 
 
+def temporary_home() -> Path:
+    """Where files go that cannot go where they should; it need not be there."""
+    return Path(tempfile.gettempdir()) / f"spectra-{_user()}"
+
+
 def _temporary() -> Path:
     """One folder for all processes of the user; a fresh one if somebody else made it, who might read along."""
-    folder = Path(tempfile.gettempdir()) / f"spectra-{_user()}"
+    folder = temporary_home()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stranger = folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid())
     return Path(tempfile.mkdtemp(prefix=f"{folder.name}-")) if stranger else folder

@@ -1,4 +1,4 @@
-"""`validate`, `print-config`, `components`, `init` and `doctor`."""
+"""`validate`, `print-config`, `components` and `init`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.support import Record, Spectra, rows_of, store_at
+from tests.cli.support import Spectra, rows_of
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -100,48 +100,3 @@ def test_init_replaces_nothing_unless_told_to(spectra: Spectra, tmp_path: Path) 
     assert "--force" in result.stderr
     assert spectra("init", path, "--force").exit_code == 0
     assert spectra("init", tmp_path / "nowhere" / "a.yaml").exit_code == 1
-
-
-def findings(spectra: Spectra) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for row in json.loads(spectra("doctor", "--format", "json").stdout):
-        found.setdefault(row["subject"], []).append(row)
-    return found
-
-
-def test_doctor_on_a_fresh_machine_finds_nothing_wrong(spectra: Spectra) -> None:
-    """Versions, launch, configuration, catalog, and a store in which nothing is yet."""
-    result = spectra("doctor")
-    assert result.exit_code == 0, result.output
-    found = findings(spectra)
-    assert found["opentelemetry_distro"][0]["state"] == "ok"
-    assert "usage → cost" in found["configuration"][0]["detail"]
-    assert found["database"][0]["state"] == "note"
-    assert "days old" in found["price catalog"][0]["detail"]
-
-
-def test_doctor_names_models_without_a_price(spectra: Spectra, recorded: list[Record]) -> None:
-    """With names that are near, so that an alias can be written."""
-    (unpriced,) = findings(spectra)["no price"]
-    assert unpriced["state"] == "attention"
-    assert 'model "gpt-4ox"' in unpriced["detail"]
-    assert "near: gpt-4o" in unpriced["detail"]
-
-
-def test_doctor_counts_what_waits_in_the_spool(spectra: Spectra, recorded: list[Record], tmp_path: Path) -> None:
-    """And leaves it there: to look is not to change."""
-    store_at(tmp_path / "home" / "spectra.duckdb").append(recorded[:7])
-    assert "7 records in 1 segments" in findings(spectra)["spool"][0]["detail"]
-
-
-def test_doctor_fails_where_something_does_not_work(
-    spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A broken configuration, a file that is no database: status 1, and the other findings all the same."""
-    broken = tmp_path / "broken.duckdb"
-    broken.write_text("no database\n" * 1000)
-    assert spectra("doctor", "--db", broken).exit_code == 1
-    monkeypatch.setenv("SPECTRA_CONFIG", str(tmp_path / "none.yaml"))
-    result = spectra("doctor")
-    assert result.exit_code == 1
-    assert "price catalog" in result.stdout
