@@ -85,7 +85,7 @@ def _batch(random: Random, first: int, began: int, attributes: Callable[[Random,
     group = message.resource_spans.add()
     write_value(group.resource.attributes.add(key="service.name").value, "shop")
     scoped = group.scope_spans.add()
-    scoped.scope.name = "opentelemetry.instrumentation.genai.openai"
+    scoped.scope.name = "opentelemetry.instrumentation.genai.openai" if attributes is lean else "shop"
     for number in range(first, first + BATCH):
         start = began + number * 50_000
         span = scoped.spans.add(
