@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,71 @@ def call_ollama(url: str, retries: bool) -> None:
     ollama.Client(host=url).chat(model="llama3", messages=MESSAGES)
 
 
+async def call_openai_async(url: str, retries: bool) -> None:
+    import openai
+
+    options: Any = {"max_retries": 4} if retries else {}
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", **options) as client:
+        stream = await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=50, stream=True)
+        async for _ in stream:
+            pass
+
+
+async def call_anthropic_async(url: str, retries: bool) -> None:
+    import anthropic
+
+    options: Any = {"max_retries": 4} if retries else {}
+    async with (
+        anthropic.AsyncAnthropic(base_url=url, api_key="x", **options) as client,
+        client.messages.stream(model="claude-opus-5", messages=MESSAGES, max_tokens=50) as stream,
+    ):
+        async for _ in stream:
+            pass
+
+
+async def call_groq_async(url: str, retries: bool) -> None:
+    import groq
+
+    options: Any = {"max_retries": 4} if retries else {}
+    async with groq.AsyncGroq(base_url=url, api_key="x", **options) as client:
+        await client.chat.completions.create(model="openai/gpt-oss-120b", messages=MESSAGES, max_tokens=50)
+
+
+async def call_google_async(url: str, retries: bool) -> None:
+    from google.genai import Client, types
+
+    retry = types.HttpRetryOptions(attempts=4, initial_delay=2.0) if retries else None
+    async with Client(api_key="x", http_options=types.HttpOptions(base_url=url, retry_options=retry)).aio as client:
+        await client.models.generate_content(model="gemini-2.5-flash", contents="hello")
+
+
+async def call_mistral_async(url: str, retries: bool) -> None:
+    from mistralai.client import Mistral
+    from mistralai.client.utils import BackoffStrategy, RetryConfig
+
+    backoff = RetryConfig("backoff", BackoffStrategy(2000, 8000, 1.5, 20000), True) if retries else None
+    async with Mistral(api_key="x", server_url=url, retry_config=backoff) as client:  # type: ignore[arg-type]
+        await client.chat.complete_async(model="mistral-large-latest", messages=MESSAGES, max_tokens=50)
+
+
+async def call_cohere_async(url: str, retries: bool) -> None:
+    import cohere
+
+    client = cohere.AsyncClientV2(api_key="x", base_url=url)
+    options: Any = {"request_options": {"max_retries": 4}} if retries else {}
+    await client.chat(model="command-a-03-2025", messages=MESSAGES, max_tokens=50, **options)
+
+
+async def call_ollama_async(url: str, retries: bool) -> None:
+    import ollama
+
+    await ollama.AsyncClient(host=url).chat(model="llama3", messages=MESSAGES)
+
+
+def on_a_loop(call: Callable[[str, bool], Coroutine[Any, Any, None]]) -> Callable[[str, bool], None]:
+    return lambda url, retries: asyncio.run(call(url, retries))
+
+
 SDKS: dict[str, tuple[Callable[[str, bool], None], str]] = {
     "openai": (call_openai, "openai"),
     "openai-responses": (call_responses, "openai"),
@@ -121,7 +187,15 @@ SDKS: dict[str, tuple[Callable[[str, bool], None], str]] = {
     "mistralai": (call_mistral, "mistral"),
     "cohere": (call_cohere, "cohere"),
     "ollama": (call_ollama, "ollama"),
+    "openai-async": (on_a_loop(call_openai_async), "openai"),
+    "anthropic-async": (on_a_loop(call_anthropic_async), "anthropic"),
+    "groq-async": (on_a_loop(call_groq_async), "groq"),
+    "google-genai-async": (on_a_loop(call_google_async), "google"),
+    "mistralai-async": (on_a_loop(call_mistral_async), "mistral"),
+    "cohere-async": (on_a_loop(call_cohere_async), "cohere"),
+    "ollama-async": (on_a_loop(call_ollama_async), "ollama"),
 }
+"""Asynchronous ones with streams where they have them."""
 
 
 @pytest.fixture
@@ -131,6 +205,7 @@ def listener() -> Iterator[Listener]:
     listening.close()
 
 
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")  # google-genai's own
 @pytest.mark.parametrize("retries", [False, True], ids=["default", "retrying"])
 @pytest.mark.parametrize("name", SDKS)
 def test_a_full_budget_is_heard_of_at_once(
@@ -138,7 +213,10 @@ def test_a_full_budget_is_heard_of_at_once(
 ) -> None:
     """Within a second, in one pass, with no connection to the provider: status 429 with our header, or our exception."""
     call, provider = SDKS[name]
-    pytest.importorskip({"xai": "openai", "openai-responses": "openai", "google-genai": "google.genai"}.get(name, name))
+    module = name.removesuffix("-async")
+    pytest.importorskip(
+        {"xai": "openai", "openai-responses": "openai", "google-genai": "google.genai"}.get(module, module)
+    )
     monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", f"127.0.0.1:{listener.port}={provider}")
     runtime.configure(tracer_provider=TracerProvider(shutdown_on_exit=False))
     try:
