@@ -21,8 +21,10 @@ _ZERO = Decimal("0E-8")
 _REFUSALS = (
     "RateLimit", "rate_limit", "Throttling", "TooManyRequests", "Authentication", "PermissionDenied", "AccessDenied",
     "BadRequest", "NotFound", "Validation", "UnprocessableEntity", "invalid_request",
+    "INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND",
+    "RESOURCE_EXHAUSTED", "UNIMPLEMENTED",
 )  # fmt: skip
-"""Words of error types that mean a status of 4xx, where the status itself is not known."""
+"""Words of error types that mean a status of 4xx, where the status itself is not known; the last two lines are gRPC's."""
 Fields: TypeAlias = Mapping[str, Any]
 _SETTLED = frozenset({"not_billed", "cache_hit", "free"})
 

@@ -153,6 +153,8 @@ def test_a_span_priced_upstream_is_not_priced_again() -> None:
         ("it broke", {}, "billed_unknown", None),
         ("it broke", {"http.response.status_code": 401}, "not_billed", Decimal(0)),
         ("it broke", {"error.type": "botocore.errorfactory.ThrottlingException"}, "not_billed", Decimal(0)),
+        ("<_InactiveRpcError of RPC with: status = StatusCode.INVALID_ARGUMENT>", {}, "not_billed", Decimal(0)),
+        ("<_InactiveRpcError of RPC with: status = StatusCode.INTERNAL>", {}, "billed_unknown", None),
     ],
 )
 def test_failed_calls(error: str, attributes: dict[str, Any], status: str, total: Decimal | None) -> None:

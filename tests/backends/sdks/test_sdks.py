@@ -99,6 +99,9 @@ def test_a_stream_closed_early_is_an_estimate(app: str) -> None:
             if "input_characters" in served["usage"]:  # billed by what was sent, whatever was fetched
                 check_cost(case, served, record)
                 continue
+            if app == "xai":  # its span ends without a word of what was delivered
+                assert (record["cost_status"], record.get("total_cost_in_cents")) == ("unpriced", None), case
+                continue
             assert record["is_aborted"] == "True", case
             assert record["is_streaming"] == "True", case
             assert int(record["prompt_tokens"]) > 0, case

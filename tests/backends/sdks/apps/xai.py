@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -35,14 +36,23 @@ class Chat(chat_pb2_grpc.ChatServicer):
             total_tokens=usage["prompt_tokens"] + usage["completion_tokens"],
         )
 
+    def _refuse(self, context: Any, streams: bool) -> None:
+        """As xAI refuses what it cannot read: the status of gRPC is all there is."""
+        if self.server.status:
+            self.server.served(Served("xai", "", MODEL, "", "", self.server.status, {}, streams))
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no such parameter")
+
     def GetCompletion(self, request: Any, context: Any) -> Any:
+        self._refuse(context, False)
         said = chat_pb2.CompletionMessage(content="sunny", role=chat_pb2.ROLE_ASSISTANT)
         output = chat_pb2.CompletionOutput(index=0, message=said, finish_reason="REASON_STOP")
         return chat_pb2.GetChatCompletionResponse(id="grok-1", model=MODEL, outputs=[output], usage=self._note(False))
 
     def GetCompletionChunk(self, request: Any, context: Any) -> Iterator[Any]:
+        self._refuse(context, True)
         usage = self._note(True)
         for word in ("sun", "ny"):
+            time.sleep(self.server.pause)
             delta = chat_pb2.Delta(content=word, role=chat_pb2.ROLE_ASSISTANT)
             output = chat_pb2.CompletionOutputChunk(index=0, delta=delta)
             yield chat_pb2.GetChatCompletionChunk(id="grok-1", model=MODEL, outputs=[output])
@@ -66,7 +76,16 @@ def with_chat(call: Callable[[Any], Any]) -> Callable[[Any], None]:
     return run
 
 
+def leave(chat: Any) -> None:
+    """Stop after the first chunk."""
+    for _ in chat.stream():
+        break
+
+
 CASES = {
     "xai/plain": with_chat(lambda chat: chat.sample()),
     "xai/stream": with_chat(lambda chat: list(chat.stream())),
+    "xai/early": with_chat(leave),
+    "xai/error": with_chat(lambda chat: chat.sample()),
+    "xai/error in a stream": with_chat(lambda chat: list(chat.stream())),
 }
