@@ -41,6 +41,23 @@ def bedrock_input_lacks_cache(draft: Draft) -> None:
         input_lacks_cache(draft)
 
 
+def input_short_of_total(draft: Draft) -> None:
+    """Bedrock's total counts cached tokens: what it has beyond input and output belongs to the input.
+
+    Where nothing says which of them were read and which written, the cost is an estimate.
+    """
+    fields = draft.fields
+    prompt, completion, total = (fields.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    if prompt is None or completion is None or total is None or total <= prompt + completion:
+        return
+    fields["prompt_tokens"] = total - completion
+    if "cached_tokens" not in fields:
+        draft.settle_for(Doubt.ESTIMATED)
+
+
+_WITHOUT_THOUGHTS = ("gemini-1", "gemini-2.0", "gemini-pro")
+
+
 def output_excludes_reasoning(draft: Draft) -> None:
     """Output counts no thoughts: they are added, or taken from the total; where neither says them, the output is a floor."""
     fields = draft.fields
@@ -49,6 +66,8 @@ def output_excludes_reasoning(draft: Draft) -> None:
         return
     if reasoning is not None:
         fields["completion_tokens"] = completion + reasoning
+        return
+    if (fields.get("snapshot") or fields.get("model", "")).removeprefix("models/").startswith(_WITHOUT_THOUGHTS):
         return
     total, prompt = fields.get("total_tokens"), fields.get("prompt_tokens")
     if total is not None and prompt is not None and total >= prompt + completion:

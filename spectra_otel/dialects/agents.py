@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, From, Rule
+from spectra_otel.dialects._base import Dialect, Doubt, Draft, From, Rule
 from spectra_otel.dialects._convert import enum_name, first, milliseconds, parsed, text
-from spectra_otel.dialects._fixes import no_cache_counts
+from spectra_otel.dialects._fixes import input_short_of_total, no_cache_counts
 
 _EARLY = 0.8
 """Part of a call before which a first token is early."""
@@ -30,6 +30,12 @@ def strands_choice(draft: Draft) -> None:
         if event.name in _STRANDS_EVENTS and event.attributes:
             draft.give("finish_reason", event.attributes.get("finish_reason"))
             draft.give("finish_reason", _reason_in(parsed(event.attributes.get("gen_ai.output.messages"))))
+
+
+def strands_anthropic(draft: Draft) -> None:
+    """Older releases count no cached tokens at all, newer ones none where there were none; no version tells which it was."""
+    if "prompt_tokens" in draft.fields and "cached_tokens" not in draft.fields:
+        draft.settle_for(Doubt.PARTIAL)
 
 
 def _duration_ms(draft: Draft) -> float:
@@ -60,5 +66,11 @@ DIALECT = Dialect(
         ),
         "time_to_first_token_ms": (From("gen_ai.server.time_to_first_token", milliseconds),),
     },
-    rules=(Rule("strands", (strands_choice,)), Rule("semantic_kernel", (no_cache_counts,))),
+    rules=(
+        Rule("strands", (input_short_of_total,), providers=frozenset({"bedrock"})),
+        Rule("strands", (no_cache_counts,), providers=frozenset({"openai", "azure"})),
+        Rule("strands", (strands_anthropic,), providers=frozenset({"anthropic"})),
+        Rule("strands", (strands_choice,)),
+        Rule("semantic_kernel", (no_cache_counts,)),
+    ),
 )

@@ -1,13 +1,16 @@
 """Amazon Bedrock by opentelemetry-instrumentation-botocore.
 
-Input counts no cached tokens, and only Converse says how many there were.
+Input counts no cached tokens. How many there were, only Converse says, from 0.66 on.
 """
 
 from __future__ import annotations
 
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, Rule
-from spectra_otel.dialects._fixes import input_excludes_cache, input_lacks_cache
+from spectra_otel.dialects._base import Dialect, Doubt, Draft, Rule
+from spectra_otel.dialects._fixes import bedrock_input_lacks_cache, input_excludes_cache
+
+_GUESSED = ("cohere.command", "mistral.")
+"""Makers whose answers to InvokeModel hold no counts: tokens are guessed from the length of the text."""
 
 
 def read_rpc(draft: Draft) -> None:
@@ -15,10 +18,11 @@ def read_rpc(draft: Draft) -> None:
     method = str(draft.attributes.get("rpc.method", ""))
     if method in ("ConverseStream", "InvokeModelWithResponseStream"):
         draft.put("is_streaming", True)
-    if method.startswith("InvokeModel"):
-        input_lacks_cache(draft)
-    else:
-        input_excludes_cache(draft)
+    if not method.startswith("Converse"):
+        bedrock_input_lacks_cache(draft)
+        if any(maker in draft.fields.get("model", "") for maker in _GUESSED):
+            draft.settle_for(Doubt.ESTIMATED)
+    input_excludes_cache(draft)
 
 
 SCOPE = "opentelemetry.instrumentation.botocore"
@@ -27,5 +31,5 @@ DIALECT = Dialect(
     scopes=(f"{SCOPE}.bedrock",),
     role=semconv.role,
     fields=semconv.FIELDS,
-    rules=(Rule(SCOPE, (read_rpc,)),),
+    rules=(Rule(SCOPE, (bedrock_input_lacks_cache,), below="0.66"), Rule(SCOPE, (read_rpc,))),
 )

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, Role, Text
+from spectra_otel.dialects._base import Dialect, Draft, Role, Rule, Text
 from spectra_otel.dialects._convert import parsed
+from spectra_otel.dialects._fixes import no_cache_counts
 from spectra_otel.dialects._texts import langchain_result, response_body
 from spectra_otel.dialects._usage import take_usage
 
@@ -71,4 +72,5 @@ DIALECT = Dialect(
         Text("gen_ai.usage.input_token_details", input_details, parsed),
         Text("gen_ai.usage.output_token_details", output_details, parsed),
     ),
+    rules=(Rule("", (no_cache_counts,), providers=frozenset({"openai", "azure"})),),
 )

@@ -13,8 +13,10 @@ from spectra_otel.dialects._base import CALL, OTHER, Dialect, Draft, From, Role,
 from spectra_otel.dialects._convert import host, milliseconds
 from spectra_otel.dialects._fixes import (
     EXCLUSIVE,
+    bedrock_input_lacks_cache,
     input_excludes_cache,
     input_lacks_cache,
+    input_short_of_total,
     no_cache_counts,
     output_excludes_reasoning,
     usage_is_unusable,
@@ -124,6 +126,12 @@ def anthropic_of_2025(draft: Draft) -> None:
         draft.drop("snapshot")
 
 
+def bedrock_invoke_of_2025(draft: Draft) -> None:
+    """Before 0.1.27, InvokeModel's input counts no cached tokens, and its total is made of the two."""
+    if draft.span.name.startswith("bedrock.invoke_model") and "cached_tokens" not in draft.fields:
+        bedrock_input_lacks_cache(draft)
+
+
 def langchain_of_2025(draft: Draft) -> None:
     """Before 0.1.50, the counts of cached tokens are there where the input excludes them, and only there."""
     if "cached_tokens" in draft.fields and draft.fields.get("provider") in ("anthropic", "bedrock"):
@@ -180,6 +188,8 @@ DIALECT = Dialect(
         Rule(SCOPE, (framework_counts,)),
         Rule(f"{SCOPE}.agno", (input_excludes_cache,), providers=EXCLUSIVE),
         Rule(f"{SCOPE}.google_adk", (adk_counts,)),
+        Rule(f"{SCOPE}.bedrock", (input_short_of_total,)),
+        Rule(f"{SCOPE}.bedrock", (bedrock_invoke_of_2025,), below="0.1.27"),
         Rule(f"{SCOPE}.anthropic", (anthropic_of_2025,), below="1"),
         Rule(f"{SCOPE}.langchain", (langchain_of_2025,), below="0.1.50"),
         Rule(f"{SCOPE}.langchain", (langchain_streams_of_2025,), below="0.1.40", providers=frozenset({"anthropic"})),

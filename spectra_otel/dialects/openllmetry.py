@@ -109,8 +109,10 @@ DIALECT = Dialect(
     },
     names=(Rule(f"{SCOPE}.langchain", (langchain_model,)), Rule(f"{SCOPE}.bedrock", (bedrock_model,))),
     rules=(
+        Rule(f"{SCOPE}.bedrock", (bedrock_input_lacks_cache,), below="0.62"),
         Rule(f"{SCOPE}.bedrock", (bedrock_input,)),
         Rule(f"{SCOPE}.google_generativeai", (output_excludes_reasoning,)),
+        Rule(f"{SCOPE}.google_generativeai", (no_cache_counts,), below="0.62"),
         Rule(f"{SCOPE}.vertexai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.anthropic", (anthropic_usage,), since="0.41"),
         Rule(f"{SCOPE}.anthropic", (no_cache_counts,)),

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule, is_under
 from spectra_otel.dialects._convert import first, seconds
-from spectra_otel.dialects._fixes import convention_is_unknown, input_excludes_cache, no_cache_counts
+from spectra_otel.dialects._fixes import (
+    bedrock_input_lacks_cache,
+    convention_is_unknown,
+    input_excludes_cache,
+    no_cache_counts,
+)
 
 OPERATIONS: dict[str, tuple[Role, str]] = {
     "chat": (Role.CALL, "text"), "text_completion": (Role.CALL, "text"), "generate_content": (Role.CALL, "text"),
@@ -129,6 +134,7 @@ DIALECT = Dialect(
         Rule("opentelemetry.instrumentation.genai.bedrock", (input_excludes_cache,)),
         Rule("opentelemetry.instrumentation.openai_v2", (no_cache_counts,)),
         Rule("opentelemetry.util.genai.handler", (no_cache_counts,)),
+        Rule("opentelemetry.instrumentation.botocore", (bedrock_input_lacks_cache,)),  # its scope before 0.54
         Rule("xai_sdk", (reasoning_beside,)),
         Rule("", (of_others,)),
     ),

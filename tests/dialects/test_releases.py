@@ -239,3 +239,58 @@ def test_chat_bedrock_has_openais_names_and_excludes_the_cache() -> None:
         "cache_write_input_tokens": 30,
     }
     assert read_usage({**usage, "total_tokens": 120})["prompt_tokens"] == 100
+
+
+BEDROCK = {**ANTHROPIC, "gen_ai.provider.name": "aws.bedrock", "rpc.method": "Converse"}
+SILENT = {key: value for key, value in BEDROCK.items() if "cache" not in key}
+
+
+@pytest.mark.parametrize(
+    ("scope", "version", "attributes", "prompt"),
+    [
+        ("opentelemetry.instrumentation.botocore", "0.51b0", SILENT, None),
+        ("opentelemetry.instrumentation.botocore.bedrock-runtime", "0.65b0", SILENT, None),
+        ("opentelemetry.instrumentation.botocore.bedrock-runtime", "0.66b2", SILENT, 100),
+        (
+            "opentelemetry.instrumentation.botocore.bedrock-runtime",
+            "0.66b2",
+            {**SILENT, "rpc.method": "InvokeModel"},
+            None,
+        ),
+        ("opentelemetry.instrumentation.bedrock", "0.61.0", SILENT, None),
+        ("opentelemetry.instrumentation.bedrock", "0.62.4", SILENT, 100),
+        ("strands.telemetry.tracer", None, {**BEDROCK, "gen_ai.usage.total_tokens": 190}, 170),
+        ("strands.telemetry.tracer", None, {**SILENT, "gen_ai.usage.total_tokens": 190}, 170),
+        ("strands.telemetry.tracer", None, {**BEDROCK, "gen_ai.usage.total_tokens": 120}, 100),
+    ],
+)
+def test_the_input_of_bedrock(scope: str, version: str | None, attributes: dict[str, Any], prompt: int | None) -> None:
+    """Silence about the cache is none in some releases and unknown in others; a total that counts it tells the whole input."""
+    assert fields(scope, attributes, version).get("prompt_tokens") == prompt
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "total", "prompt"),
+    [
+        ("0.1.16", "bedrock.converse", 190, 170),
+        ("0.1.23", "bedrock.invoke_model", 120, None),
+        ("0.1.33", "bedrock.invoke_model", 120, 100),
+        ("0.1.61", "bedrock.converse", 120, 100),
+    ],
+)
+def test_openinference_on_bedrock(version: str, name: str, total: int, prompt: int | None) -> None:
+    """Converse's total counts the cache where its input does not; InvokeModel's of 2025 was made of input and output."""
+    attributes = {
+        "openinference.span.kind": "LLM", "llm.provider": "aws", "llm.model_name": "us.anthropic.claude-sonnet-4-5-v1:0",
+        "llm.token_count.prompt": 100, "llm.token_count.completion": 20, "llm.token_count.total": total,
+    }  # fmt: skip
+    assert (
+        fields("openinference.instrumentation.bedrock", attributes, version, name=name).get("prompt_tokens") == prompt
+    )
+
+
+def test_tokens_guessed_from_text_are_an_estimate() -> None:
+    """Cohere's and Mistral's answers to InvokeModel hold no counts."""
+    attributes = {**SILENT, "rpc.method": "InvokeModel", "gen_ai.request.model": "mistral.mistral-large-2402-v1:0"}
+    _, draft = read("opentelemetry.instrumentation.botocore.bedrock-runtime", attributes, "0.66b2")
+    assert (draft.fields["prompt_tokens"], draft.doubt and draft.doubt.value) == (100, "estimated")
