@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -223,12 +226,61 @@ def test_a_corrupt_ledger_stops_hard_budgets_and_lets_soft_ones_through(
         assert guard.admit(CALL, BODY, 100).lease is None
 
 
-def test_a_read_only_ledger_is_one_that_cannot_be_used(tmp_path: Path) -> None:
-    """Nothing is raised but what the budget says."""
-    path = tmp_path / "budgets.db"
-    path.mkdir()
-    book.configure([Budget("b", LimitConfig(requests=1), on_unavailable="allow")])
-    assert guard.admit(CALL, BODY, 100).lease is None
+@contextmanager
+def powerless() -> Iterator[None]:
+    """Somebody to whom the modes of files mean something."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def public_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that others than us can reach, with the ledger in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        monkeypatch.setenv("SPECTRA_BUDGETS_URL", f"sqlite:///{folder}/ledger.db")
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("mode", "blocks"), [("hard", True), ("soft", False)])
+def test_a_read_only_ledger_is_one_that_cannot_be_used(public_folder: Path, mode: str, blocks: bool) -> None:
+    """A file that may be read and not written: one clear line, and the policy decides."""
+    spectra.budgets.set("b", requests=5, mode=mode)
+    guard.admit(CALL, BODY).release()
+    book.ledger().close()  # type: ignore[attr-defined]
+    book.reset()
+    book.configure([Budget("b", LimitConfig(requests=1), mode=mode)])
+    for file in public_folder.iterdir():
+        file.chmod(0o444)
+    public_folder.chmod(0o555)
+    with powerless():
+        if blocks:
+            with pytest.raises(spectra.BudgetExceededError, match="'b' cannot be counted") as caught:
+                guard.admit(CALL, BODY)
+            assert str(public_folder / "ledger.db") in str(caught.value)
+            assert "\n" not in str(caught.value)
+        else:
+            assert guard.admit(CALL, BODY).lease is None
+    public_folder.chmod(0o755)
+
+
+def test_a_scope_that_is_never_set_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """All calls share one bucket, which is enforced, and a line says so."""
+    spectra.budgets.set("b", requests=2, by=["metadata.never_set"])
+    for _ in range(2):
+        guard.admit(CALL, BODY)
+    with pytest.raises(spectra.BudgetExceededError):
+        guard.admit(CALL, BODY)
+    assert [row.bucket for row in spectra.budgets.status("b")] == [""]
+    lines = [record.getMessage() for record in caplog.records if "shared bucket" in record.getMessage()]
+    assert len(lines) == 1
+    assert "budget 'b': a call without metadata.never_set counts in the shared bucket ''" in lines[0]
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "ftp://nowhere", "sqlite:////proc/no/such/budgets.db"])

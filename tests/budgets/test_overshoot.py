@@ -149,7 +149,9 @@ def chooser(data: Any) -> Callable[[int], int | None]:
 
 @settings(common, max_examples=60)
 @given(
-    st.lists(calls.filter(lambda call: call.limit is not None), min_size=1, max_size=12), st.sampled_from([1, 5, 30, 200, 1_000]), st.data()
+    st.lists(calls.filter(lambda call: call.limit is not None), min_size=1, max_size=12),
+    st.sampled_from([1, 5, 30, 200, 1_000]),
+    st.data(),
 )
 def test_calls_that_limit_their_answers_never_overdraw_a_budget(made: list[Call], cents: int, data: Any) -> None:
     """Whatever they ask for (answers, tier, caches, tools) and however they overlap: not by a hundred-millionth of a cent."""
