@@ -11,45 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from paired import added
-
-ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello " * 50}]}
-ANSWER = {
-    "id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-2024-08-06", "service_tier": "default",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello there"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500},
-}  # fmt: skip
-
-
-class Server(BaseHTTPRequestHandler):
-    """The same answer to everybody, each with an id of its own."""
-
-    protocol_version = "HTTP/1.1"
-    served = 0
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        Server.served += 1
-        body = json.dumps({**ANSWER, "id": f"c{Server.served}"}).encode()
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        self.wfile.write(head.encode() + body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-def serve(pipe: Any) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        pipe.send(server.server_port)
-        server.serve_forever()
-
+from server import ASK, provider
 
 Call = Callable[[str], object]
 
@@ -100,20 +68,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--only", help="one of the clients")
     args = parser.parse_args()
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    port = here.recv()
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.update(SPECTRA_HOME=home, SPECTRA_PROVIDER_HOSTS=f"127.0.0.1:{port}=openai")
+    with provider() as host, tempfile.TemporaryDirectory() as home:
+        os.environ.update(SPECTRA_HOME=home, SPECTRA_PROVIDER_HOSTS=f"{host}=openai")
         import spectra_otel as spectra
 
         spectra.configure()
         for client, (owner, name, call) in clients().items():
             if args.only in (None, client):
-                measure(client, owner, name, call, f"127.0.0.1:{port}", args.pairs)
+                measure(client, owner, name, call, host, args.pairs)
         spectra.shutdown()
-    server.terminate()
 
 
 if __name__ == "__main__":

@@ -12,59 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median, quantiles
 from typing import Any
 
-CHUNKS = 200
+from server import ASK, CHUNKS, provider
+
 NAMES = ("bare", "spectra-otel", "genai-openai", "openllmetry", "openinference")
-USAGE = {"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500}
-HEAD = {"id": "c1", "created": 1, "model": "gpt-4o-2024-08-06"}
-MESSAGE = {"index": 0, "message": {"role": "assistant", "content": "hello there"}, "finish_reason": "stop"}
-ANSWER = json.dumps({**HEAD, "object": "chat.completion", "choices": [MESSAGE], "usage": USAGE}).encode()
-ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello " * 50}]}
-
-
-def events() -> bytes:
-    """A streamed answer."""
-    head = {**HEAD, "object": "chat.completion.chunk"}
-    deltas = [{"choices": [{"index": 0, "delta": {"content": "tok "}, "finish_reason": None}]}] * CHUNKS
-    stop = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    rows = [{**head, **row} for row in (*deltas, stop, {"choices": [], "usage": USAGE})]
-    return b"".join(b"data: " + json.dumps(row).encode() + b"\n\n" for row in rows) + b"data: [DONE]\n\n"
-
-
-class Server(BaseHTTPRequestHandler):
-    """The same answers to everybody, each with an id of its own."""
-
-    protocol_version = "HTTP/1.1"
-    stream = events()
-    served = 0
-
-    def do_POST(self) -> None:
-        asked = self.rfile.read(int(self.headers["content-length"]))
-        Server.served += 1
-        streams = b'"stream":true' in asked
-        body = (self.stream if streams else ANSWER).replace(b'"c1"', b'"chatcmpl-%d"' % Server.served)
-        kind = "text/event-stream" if streams else "application/json"
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
-        self.wfile.write(head.encode() + body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-def serve(pipe: Any) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        pipe.send(server.server_port)
-        server.serve_forever()
 
 
 def instrument(name: str) -> None:
@@ -98,12 +57,12 @@ def instrument(name: str) -> None:
         Openinference().instrument(tracer_provider=provider)
 
 
-def work(name: str, port: int) -> None:
+def work(name: str, host: str) -> None:
     """Run blocks on demand: a line ``call 20`` or ``stream 2`` is answered by µs of this thread per call, or per chunk."""
     import openai
 
     instrument(name)
-    client = openai.OpenAI(api_key="x", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0)
+    client = openai.OpenAI(api_key="x", base_url=f"http://{host}/v1", max_retries=0)
 
     def stream() -> None:
         for _ in client.chat.completions.create(**ASK, stream=True, stream_options={"include_usage": True}):
@@ -123,8 +82,8 @@ def work(name: str, port: int) -> None:
         print((time.thread_time_ns() - begun) / int(count) / per / 1000, flush=True)
 
 
-def measure(port: int, rounds: int) -> None:
-    workers = {name: _start(name, port) for name in NAMES}
+def measure(host: str, rounds: int) -> None:
+    workers = {name: _start(name, host) for name in NAMES}
     workers = {name: worker for name, worker in workers.items() if worker is not None}
     for what, count in (("call", 20), ("stream", 2)):
         times: dict[str, list[float]] = {name: [] for name in workers}
@@ -139,8 +98,8 @@ def measure(port: int, rounds: int) -> None:
     print(json.dumps({"load": os.getloadavg()[0]}))
 
 
-def _start(name: str, port: int) -> subprocess.Popen[str] | None:
-    command = [sys.executable, __file__, "--worker", name, "--port", str(port)]
+def _start(name: str, host: str) -> subprocess.Popen[str] | None:
+    command = [sys.executable, __file__, "--worker", name, "--host", host]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     if worker.stdout.readline().strip() == "ready":
@@ -172,19 +131,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--worker", choices=NAMES, help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--host", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        work(args.worker, args.port)
+        work(args.worker, args.host)
         return
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    port = here.recv()
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.update(SPECTRA_HOME=home, SPECTRA_PROVIDER_HOSTS=f"127.0.0.1:{port}=openai")
-        measure(port, args.rounds)
-    server.terminate()
+    with provider() as host, tempfile.TemporaryDirectory() as home:
+        os.environ.update(SPECTRA_HOME=home, SPECTRA_PROVIDER_HOSTS=f"{host}=openai")
+        measure(host, args.rounds)
 
 
 if __name__ == "__main__":
