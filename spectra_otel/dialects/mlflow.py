@@ -10,7 +10,7 @@ from typing import Any
 
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule, Text
 from spectra_otel.dialects._convert import json_text
-from spectra_otel.dialects._fixes import output_excludes_reasoning
+from spectra_otel.dialects._fixes import bedrock_input_lacks_cache, input_excludes_cache, output_excludes_reasoning
 from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
 
 TYPES: dict[str, tuple[Role, str]] = {
@@ -84,6 +84,13 @@ def thoughts(draft: Draft) -> None:
         output_excludes_reasoning(draft)
 
 
+def bedrock_counts(draft: Draft) -> None:
+    """InvokeModel's input, where only MLflow's own counts are known."""
+    if "usage_raw" not in draft.fields:
+        bedrock_input_lacks_cache(draft)
+        input_excludes_cache(draft)
+
+
 DIALECT = Dialect(
     name="mlflow",
     scopes=("mlflow",),
@@ -104,5 +111,8 @@ DIALECT = Dialect(
         Text("mlflow.chat.tokenUsage", token_usage),
     ),
     names=(Rule("", (names,)),),
-    rules=(Rule("", (thoughts,), providers=frozenset({"google", "vertex"})),),
+    rules=(
+        Rule("", (thoughts,), providers=frozenset({"google", "vertex"})),
+        Rule("", (bedrock_counts,), providers=frozenset({"bedrock"})),
+    ),
 )  # fmt: skip
