@@ -199,7 +199,10 @@ class Spool:
         try:
             descriptor = os.open(path, flags, 0o600)
         except FileNotFoundError:
+            missing = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for made in missing:  # a file is durable when the way to it is
+                sync_folder(made.parent)
             descriptor = os.open(path, flags, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(header.line())

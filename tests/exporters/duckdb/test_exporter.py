@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
@@ -46,6 +47,46 @@ def test_success_means_on_disk(exporter: DuckDBExporter, store: DuckDBStore) -> 
     assert sum(segment.rows for segment in store.spool.sealed()) == 2
     assert len(ids(store)) == 2
     assert exporter.counts.stored == 2
+
+
+def test_what_is_acknowledged_would_survive_a_power_cut(
+    exporter: DuckDBExporter, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is synced before it gets its name, and then each folder that has a new entry."""
+    done: list[tuple[str, str]] = []
+    sync, rename = os.fsync, Path.rename
+
+    def noted_sync(descriptor: int) -> None:
+        done.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    def noted_rename(path: Path, target: Path) -> Path:
+        done.append(("rename", str(path)))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    assert exporter.export(spans(record(0))) is SpanExportResult.SUCCESS
+    spool = store.spool.folder
+    *made, (synced, file), (named, renamed), (last, folder) = done
+    assert {path for _, path in made} == {str(spool.parent), str(spool.parent.parent)}
+    assert (synced, named, last) == ("sync", "rename", "sync")
+    assert file == renamed
+    assert folder == str(spool)
+
+
+def test_a_disk_that_cannot_sync_acknowledges_nothing(
+    exporter: DuckDBExporter, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that may be lost is no success, and what was written of it is gone."""
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    assert exporter.export(spans(record(0))) is SpanExportResult.FAILURE
+    assert store.spool.sealed() == []
+    assert list(store.spool.folder.iterdir()) == []
 
 
 def test_spans_without_records_write_nothing(exporter: DuckDBExporter, store: DuckDBStore) -> None:
