@@ -9,8 +9,6 @@ from spectra_otel.providers.base import Json, Values
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for English text in current tokenisers (OpenAI, "What are tokens and how to count them?")."""
-BYTES_PER_TOKEN_AT_LEAST = 2
-"""No current tokeniser makes more than one token of two bytes of a request, its JSON included: the base of an upper bound."""
 _INPUT_KEYS = frozenset(
     {"messages", "input", "prompt", "contents", "system", "instructions", "systemInstruction", "tools"}
 )
@@ -28,21 +26,15 @@ def estimate_delivered(values: Values, body: Json, characters: int) -> None:
 
 
 def put_upper_bound(values: Values, body: Json, size: int) -> None:
-    """The most a call of unknown outcome can have cost, in cents, where the request limits its output."""
-    limit = next(
-        (body[k] for k in ("max_completion_tokens", "max_output_tokens", "max_tokens") if type(body.get(k)) is int),
-        None,
-    )
-    if limit is None and values.get("model_type") == "embedding":
-        limit = 0
-    if limit is None or not size or not values.get("model"):
-        return
+    """The most a call of unknown outcome can have cost, in cents, where its request and model limit that."""
     try:
         from spectra_otel import pricing
 
-        usage = {"prompt_tokens": size // BYTES_PER_TOKEN_AT_LEAST + 1, "completion_tokens": limit}
-        cost: Any = pricing.calculate(values["provider"], values["model"], usage)
-        values["upper_bound_in_cents"] = cost.total_cost_in_cents
+        found = pricing.estimate_request(
+            values.get("provider") or "", body, model=values.get("model"), tier=values.get("requested_tier"), size=size
+        )
+        if found.upper_in_cents is not None:
+            values["upper_bound_in_cents"] = found.upper_in_cents
     except Exception as error:
         faults.report("upper bound", error)
 
