@@ -9,15 +9,19 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from spectra_otel.component import ComponentID, Kind, registry
 from spectra_otel.errors import ConfigError, StoreError
-from spectra_otel.exporters.duckdb import background
+from spectra_otel.exporters.duckdb import background, database
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
 from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
 from spectra_otel.exporters.duckdb.store import DuckDBStore
@@ -233,6 +237,32 @@ def test_forks_at_any_moment_lose_and_double_nothing(store: DuckDBStore) -> None
     assert [wait(pid) for pid in children] == [0] * 8
     exporter.shutdown()
     assert len(ids(store)) == len(set(ids(store))) == 8 * 40
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_fork_waits_for_a_merge(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child inherits neither the open database nor the lock of the merger."""
+    is_open, opening = threading.Event(), database.attached
+
+    @contextmanager
+    def slowly(*args: Any) -> Iterator[float]:
+        with opening(*args) as began:
+            is_open.set()
+            time.sleep(0.3)
+            yield began
+
+    monkeypatch.setattr(database, "attached", slowly)
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    exporter.export(spans(record(0)))
+    assert is_open.wait(10)
+
+    def look() -> None:
+        held = [os.readlink(place) for place in Path("/proc/self/fd").iterdir() if place.is_symlink()]
+        assert [path for path in held if path.startswith(str(store.path.parent))] == []
+
+    assert wait(child(look)) == 0
+    exporter.shutdown()
+    assert len(ids(store)) == 1
 
 
 @pytest.mark.usefixtures("hasty")
