@@ -178,7 +178,13 @@ def observes(
 
 def lowered(headers: Any) -> dict[str, str]:
     """Headers of any client by lower-case name."""
-    return {_text(name).lower(): _text(value) for name, value in headers.items()} if headers else {}
+    if not headers:
+        return {}
+    pairs = getattr(headers, "lower_items", headers.items)()  # requests' own mapping is thrice as quick by these
+    return {
+        (name if isinstance(name, str) else _text(name)).lower(): value if isinstance(value, str) else _text(value)
+        for name, value in pairs
+    }
 
 
 def _text(value: Any) -> str:
