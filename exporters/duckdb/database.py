@@ -138,8 +138,7 @@ def busy(error: Exception, path: Path) -> StoreBusyError | None:
     """The :class:`StoreBusyError` that DuckDB's error means, if it means that the file is in use."""
     text = str(error)
     if "Could not set lock" in text or "being used by another process" in text:
-        pid = holder(text)
-        return StoreBusyError(f"{path}: in use by {f'process {pid}' if pid else 'another process'}")
+        return StoreBusyError(f"{path}: in use by {_named(text)}")
     if "same database file with a different configuration" in text or "file handle conflict" in text:
         return StoreBusyError(f"{path}: in use by this process")
     return None
@@ -149,6 +148,14 @@ def holder(text: str) -> int | None:
     """The PID that DuckDB names in an error about a held file."""
     found = re.search(r"PID (\d+)", text)
     return int(found.group(1)) if found else None
+
+
+def _named(text: str) -> str:
+    """Who holds the file, as DuckDB tells: a PID, and mostly its program."""
+    pid, program = holder(text), re.search(r"held in (\S+) \(PID", text)
+    if pid is None:
+        return "another process"
+    return f"process {pid}" + (f" ({Path(program[1]).name})" if program else "")
 
 
 def _make(path: Path) -> None:

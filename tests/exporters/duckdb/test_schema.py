@@ -222,7 +222,7 @@ def test_reading_needs_no_pytz() -> None:
 
 
 def test_a_reader_waits_for_a_writer(store: DuckDBStore) -> None:
-    """A file that another process holds is said to be in use, with its PID."""
+    """A file that another process holds is said to be in use, with its PID and program."""
     store.append([record(0)])
     store.merge_pending()
     code = f"import duckdb, sys; c = duckdb.connect({str(store.path)!r}); print('open', flush=True); sys.stdin.read()"
@@ -232,7 +232,7 @@ def test_a_reader_waits_for_a_writer(store: DuckDBStore) -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
         with (
-            pytest.raises(StoreError, match=f"in use by process {holder.pid}"),
+            pytest.raises(StoreError, match=rf"in use by process {holder.pid} \(python[\d.]*\)$"),
             database.reader(store.path, patience=0.1),
         ):
             pass
