@@ -38,7 +38,9 @@ def count(value: Any) -> int | None:
             number = float(value)
         except (TypeError, ValueError):
             return None
-        if number != number or number % 1 or abs(number) > MAX_COUNT:
+        if number != number:  # what was not counted is NaN in JavaScript
+            return None
+        if number % 1 or abs(number) > MAX_COUNT:
             raise Absurd(str(value)[:40])
         value = int(number)
     if 0 <= value <= MAX_COUNT:

@@ -12,8 +12,14 @@ from typing import Any
 from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule, Text
 from spectra_otel.dialects._convert import first, milliseconds, present, seconds
-from spectra_otel.dialects._fixes import input_excludes_cache, no_cache_counts, output_excludes_reasoning
-from spectra_otel.dialects._usage import read_usage
+from spectra_otel.dialects._fixes import (
+    EXCLUSIVE,
+    bedrock_input_lacks_cache,
+    input_excludes_cache,
+    no_cache_counts,
+    output_excludes_reasoning,
+)
+from spectra_otel.dialects._usage import read_usage, take_usage
 
 CALLS = {"doGenerate": ("text", "chat"), "doStream": ("text", "chat"), "doEmbed": ("embedding", "embeddings"),
          "doRerank": ("rerank", "rerank")}  # fmt: skip
@@ -37,30 +43,39 @@ def role(draft: Draft) -> Role:
 
 
 def provider_metadata(draft: Draft, found: Any) -> None:
-    """The provider's usage object, as 5 keeps it for Anthropic: the cache writes are nowhere else."""
+    """What is nowhere else in 4 and 5: of Anthropic and Bedrock the cached tokens, of Google the whole usage object."""
     for metadata in found.values() if isinstance(found, Mapping) else ():
-        if isinstance(metadata, Mapping):
-            usage = read_usage(metadata.get("usage"))
-            draft.give("cached_tokens", usage.get("cached_tokens"))
-            draft.give(
-                "cache_write_tokens", usage.get("cache_write_tokens") or metadata.get("cacheCreationInputTokens")
-            )
-            draft.give("cache_write_1h_tokens", usage.get("cache_write_1h_tokens"))
-            draft.give("reasoning_tokens", usage.get("reasoning_tokens"))
+        if isinstance(metadata, Mapping) and not take_usage(draft, metadata.get("usageMetadata")):
+            raw = metadata.get("usage")
+            usage = read_usage(raw)
+            for counts in (metadata, raw if isinstance(raw, Mapping) else {}):
+                draft.give("cached_tokens", counts.get("cacheReadInputTokens"))
+                draft.give("cache_write_tokens", counts.get("cacheWriteInputTokens"))
+            for field in ("cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens"):
+                draft.give(field, usage.get(field))
+            draft.give("cache_write_tokens", metadata.get("cacheCreationInputTokens"))
 
 
-def of_version_5(draft: Draft) -> None:
-    """5 has no parts of the input: what its input means depends on the provider."""
+def own_ids(draft: Draft) -> None:
+    """Where the provider's answer has no id, the SDK makes one up."""
+    if str(draft.fields.get("response_id")).startswith(("aitxt-", "aiobj-")):
+        draft.drop("response_id")
+
+
+def before_6(draft: Draft) -> None:
+    """4 and 5 have no parts of the input: what input and output mean depends on the provider."""
     fields = draft.fields
     if any(key in draft.attributes for key in _PARTS) or "ai.operationId" not in draft.attributes:
         return
     provider = fields.get("provider")
-    if provider in ("anthropic", "bedrock"):
+    if provider == "bedrock" and "cached_tokens" not in fields:
+        bedrock_input_lacks_cache(draft)
+    if provider in EXCLUSIVE:
         input_excludes_cache(draft)
-    elif provider in ("google", "vertex") and "reasoning_tokens" in fields:
+        return
+    if provider in ("google", "vertex"):
         output_excludes_reasoning(draft)
-    else:
-        no_cache_counts(draft)
+    no_cache_counts(draft)
 
 
 DIALECT = Dialect(
@@ -94,5 +109,6 @@ DIALECT = Dialect(
         "conversation_id": ("gen_ai.conversation.id", "session.id", "ai.telemetry.metadata.sessionId"),
     },
     texts=(Text("ai.response.providerMetadata", provider_metadata),),
-    rules=(Rule("", (of_version_5,)),),
+    names=(Rule("", (own_ids,)),),
+    rules=(Rule("", (before_6,)),),
 )  # fmt: skip

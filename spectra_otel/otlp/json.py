@@ -209,7 +209,7 @@ def _value(kind: str, content: Any) -> Any:
     if kind == "arrayValue":
         return [_value(*next(iter(value.items()))) for value in content.get("values") or () if value]
     if kind == "doubleValue":
-        return float(content)
+        return float("nan" if content is None else content)  # JavaScript writes NaN as null
     if kind == "kvlistValue":  # the SDK's attributes are flat
         return orjson.dumps(_attributes(content.get("values"))).decode()
     return content  # stringValue, boolValue; bytesValue stays base64

@@ -294,3 +294,57 @@ def test_tokens_guessed_from_text_are_an_estimate() -> None:
     attributes = {**SILENT, "rpc.method": "InvokeModel", "gen_ai.request.model": "mistral.mistral-large-2402-v1:0"}
     _, draft = read("opentelemetry.instrumentation.botocore.bedrock-runtime", attributes, "0.66b2")
     assert (draft.fields["prompt_tokens"], draft.doubt and draft.doubt.value) == (100, "estimated")
+
+
+VERCEL = {
+    "ai.operationId": "ai.generateText.doGenerate", "ai.model.provider": "amazon-bedrock", "ai.model.id": "claude-sonnet-4-5",
+    "gen_ai.usage.input_tokens": 30, "gen_ai.usage.output_tokens": 20,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "metadata", "prompt", "completion"),
+    [
+        ({}, {"bedrock": {"usage": {"cacheReadInputTokens": 40, "cacheWriteInputTokens": 30}}}, 100, 20),
+        ({}, {"bedrock": {"usage": {"cacheWriteInputTokens": 30}}}, None, 20),
+        (
+            {"ai.model.provider": "anthropic"},
+            {"anthropic": {"cacheReadInputTokens": 40, "cacheCreationInputTokens": 30}},
+            100,
+            20,
+        ),
+        (
+            {"ai.model.provider": "google.generative-ai", "ai.model.id": "gemini-2.5-flash"},
+            {
+                "google": {
+                    "usageMetadata": {"promptTokenCount": 30, "candidatesTokenCount": 20, "thoughtsTokenCount": 7}
+                }
+            },
+            30,
+            27,
+        ),
+        ({"ai.model.provider": "google.generative-ai", "ai.model.id": "gemini-2.5-flash"}, {"google": {}}, 30, None),
+        ({"ai.model.provider": "google.generative-ai", "ai.model.id": "gemini-2.0-flash"}, {"google": {}}, 30, 20),
+    ],
+)
+def test_the_vercel_sdk_before_6(
+    changes: dict[str, str], metadata: dict[str, Any], prompt: int | None, completion: int | None
+) -> None:
+    """The providers' own meaning of input and output, made whole by what the metadata has; what it lacks is not known."""
+    found = fields("ai", {**VERCEL, **changes, "ai.response.providerMetadata": json.dumps(metadata)})
+    assert (found.get("prompt_tokens"), found.get("completion_tokens")) == (prompt, completion)
+
+
+def test_an_id_that_the_vercel_sdk_made_up_is_none() -> None:
+    """Where the provider's answer has none, it would keep two spans of one response apart."""
+    assert "response_id" not in fields("ai", {**VERCEL, "ai.response.id": "aitxt-abc"})
+    assert fields("ai", {**VERCEL, "ai.response.id": "msg_1"})["response_id"] == "msg_1"
+
+
+def test_a_count_that_is_no_number_was_not_made() -> None:
+    """JavaScript's NaN stands where a stream brought no usage: it is unknown, not a contradiction."""
+    found = fields(
+        "ai", {**VERCEL, "gen_ai.usage.input_tokens": float("nan"), "gen_ai.usage.output_tokens": float("nan")}
+    )
+    assert "usage_raw" not in found
+    assert found.get("cost_status") is None
