@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 _FORMAT = "%(asctime)s.%(msecs)03dZ\t%(levelname)s\t%(name)s\t%(message)s"
+_M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 _log = logging.getLogger("spectra_otel.service")
 
 
@@ -37,6 +41,9 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     # Requests make no cyclic garbage that matters, and looking for it takes a third of the time.
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
+    _share_memory()
+    # A thread that answers waits for one that computes: five times shorter than Python has it, for a hundredth of its time.
+    sys.setswitchinterval(0.001)
     asyncio.run(_serve(document))
 
 
@@ -82,6 +89,12 @@ def _set_up_logs(settings: Any) -> None:
     handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
     logging.basicConfig(level="WARNING", handlers=[handler])
     logging.getLogger("spectra_otel").setLevel(_LEVELS[level])
+
+
+def _share_memory() -> None:
+    """One arena of malloc for all threads: each of a dozen would keep some megabytes that it freed."""
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _raise_limits() -> None:
