@@ -132,6 +132,33 @@ def blocked() -> list[float]:
     return times
 
 
+def beside() -> str:
+    """The app's side of LiteLLM's two: a budget of eleven calls asked for twenty, and what admit and settle take in the guard."""
+    from spectra_otel import budgets
+    from spectra_otel.budgets import guard
+    from spectra_otel.errors import BudgetExceededError
+
+    values = {"provider": "openai", "model": "gpt-4o", "model_type": "text"}
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1000}
+    used = {**values, "prompt_tokens": 8, "completion_tokens": 1000}
+    budgets.remove("full")
+    budgets.set("eleven", cost="0.1135 USD")
+    admitted = 0
+    for _ in range(20):
+        try:
+            guard.admit(values, body).settle(used)
+            admitted += 1
+        except BudgetExceededError:
+            continue
+    budgets.set("eleven", cost="1000000 USD")
+    times = []
+    for _ in range(2000):
+        begin = time.perf_counter()
+        guard.admit(values, body).settle(used)
+        times.append((time.perf_counter() - begin) * 1e6)
+    return f"a budget of about 11 calls: admitted {admitted} of 20\n  admit + settle: {quantiles(times)}"
+
+
 def idle() -> float:
     """Nanoseconds that the question costs where there is no budget."""
     from spectra_otel.budgets.book import book
@@ -191,7 +218,7 @@ def main() -> None:
                 held = stalls(url, asks)
                 p50, p99 = held[len(held) // 2], held[int(len(held) * 0.99)]
                 print(f"  event loop held {what}: p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {held[-1]:.3f} ms")
-    print(f"\nblocked call: {quantiles(blocked())}")
+    print(f"\nblocked call: {quantiles(blocked())}\n\nSpectra\n  {beside()}")
     if options.litellm:
         print("\nLiteLLM")
         ran = subprocess.run([options.litellm, "-c", LITELLM, home], capture_output=True, text=True, check=False)

@@ -44,6 +44,8 @@ Database = sqlite3.Connection
 VERSION = 2
 _WAIT_SECONDS = 5.0
 _BATCH = 64
+_SHARED_SECONDS = 0.5
+"""How long an event loop stays away after somebody else wrote."""
 _REMEMBER_SECONDS = 40 * 86400
 """How long a record that was counted is known, so that it is not counted twice."""
 _SWEPT_SECONDS = 86400
@@ -289,6 +291,7 @@ class SqliteLedger:
         self._jobs: deque[_Job] = deque()
         self._swept_at = 0.0
         self._left: tuple[int, int] | None = None
+        self._shared_until = 0.0
 
     def close(self) -> None:
         """Let go of the file. Nobody may be calling."""
@@ -323,13 +326,20 @@ class SqliteLedger:
         return job.result
 
     def _is_shared(self) -> bool:
-        """Whether somebody else may have written since this process did: an event loop then stays away.
+        """Whether somebody else may have written since this process did, or did a moment ago: an event loop then stays away.
 
         A try that waits for nobody still is work, whose pages others have just changed, on processors that they want.
         """
-        if self._left is None:  # only who is asked without waiting has to watch
-            self._left = (-1, -1)
-        return self._database is None or self._log() != self._left
+        now = time.monotonic()
+        if self._left is None or self._database is None:
+            self._left = self._left or (0, 0)  # only who is asked without waiting has to watch
+            return True
+        if now < self._shared_until:
+            return True
+        if self._log() == self._left:
+            return False
+        self._shared_until = now + _SHARED_SECONDS
+        return True
 
     def _log(self) -> tuple[int, int]:
         try:
