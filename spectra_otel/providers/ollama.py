@@ -13,6 +13,8 @@ from spectra_otel.providers.base import (
     put_text,
 )
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, read_error
+from spectra_otel.providers.wire.messages import Messages
+from spectra_otel.providers.wire.responses import Responses
 
 
 class Generate(Format):
@@ -79,5 +81,7 @@ PROVIDER = Provider(
         Endpoint("/v1/chat/completions", Chat(asks_for_usage=True)),
         Endpoint("/v1/completions", Completions(asks_for_usage=True)),
         Endpoint("/v1/embeddings", Embeddings()),
+        Endpoint("/v1/responses", Responses()),
+        Endpoint("/v1/messages", Messages()),
     ),
 )

@@ -53,6 +53,9 @@ class Generate(Format):
     def open_stream(self, values: Values) -> StreamReader:
         return GenerateStream()
 
+    def accepts(self, sent: Sent) -> bool:
+        return isinstance(sent.body.get("contents"), list)
+
     def gather(self, rows: list[Any]) -> Json | None:
         """Without ``alt=sse`` a stream is one JSON array of chunks."""
         if len(rows) == 1:

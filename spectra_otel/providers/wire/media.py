@@ -12,6 +12,7 @@ from spectra_otel.providers.base import (
     Json,
     Sent,
     StreamReader,
+    Upload,
     Values,
     as_dict,
     as_list,
@@ -69,6 +70,11 @@ def kind_of_model(name: Any) -> str | None:
     return next((kind for kind, words in _KINDS if any(word in lower for word in words)), None)
 
 
+def has_texts(body: Json, *names: str) -> bool:
+    """Whether a body has texts under these names: the shape by which a format is known at a host that nobody named."""
+    return all(isinstance(body.get(name), str) for name in names)
+
+
 class Images(Format):
     """``/images/generations``, ``/images/edits`` and ``/images/variations``, JSON or form, streamed or not.
 
@@ -80,6 +86,9 @@ class Images(Format):
 
     def __init__(self, extra: Callable[[Json, Values], None] | None = None, *, kept: timedelta | None = None) -> None:
         self.extra, self.kept = extra, kept
+
+    def accepts(self, sent: Sent) -> bool:
+        return has_texts(sent.body, "model", "prompt")
 
     def read_request(self, sent: Sent) -> Values:
         body = sent.body
@@ -132,6 +141,9 @@ class Speech(Format):
     def __init__(self, *, text: str = "input", model: str = "model") -> None:
         self.text, self.model = text, model
 
+    def accepts(self, sent: Sent) -> bool:
+        return has_texts(sent.body, self.model, self.text, "voice")
+
     def read_request(self, sent: Sent) -> Values:
         values: Values = {"model": sent.body.get(self.model) or sent.places.get("model"), "has_tool_calls": False}
         values["is_streaming"] = bool(sent.body.get("stream")) or sent.body.get("stream_format") == "sse"
@@ -163,6 +175,9 @@ class Transcription(Format):
         values: Values = {"model": model, "is_streaming": body.get("stream") in (True, "true"), "has_tool_calls": False}
         put_seconds(values, sent_seconds(sent))
         return values
+
+    def accepts(self, sent: Sent) -> bool:
+        return has_texts(sent.body, "model") and isinstance(sent.body.get("file"), Upload)
 
     def __init__(self, *, audio_beside: bool = False) -> None:
         self.audio_beside = audio_beside
@@ -205,6 +220,9 @@ class Rerank(Format):
 
     operation = "rerank"
     model_type = "rerank"
+
+    def accepts(self, sent: Sent) -> bool:
+        return has_texts(sent.body, "model", "query") and isinstance(sent.body.get("documents"), list)
 
     def read_request(self, sent: Sent) -> Values:
         return {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}

@@ -12,7 +12,7 @@ from spectra_otel.providers.base import (
     as_list,
     put_text,
 )  # fmt: skip
-from spectra_otel.providers.wire.chat import read_error
+from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.usage import MESSAGES, TOOLS, read, take
 
 
@@ -47,10 +47,11 @@ class Messages(Format):
 
 
 def read_usage(usage: Json, values: Values) -> None:
-    """Anthropic's usage object, with its tier and its billed tools."""
+    """Anthropic's usage object, with its tier and its billed tools; a gateway's says what it charged."""
     values["usage_raw"] = usage
     take(usage, MESSAGES, values)
     put_text(values, "pricing_tier", usage.get("service_tier"))
+    put_provider_cost(values, cents(usage.get("cost")))
     tools = {name: count for name, count in read(usage, TOOLS).items() if type(count) is int and count}
     if tools:
         values["tool_call_counts"] = tools
