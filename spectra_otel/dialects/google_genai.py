@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import Dialect, Draft, Rule, Text
+from spectra_otel.dialects._base import CALL, Dialect, Draft, Role, Rule, Text
 from spectra_otel.dialects._fixes import no_cache_counts, output_excludes_reasoning, usage_is_unusable
 from spectra_otel.dialects._usage import take_usage
 
@@ -23,6 +23,15 @@ def before_1(draft: Draft) -> None:
     else:
         no_cache_counts(draft)
         output_excludes_reasoning(draft)
+
+
+def role(draft: Draft) -> Role:
+    """ADK's own `call_llm` is a call where it keeps the response; from 2 on it wraps another span of it."""
+    if draft.span.name == "call_llm" and "gcp.vertex.agent.llm_response" in draft.attributes:
+        draft.fields.setdefault("operation", "generate_content")
+        draft.fields["model_type"] = "text"
+        return CALL
+    return semconv.role(draft)
 
 
 def adk_response(draft: Draft, found: Any) -> None:
@@ -40,7 +49,7 @@ def adk_counts(draft: Draft) -> None:
 DIALECT = Dialect(
     name="google_genai",
     scopes=("opentelemetry.instrumentation.google_genai", "gcp.vertex.agent"),
-    role=semconv.role,
+    role=role,
     fields=semconv.FIELDS,
     texts=(Text("gcp.vertex.agent.llm_response", adk_response),),
     rules=(

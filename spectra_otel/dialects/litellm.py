@@ -13,7 +13,7 @@ from typing import Any
 from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import Dialect, Draft, From, Role, Rule, Text
 from spectra_otel.dialects._convert import first, python_literal
-from spectra_otel.dialects._fixes import input_excludes_cache_writes, no_cache_counts
+from spectra_otel.dialects._fixes import input_excludes_cache_writes, no_cache_counts, streamed_usage_may_be_guessed
 from spectra_otel.dialects._texts import request_body
 from spectra_otel.dialects._usage import read_usage
 
@@ -66,8 +66,10 @@ def served_model(draft: Draft) -> None:
 
 
 def older_counts(draft: Draft) -> None:
-    """What releases before the current attribute names meant."""
-    if "gen_ai.usage.input_tokens" not in draft.attributes and "gen_ai.usage.prompt_tokens" in draft.attributes:
+    """What releases before the current attribute names meant; from 1.80 on, the writes stand in the details of the input."""
+    attributes = draft.attributes
+    is_whole = "'cache_creation_tokens'" in str(attributes.get("metadata.usage_object"))
+    if "gen_ai.usage.input_tokens" not in attributes and "gen_ai.usage.prompt_tokens" in attributes and not is_whole:
         input_excludes_cache_writes(draft)
 
 
@@ -91,5 +93,5 @@ DIALECT = Dialect(
         Text("hidden_params", request_body),
     ),
     names=(Rule("", (own_ids, served_model)),),
-    rules=(Rule("", (older_counts, no_cache_counts)),),
+    rules=(Rule("", (older_counts, no_cache_counts, streamed_usage_may_be_guessed)),),
 )

@@ -348,3 +348,31 @@ def test_a_count_that_is_no_number_was_not_made() -> None:
     )
     assert "usage_raw" not in found
     assert found.get("cost_status") is None
+
+
+@pytest.mark.parametrize(("details", "prompt"), [("", 130), (", 'cache_creation_tokens': 30", 100)])
+def test_the_input_of_litellm_before_its_newer_names(details: str, prompt: int) -> None:
+    """Up to 1.7x it counts no cache writes; where the input's details name them, it does."""
+    attributes = {
+        "llm.request.type": "completion", "gen_ai.request.model": "claude-sonnet-4-5", "gen_ai.system": "anthropic",
+        "gen_ai.usage.prompt_tokens": 100, "gen_ai.usage.completion_tokens": 20,
+        "metadata.usage_object": "{'prompt_tokens': 100, 'completion_tokens': 20, 'prompt_tokens_details': "
+                                 f"{{'cached_tokens': 40{details}}}, 'cache_creation_input_tokens': 30}}",
+    }  # fmt: skip
+    assert fields("litellm", attributes)["prompt_tokens"] == prompt
+
+
+def test_a_stream_that_litellm_counted_itself_is_an_estimate() -> None:
+    """Where a stream brings no usage, LiteLLM counts tokens with a tokenizer: nothing says what was cached."""
+    attributes = {**SEMCONV, "llm.is_streaming": "True", "gen_ai.usage.input_tokens": 9}
+    _, draft = read("litellm", attributes)
+    assert (draft.doubt and draft.doubt.value) == "estimated"
+
+
+def test_adk_without_counts_beside_the_response() -> None:
+    """The first releases of ADK say what was used in the response alone."""
+    usage = {"prompt_token_count": 100, "candidates_token_count": 20, "total_token_count": 120}
+    attributes = {"gen_ai.system": "gcp.vertex.agent", "gen_ai.request.model": "gemini-2.5-flash",
+                  "gcp.vertex.agent.llm_response": json.dumps({"usage_metadata": usage})}  # fmt: skip
+    found = fields("gcp.vertex.agent", attributes, name="call_llm")
+    assert (found["prompt_tokens"], found["completion_tokens"], found["provider"]) == (100, 20, "google")
