@@ -38,6 +38,9 @@ JSON = {"Content-Type": "application/json"}
 GOOD = request(CHAT).SerializeToString()
 FUZZ_SECONDS = float(os.environ.get("SPECTRA_FUZZ_SECONDS", "3"))
 """`.ci/run` fuzzes for a minute."""
+KILLS = int(os.environ.get("SPECTRA_KILLS", "200"))
+"""A thousand take half an hour: `SPECTRA_KILLS=1000 pytest -m backend -k kill_9 -s tests/service`."""
+LONG = [pytest.mark.backend, pytest.mark.slow, pytest.mark.timeout(10 * KILLS)]
 
 
 @pytest.fixture
@@ -291,20 +294,22 @@ def rss(child: subprocess.Popen[bytes]) -> int:
     return int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def send_until_killed(port: int, child: subprocess.Popen[bytes], seed: int, chance: random.Random) -> int:
-    """Send batches, kill the process at a random moment, and say how many spans were acknowledged."""
-    acknowledged = 0
-    kill_at = time.monotonic() + chance.uniform(0.05, 0.6)
+def send_until_killed(port: int, child: subprocess.Popen[bytes], first: int, chance: random.Random) -> set[int]:
+    """Send batches numbered from ``first``, kill the process at a random moment, and say which were acknowledged."""
+    acknowledged = set()
+    # One in eight lives until it merges, beside what it takes in.
+    kill_at = time.monotonic() + (chance.uniform(2.0, 3.5) if chance.random() < 0.125 else chance.uniform(0.05, 0.6))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        for number in range(10_000):
+        for number in range(first, first + 10_000):
             if time.monotonic() > kill_at and child.poll() is None:
                 child.kill()
-            body = request(*[CHAT] * 20, seed=seed * 10_000 + number + 1).SerializeToString()
+            body = request(*[CHAT] * 20, seed=number).SerializeToString()
             connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
             answer = connection.getresponse()
             answer.read()
-            acknowledged += 20 * (answer.status == 200)
+            if answer.status == 200:
+                acknowledged.add(number)
     except (OSError, http.client.HTTPException):
         pass
     connection.close()
@@ -312,19 +317,22 @@ def send_until_killed(port: int, child: subprocess.Popen[bytes], seed: int, chan
     return acknowledged
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=[pytest.mark.backend, pytest.mark.slow])])
+@pytest.mark.parametrize("kills", [3, pytest.param(KILLS, marks=LONG)])
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, kills: int) -> None:
     """Killed at random moments under load: every acknowledged span is in the store, once."""
     chance = random.Random(kills)
-    acknowledged = 0
-    for seed in range(kills):
+    acknowledged: set[int] = set()
+    for life in range(1, kills + 1):
         with process(tmp_path) as (port, child):
-            acknowledged += send_until_killed(port, child, seed + 1, chance)
-    store = DuckDBStore(tmp_path / "x.duckdb")
-    (row,) = store.query("SELECT count(*), count(DISTINCT id) FROM spectra_requests")[1]
-    assert row[0] == row[1]
-    # A batch that was on disk when its answer was cut off is there too: at most one for each kill.
-    assert acknowledged <= row[0] <= acknowledged + 20 * kills
+            acknowledged |= send_until_killed(port, child, life * 10_000, chance)
+    sql = "SELECT left(trace_id, 30), count(*), count(DISTINCT id) FROM spectra_requests GROUP BY 1"
+    stored = {int(trace, 16): (rows, ids) for trace, rows, ids in DuckDBStore(tmp_path / "x.duckdb").query(sql)[1]}
+    assert acknowledged
+    assert {number for number in acknowledged if stored.get(number) != (20, 20)} == set()
+    # A batch that was on disk when its answer was cut off is there too, whole: at most one for each kill.
+    assert set(stored.values()) == {(20, 20)}
+    assert len(stored) <= len(acknowledged) + kills
+    print(f"{kills} kills: {len(acknowledged) * 20} spans acknowledged, {len(stored) * 20} stored, each once")
 
 
 def test_sigterm_drains(tmp_path: Path) -> None:
