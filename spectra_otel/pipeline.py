@@ -231,7 +231,7 @@ def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[Compone
 
 def build_exporter(document: Document, item: Component) -> BuiltExporter:
     """Make an exporter. One that keeps records gets the prices of the document, for records that have no cost yet."""
-    exporter = create(Kind.EXPORTER, item)
+    exporter: SpanExporter = create(Kind.EXPORTER, item)
     if isinstance(exporter, LearnsPrices):
         from spectra_otel.repricing import TodaysPrices
 

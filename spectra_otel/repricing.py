@@ -34,9 +34,13 @@ class TodaysPrices:
         costs = (document.processors[id_] for spec in traces for id_ in spec.processors if id_.type == "cost")
         self._cost = next(costs, None)
 
-    @cached_property
+    @property
     def version(self) -> str:
         """A digest of all that prices come from: the catalog, the settings of ``cost`` and the files they name."""
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
         config = self._cost.config if self._cost else None
         digest = hashlib.sha256(current_catalog().digest.encode() + repr(config).encode())
         for path in (config and config.prices) or read_settings().prices:
