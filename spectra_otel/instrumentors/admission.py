@@ -30,6 +30,8 @@ class Blocked:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    error: BudgetExceededError
+    """For clients that cannot be given an answer which no server sent."""
 
 
 def admit(request: Request, sent: Sent, size: int) -> Blocked | None:
@@ -100,7 +102,7 @@ def answer(error: BudgetExceededError, shape: str = "openai") -> Blocked:
         body = {"type": "error", "error": {"type": "rate_limit_error", "message": str(error)}}
     else:
         body = {"error": {"message": str(error), "type": "insufficient_quota", "param": None, "code": ERROR_TYPE}}
-    return Blocked(429, headers, orjson.dumps(body))
+    return Blocked(429, headers, orjson.dumps(body), error)
 
 
 def _may_rewrite(sent: Sent) -> bool:

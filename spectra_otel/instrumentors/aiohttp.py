@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors import patching
 from spectra_otel.instrumentors.bodies import form_value
 from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
@@ -25,8 +24,7 @@ async def _request(
         return await send(*args, **kwargs)
     blocked = await exchange.admit_async()
     if blocked is not None:  # a synthetic answer would need a connection
-        said = orjson.loads(blocked.body)["error"]["message"]
-        raise BudgetExceededError(said, name=blocked.headers.get("x-spectra-budget", ""))
+        raise blocked.error
     asking, hider = patching.prepare(exchange, lambda body: _with_body(kwargs, body))
     with patching.sending(exchange):
         response = await send(*args, **(asking or kwargs))

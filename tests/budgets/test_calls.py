@@ -178,6 +178,16 @@ def test_fit_lowers_the_limit_of_output(app: LocalProvider) -> None:
     assert 16 <= line.request["max_tokens"] < 1000
 
 
+def test_fit_holds_for_a_stream_whose_usage_we_ask_for(app: LocalProvider) -> None:
+    """The body that is sent has the limit that fits, and asks for usage; the app sees neither."""
+    spectra.budgets.set("fit", cost="0.01 USD", period="total", on_exceeded="fit")
+    chunks = list(chat(client_of(app), max_tokens=100_000, stream=True))
+    [line] = app.ledger
+    assert 16 <= line.request["max_tokens"] < 1000
+    assert line.request["stream_options"] == {"include_usage": True}
+    assert all(chunk.choices for chunk in chunks)
+
+
 def test_switch_sends_another_model(app: LocalProvider) -> None:
     """A call that does not fit goes to the model that the budget names."""
     spectra.budgets.set("switch", cost="0.005 USD", period="total", on_exceeded="switch:gpt-4o-mini")
