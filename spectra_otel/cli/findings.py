@@ -58,7 +58,8 @@ def _store(health: StoreHealth) -> Iterator[Finding]:
         state = "attention" if health.holder_pid else "problem"
         yield Finding("database", state, health.problem)
     elif health.database_bytes is None:
-        yield Finding("database", "note", f"{health.database}: nothing recorded yet")
+        told = "made with the next merge" if health.pending_rows else "nothing recorded yet"
+        yield Finding("database", "note", f"{health.database}: {told}")
     else:
         detail = f"{health.database}: {health.requests} requests, {size(health.database_bytes)}"
         yield Finding("database", "ok", f"{detail}, schema {health.schema_version}")

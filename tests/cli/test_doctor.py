@@ -51,6 +51,12 @@ def test_doctor_counts_what_waits_in_the_spool(spectra: Spectra, recorded: list[
     assert "7 records in 1 segments" in findings(spectra)["spool"][0]["detail"]
 
 
+def test_doctor_of_a_store_that_is_only_a_spool_yet(spectra: Spectra, tmp_path: Path) -> None:
+    """Records that wait for the first merge are not nothing."""
+    store_at(tmp_path / "home" / "spectra.duckdb").append([make_request()])
+    assert findings(spectra)["database"][0]["detail"].endswith("made with the next merge")
+
+
 def test_doctor_fails_where_something_does_not_work(
     spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
