@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +93,21 @@ def test_rebuild_says_what_the_records_would_make_of_it(tmp_path: Path) -> None:
     assert json.loads(spectra("status", "b", "--format", "json"))[0]["settled_requests"] == 0
     spectra("rebuild", "b", "--apply")
     assert json.loads(spectra("status", "b", "--format", "json"))[0]["settled_requests"] == 1
+
+
+def test_doctor_shows_leases_and_overshoot() -> None:
+    """Calls under way, those of a process that is gone, and what calls cost beyond their bounds."""
+    spectra("set", "b", "--cost", "5 USD")
+    book.reset()
+    guard.admit(CALL, {"max_tokens": 5}, 50)
+    guard.admit(CALL, {"max_tokens": 5}, 50).settle(
+        {**CALL, "total_cost_in_cents": Decimal(7), "cost_status": "priced"}
+    )
+    code = f"from spectra_otel.budgets import guard\nguard.admit({CALL!r}, {{'max_tokens': 5}}, 50)"
+    subprocess.run([sys.executable, "-c", f"{code}\nimport os; os._exit(0)"], check=True)
+    result = CliRunner().invoke(main, ["doctor", "--format", "json"])
+    found = {row["subject"]: row for row in json.loads(result.stdout) if row["subject"].startswith("budget")}
+    assert "1 budgets, 2 calls under way" in found["budgets"]["detail"]
+    assert found["budget leases"]["detail"].startswith("1 of processes that are gone")
+    assert found["budget overshoot"]["state"] == "attention"
+    assert found["budget overshoot"]["detail"].startswith("calls cost 6.")
