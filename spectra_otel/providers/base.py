@@ -249,6 +249,11 @@ def put_job(values: Values, job: Any) -> None:
     put_text(values, JOB, job)
 
 
+def length_of(text: Any) -> int:
+    """Characters of a text; 0 of what is none."""
+    return len(text) if type(text) is str else 0
+
+
 def as_dict(value: Any) -> Json:
     """``value`` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}

@@ -66,7 +66,7 @@ class Sound(Speak):
         sections = as_list(as_dict(body.get("composition_plan")).get("sections"))
         lengths = [found for part in sections if isinstance(found := as_dict(part).get("duration_ms"), int | float)]
         length = body.get("music_length_ms") or (sum(lengths) if len(lengths) == len(sections) > 0 else None)
-        put_seconds(values, body.get("duration_seconds") if length is None else length / 1000)
+        put_seconds(values, length / 1000 if isinstance(length, int | float) else body.get("duration_seconds"))
         return values
 
 

@@ -9,6 +9,7 @@ from spectra_otel.providers.base import (
     StreamReader,
     Values,
     as_dict,
+    length_of,
     put_count,
     put_text,
 )
@@ -51,7 +52,7 @@ class Lines(StreamReader):
         self._format = format_
 
     def event(self, data: Json) -> None:
-        self.characters += len(data.get("response") or as_dict(data.get("message")).get("content") or "")
+        self.characters += length_of(data.get("response") or as_dict(data.get("message")).get("content"))
         self._format.read_response(data, self.values)
         if data.get("error"):
             read_error(data, self.values)

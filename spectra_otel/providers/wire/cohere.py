@@ -6,7 +6,18 @@ tokens are on the scale of ``tokens``: where they are more than what was billed 
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, as_dict, as_list, put_count, put_text
+from spectra_otel.providers.base import (
+    Format,
+    Json,
+    Sent,
+    StreamReader,
+    Values,
+    as_dict,
+    as_list,
+    length_of,
+    put_count,
+    put_text,
+)
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.usage import BILLED, take
 
@@ -65,9 +76,9 @@ class CohereStream(StreamReader):
         delta = as_dict(data.get("delta"))
         if kind == "content-delta":
             content = as_dict(as_dict(delta.get("message")).get("content"))
-            self.characters += len(content.get("text") or content.get("thinking") or "")
+            self.characters += length_of(content.get("text") or content.get("thinking"))
         elif kind == "text-generation":
-            self.characters += len(data.get("text") or "")
+            self.characters += length_of(data.get("text"))
         elif kind.startswith(("tool-call-start", "tool-calls-gen")):
             self._tools = True
         elif kind in ("message-start", "stream-start"):

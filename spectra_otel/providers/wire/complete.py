@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, put_text
+from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, length_of, put_text
 from spectra_otel.providers.wire.chat import read_error
 
 
@@ -34,7 +34,7 @@ class CompleteStream(StreamReader):
         self._format = format_
 
     def event(self, data: Json) -> None:
-        self.characters += len(data.get("completion") or "")
+        self.characters += length_of(data.get("completion"))
         self._format.read_response(data, self.values)
         if data.get("error"):
             read_error(data, self.values)

@@ -10,6 +10,7 @@ from spectra_otel.providers.base import (
     Values,
     as_dict,
     as_list,
+    length_of,
     put_count,
     put_text,
 )  # fmt: skip
@@ -87,7 +88,7 @@ class ConversationStream(StreamReader):
     def _read_delta(self, data: Json) -> None:
         content = data.get("content")
         text = content if isinstance(content, str) else as_dict(content).get("text")
-        self.characters += len(text) if isinstance(text, str) else 0
+        self.characters += length_of(text)
         read_entry(data, self.values)
 
     def finish(self) -> Values:

@@ -12,6 +12,7 @@ from spectra_otel.providers.base import (
     Values,
     as_dict,
     as_list,
+    length_of,
     put_count,
     put_job,
     put_text,
@@ -115,17 +116,9 @@ class GenerateStream(StreamReader):
         put_text(values, "response_id", data.get("responseId"))
         if data.get("usageMetadata"):
             self._usage = as_dict(data["usageMetadata"])
-        for candidate in data.get("candidates") or ():
-            for part in (candidate.get("content") or {}).get("parts") or ():
-                self._read_part(part)
-            reason = candidate.get("finishReason")
-            if reason:
-                put_text(
-                    values, "finish_reason", _FINISH_CODES.get(reason, reason) if isinstance(reason, int) else reason
-                )
-                self.complete = True
-            if candidate.get("groundingMetadata"):
-                self._queries = max(self._queries, len(as_list(candidate["groundingMetadata"].get("webSearchQueries"))))
+        for candidate in as_list(data.get("candidates")):
+            if type(candidate) is dict:
+                self._read_candidate(candidate)
         blocked = as_dict(data.get("promptFeedback")).get("blockReason")
         if blocked:
             put_text(values, "finish_reason", blocked)
@@ -134,13 +127,26 @@ class GenerateStream(StreamReader):
             read_error(data, values)
             self.complete = True
 
+    def _read_candidate(self, candidate: Json) -> None:
+        for part in as_list(as_dict(candidate.get("content")).get("parts")):
+            if type(part) is dict:
+                self._read_part(part)
+        reason = candidate.get("finishReason")
+        if reason:
+            said = _FINISH_CODES.get(reason, reason) if isinstance(reason, int) else reason
+            put_text(self.values, "finish_reason", said)
+            self.complete = True
+        grounding = candidate.get("groundingMetadata")
+        if grounding:
+            self._queries = max(self._queries, len(as_list(as_dict(grounding).get("webSearchQueries"))))
+
     def _read_part(self, part: Json) -> None:
         text = part.get("text")
         if text:
-            self.characters += len(text)
+            self.characters += length_of(text)
         elif "functionCall" in part:
             self.values["has_tool_calls"] = True
-        elif str((part.get("inlineData") or {}).get("mimeType")).startswith("image/"):
+        elif str(as_dict(part.get("inlineData")).get("mimeType")).startswith("image/"):
             self._images += 1
 
     def finish(self) -> Values:
@@ -269,9 +275,7 @@ class InteractionStream(StreamReader):
         self._tools = False
 
     def event(self, data: Json) -> None:
-        text = as_dict(data.get("delta")).get("text")
-        if text:
-            self.characters += len(text)
+        self.characters += length_of(as_dict(data.get("delta")).get("text"))
         if as_dict(data.get("step")).get("type") == "function_call":
             self._tools = True
         interaction = data.get("interaction")

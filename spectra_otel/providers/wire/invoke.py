@@ -13,6 +13,7 @@ from spectra_otel.providers.base import (
     Values,
     as_dict,
     as_list,
+    length_of,
     put_count,
     put_text,
 )  # fmt: skip
@@ -149,7 +150,7 @@ class InvokeStream(StreamReader):
             return
         outputs = as_list(data.get("outputs"))
         text = data.get("completion") or data.get("outputText") or data.get("generation") or data.get("text")
-        self.characters += len(text or as_dict(outputs[0] if outputs else None).get("text") or "")
+        self.characters += length_of(text or as_dict(outputs[0] if outputs else None).get("text"))
         self._format.read_response({key: value for key, value in data.items() if key != _METRICS}, self.values)
         if self.values.get("finish_reason"):
             self.complete = True

@@ -10,6 +10,7 @@ from spectra_otel.providers.base import (
     Values,
     as_dict,
     as_list,
+    length_of,
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
@@ -71,10 +72,8 @@ class MessagesStream(StreamReader):
     def event(self, data: Json) -> None:
         kind = data.get("type")
         if kind == "content_block_delta":
-            delta = data.get("delta") or {}
-            text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
-            if text:
-                self.characters += len(text)
+            delta = as_dict(data.get("delta"))
+            self.characters += length_of(delta.get("text") or delta.get("partial_json") or delta.get("thinking"))
         elif kind == "message_start":
             message = as_dict(data.get("message"))
             put_text(self.values, "response_id", message.get("id"))
