@@ -123,6 +123,8 @@ def convention_is_unknown(draft: Draft) -> None:
     if thoughts > get("completion_tokens", thoughts):
         draft.settle_for(Doubt.ESTIMATED)
         output_excludes_counted_reasoning(draft)
+    if from_model(get("snapshot") or get("model")) == "openai":  # it caches without being asked
+        no_cache_counts(draft)
 
 
 EXCLUSIVE = frozenset({"anthropic", "bedrock"})

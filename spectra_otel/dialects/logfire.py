@@ -48,12 +48,15 @@ def request_data(draft: Draft, found: Any) -> None:
 
 
 def stream_end(draft: Draft) -> None:
-    """Where no answer was read, as in the log that ends a stream, the served model is the requested one's name again."""
+    """Where no answer was read, the served model is the requested one's name again: in the log that ends a stream, in
+    chat completions of openai-agents.
+    """
     is_log = draft.attributes.get("logfire.span_type") == "log"
     if is_log:
         draft.put("is_streaming", True)
     is_echo = draft.fields.get("snapshot") == draft.fields.get("model") and "/" not in draft.fields.get("model", "")
-    if is_echo and (is_log or "prompt_tokens" not in draft.fields):
+    is_unread = is_log or "prompt_tokens" not in draft.fields or "model_config" in draft.attributes
+    if is_echo and is_unread:
         draft.drop("snapshot")
 
 
@@ -72,11 +75,12 @@ def uncounted_cache(draft: Draft) -> None:
 
 DIALECT = Dialect(
     name="logfire",
-    scopes=("logfire.openai", "logfire.anthropic"),
+    scopes=("logfire.openai", "logfire.anthropic", "logfire.openai_agents"),
     role=role,
-    fields=semconv.FIELDS,
+    fields={**semconv.FIELDS, "response_id": ("gen_ai.response.id", "response_id")},
     texts=(
         Text("request_data", request_data),
+        Text("usage", usage_object),
         Text("gen_ai.usage.raw", usage_object),
         Text("response_data", response_data),
     ),

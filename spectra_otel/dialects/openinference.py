@@ -21,6 +21,7 @@ from spectra_otel.dialects._fixes import (
     output_excludes_reasoning,
     usage_is_unusable,
 )
+from spectra_otel.dialects._providers import from_name
 from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
 
 KINDS: dict[str, tuple[Role, str]] = {
@@ -84,9 +85,15 @@ def litellm_names(draft: Draft) -> None:
         vendor, slash, name = draft.fields.get(field, "").partition("/")
         if slash:
             draft.give("provider", vendor)
-            if vendor != "openrouter" and vendor == draft.fields.get("provider"):
+            if vendor != "openrouter" and from_name(vendor) == from_name(draft.fields["provider"]):
                 draft.fields[field] = name
     if "output.mime_type" not in draft.attributes and draft.fields.get("model_type") == "text":
+        draft.drop("snapshot")
+
+
+def agents_names(draft: Draft) -> None:
+    """Of chat completions, openai-agents knows the requested model alone."""
+    if draft.span.name == "generation":
         draft.drop("snapshot")
 
 
@@ -95,9 +102,7 @@ def framework_names(draft: Draft) -> None:
     if _is_framework(draft):
         if draft.fields.get("snapshot") == draft.attributes.get("llm.model_name"):
             draft.drop("snapshot")
-        vendor, slash, name = draft.fields.get("model", "").partition("/")
-        if slash and vendor in (draft.fields.get("provider"), draft.attributes.get("llm.system")):
-            draft.fields["model"] = name
+        litellm_names(draft)
 
 
 def framework_counts(draft: Draft) -> None:
@@ -183,7 +188,12 @@ DIALECT = Dialect(
         Text("input.value", request_body, without="model"),
         Text("output.value", output),
     ),
-    names=(Rule("", (names,)), Rule(SCOPE, (framework_names,)), Rule(f"{SCOPE}.litellm", (litellm_names,))),
+    names=(
+        Rule("", (names,)),
+        Rule(SCOPE, (framework_names,)),
+        Rule(f"{SCOPE}.litellm", (litellm_names,)),
+        Rule(f"{SCOPE}.openai_agents", (agents_names,)),
+    ),
     rules=(
         Rule(SCOPE, (framework_counts,)),
         Rule(f"{SCOPE}.agno", (input_excludes_cache,), providers=EXCLUSIVE),

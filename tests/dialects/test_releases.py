@@ -376,3 +376,38 @@ def test_adk_without_counts_beside_the_response() -> None:
                   "gcp.vertex.agent.llm_response": json.dumps({"usage_metadata": usage})}  # fmt: skip
     found = fields("gcp.vertex.agent", attributes, name="call_llm")
     assert (found["prompt_tokens"], found["completion_tokens"], found["provider"]) == (100, 20, "google")
+
+
+def test_logfire_of_openai_agents() -> None:
+    """The whole usage stands in an attribute of its own; a chat completion's served model is the requested one's name again."""
+    usage = {"input_tokens": 2000, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 40}}
+    attributes = {
+        "logfire.span_type": "span", "gen_ai.system": "openai", "gen_ai.request.model": "gpt-4o-mini", "model_config": "{}",
+        "gen_ai.response.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": 2000, "gen_ai.usage.output_tokens": 20,
+        "usage": json.dumps(usage),
+    }  # fmt: skip
+    found = fields("logfire.openai_agents", attributes)
+    assert (found["provider"], found["cached_tokens"], found.get("snapshot")) == ("openai", 40, None)
+    turn = {"logfire.span_type": "span", "gen_ai.system": "openai", "type": "custom", "usage": json.dumps(usage)}
+    assert read("logfire.openai_agents", turn)[0] is Role.WRAPPER
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "want"),
+    [
+        ("google", "gemini/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("aws", "bedrock/us.anthropic.claude-x", "us.anthropic.claude-x"),
+        ("openrouter", "openrouter/openai/gpt-4o", "openrouter/openai/gpt-4o"),
+        ("groq", "meta-llama/llama-4", "meta-llama/llama-4"),
+    ],
+)
+def test_litellms_prefix_is_no_part_of_a_name(provider: str, model: str, want: str) -> None:
+    """Where the prefix is the provider under any of its names, it goes; a vendor's name in a model's stays."""
+    attributes = {"openinference.span.kind": "LLM", "llm.provider": provider, "llm.model_name": model}
+    assert fields("openinference.instrumentation.litellm", attributes)["model"] == want
+
+
+def test_an_unknown_scope_with_a_long_prompt_of_openai() -> None:
+    """OpenAI caches without being asked: where nothing counts that, the cost at the full rate is an estimate."""
+    _, draft = read("some.unknown.scope", {**SEMCONV, "gen_ai.usage.input_tokens": 2000})
+    assert (draft.doubt and draft.doubt.value) == "estimated"
