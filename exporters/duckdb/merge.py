@@ -7,6 +7,7 @@ once holds twice over: by the ledger ``spectra_segments`` and by the ids of the 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -138,11 +139,12 @@ class Merger:
                 if not segments or self._pace.wait() > 0:
                     return None
                 small = sum(segment.rows for segment in segments) < SMALL_BACKLOG
-                result = self._merge_session(
-                    segments, self._small_session if small else LARGE_SESSION, _POLITE_PATIENCE
-                )
+                rows = self._small_session if small else LARGE_SESSION
+                try:
+                    result = self._merge_session(segments, rows, _POLITE_PATIENCE)
+                finally:  # a merge that fails, on a full disk say, has kept others out as well
+                    self._pace.pause(_courtesy(self.held) if small else self.held)
                 self.is_behind = not small
-                self._pace.pause(_courtesy(self.held) if small else self.held)
                 if small:
                     self._adapt()
                 return result
@@ -173,10 +175,14 @@ class Merger:
                 left = left[len(batch) :]
                 rows -= sum(segment.rows for segment in batch)
                 size += sum(segment.size for segment in batch)
-            with database.attached(connection, self._path, patience) as began:
-                for staged in batches:
-                    result += self._take_in(intake, staged)
-            self.held = time.monotonic() - began
+            self.held = 0.0
+            began = math.inf
+            try:
+                with database.attached(connection, self._path, patience) as began:
+                    for staged in batches:
+                        result += self._take_in(intake, staged)
+            finally:
+                self.held = max(0.0, time.monotonic() - began)
         result.pending = sum(segment.rows for segment in left)
         return result
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spectra_otel.errors import StoreError
-from spectra_otel.exporters.duckdb import database, intake, line, rollups, schema
+from spectra_otel.exporters.duckdb import database, intake, line, merge, rollups, schema
 from spectra_otel.exporters.duckdb.spool import OPEN, Lines, Spool, SpoolFullError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from tests.exporters.duckdb.records import ids, record, revised, rollup_differences
@@ -192,6 +192,34 @@ def test_a_full_transaction_is_one_row_group(store: DuckDBStore) -> None:
         )
         assert database.fetch(connection, sql)[1] == [(0, schema.ROW_GROUP), (1, 100)]
     assert rollup_differences(store) == []
+
+
+@pytest.mark.parametrize(("rows", "share"), [(200, merge.HOLD_SHARE), (merge.SMALL_BACKLOG + 200, 0.5)])
+def test_a_polite_merge_leaves_the_file_to_others(store: DuckDBStore, rows: int, share: float) -> None:
+    """For four fifths of the time, or half of it with a backlog; nobody merges in between, and a command does not wait."""
+    store.append(record(number) for number in range(rows))
+    merger = merge.Merger(store.path, store.spool)
+    assert merger.merge_politely() is not None
+    assert merger.held / (merger.held + merger.wait()) < share + 0.1
+    store.append([record(rows)])
+    assert merge.Merger(store.path, store.spool).merge_politely() is None
+    assert store.merge_pending().new > 0
+
+
+def test_a_merge_that_fails_is_polite_too(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It kept others out as long."""
+
+    def fail(*_: object) -> None:
+        time.sleep(0.1)
+        raise StoreError("disk full")
+
+    store.append([record(0)])
+    monkeypatch.setattr(intake.Intake, "take", fail)
+    merger = merge.Merger(store.path, store.spool)
+    with pytest.raises(StoreError, match="disk full"):
+        merger.merge_politely()
+    assert merger.held >= 0.1
+    assert merger.wait() > 3 * 0.1
 
 
 def test_the_spool_refuses_when_full(tmp_path: Path) -> None:
