@@ -13,9 +13,11 @@ from spectra_otel.pricing.pricefile import MODEL_TYPES
 
 DECLARED = Path(__file__).resolve().parents[1] / "coverage.yaml"
 
+STATES = ("priced", "missing", "not sold", "no public price", "not known")
+
 
 class Cell(NamedTuple):
-    """One provider, model type and tier. ``state`` is priced, missing, not sold or not known; ``source`` where it was read."""
+    """One provider, model type and tier; ``state`` is one of :data:`STATES`, ``source`` where it was read."""
 
     provider: str
     model_type: str
@@ -31,33 +33,43 @@ def cells(at: datetime | None = None) -> Iterator[Cell]:
 
     moment = at or datetime.now(UTC)
     prices = Pricer(shipped_catalog())
-    sources = {
-        source["name"]: f"{source['name']} {source.get('version', '')}".strip() for source in prices.catalog.sources
-    }
     for provider, declared in yaml.safe_load(DECLARED.read_text(encoding="utf-8")).items():
-        page = f"{declared['page']} ({declared['read']})" if "page" in declared else ""
+        left_out = _left_out(declared)
         for model_type in MODEL_TYPES:
             sold: dict[str, list[str]] = declared["sells"].get(model_type, {})
-            if not sold:
-                yield Cell(provider, model_type, "standard", "not sold" if page else "not known", source=page)
-                continue
-            for tier in declared["tiers"]:
+            for tier in declared["tiers"] if sold else ("standard",):
                 model = next((name for name, tiers in sold.items() if tier in tiers), "")
-                if not model:
-                    yield Cell(provider, model_type, tier, "not sold" if page else "not known", source=page)
-                    continue
-                source = _source(prices, provider, model, tier, moment)
-                dated = f"{sources[source]} ({prices.catalog.date})" if source in sources else source
-                yield Cell(provider, model_type, tier, "priced" if source else "missing", model, dated)
+                if model:
+                    source = _source(prices, provider, model, tier, moment)
+                    yield Cell(provider, model_type, tier, "priced" if source else "missing", model, source)
+                else:
+                    state, page = left_out.get(f"{model_type} {tier}" if sold else model_type) or left_out[""]
+                    yield Cell(provider, model_type, tier, state, source=page)
+
+
+def _left_out(declared: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """State and page of each cell that is declared without a price, by ``type`` or ``type tier``; under "" that of all others."""
+    found = {"": ("not sold", _page(declared)) if "page" in declared else ("not known", "")}
+    for state in ("not sold", "no public price"):
+        for item in declared.get(state.replace(" ", "_"), ()):
+            found |= {cell: (state, _page(item)) for cell in item["cells"]}
+    return found
+
+
+def _page(item: dict[str, Any]) -> str:
+    return f"{item['page']} ({item['read']})"
 
 
 def _source(prices: Pricer, provider: str, model: str, tier: str, at: datetime) -> str:
     """Where the price of this tier was read; empty if it has none of its own in force."""
     found = prices.explain(provider, model, pricing_tier=tier, at=at)
-    if found.terms is None or found.terms.tier != tier:
+    if found.match is None or found.terms is None or found.terms.tier != tier:
         return ""
     own = found.terms.offer
-    return next((own.origins.get(meter, own.source) for meter in own.rates), "")
+    source = next((own.origins.get(meter, own.source) for meter in own.rates), "")
+    page = found.match.entry.where(source)
+    version = next((s.get("version", "") for s in prices.catalog.sources if s["name"] == source), "")
+    return f"{page} {version} ({prices.catalog.date})" if version else page
 
 
 def rows() -> Iterator[tuple[str, ...]]:
@@ -72,14 +84,14 @@ def rows() -> Iterator[tuple[str, ...]]:
                     of_type.setdefault((cell.model, cell.source), []).append(cell.tier)
             for (model, source), tiers in of_type.items():
                 yield provider, model_type, f"`{model}`", ", ".join(tiers), source
-        for state in ("not sold", "not known"):
-            rest = [cell for cell in mine if cell.state == state]
-            if rest:
-                sold_types = {cell.model_type for cell in mine if cell.model}
-                what = ", ".join(
-                    f"{c.model_type} {c.tier}" if c.model_type in sold_types else c.model_type for c in rest
-                )
-                yield provider, what, "–", state, rest[0].source or "no page of the provider was read"
+        sold_types = {cell.model_type for cell in mine if cell.model}
+        rest: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for cell in mine:
+            if not cell.model:
+                rest.setdefault((cell.state, cell.source), {}).setdefault(cell.model_type, []).append(cell.tier)
+        for (state, source), by_type in sorted(rest.items(), key=lambda item: STATES.index(item[0][0])):
+            names = [f"{name} ({', '.join(tiers)})" if name in sold_types else name for name, tiers in by_type.items()]
+            yield provider, ", ".join(names), "–", state, source or "no page of the provider was read"
 
 
 def counts() -> dict[str, Any]:
