@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from operator import itemgetter
+from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -64,6 +65,8 @@ class _Layout:
     """(name, attribute)."""
     said: frozenset[str]
     """Fields that stand in the attribute that is theirs in the semantic conventions, and that no rule changes."""
+    fields: frozenset[str]
+    """All fields that are in any attribute."""
 
 
 class Reader:
@@ -124,6 +127,16 @@ class Reader:
             self._complete(draft, layout.ours)
         return role, draft
 
+    def unread(self, span: ReadableSpan, known: Mapping[str, Any]) -> Draft | None:
+        """A draft with the fields ``known``, for a span that has no others; None where it has, or may have."""
+        draft = Draft(span)
+        layout = self._layouts.get(tuple(draft.attributes))
+        if layout is None or not layout.fields <= known.keys():
+            return None
+        draft.fields.update(known)
+        draft.said = layout.said
+        return draft
+
     def _lay_out(self, keys: tuple[str, ...]) -> _Layout:
         known, ours, metadata = [], [], []
         for key in keys:
@@ -149,7 +162,11 @@ class Reader:
         said = {name for _, name, key, _ in known if ATTRIBUTES.get(name) == key}
         if self._texts or self._names or self._fixes or ours:
             said.difference_update(TOKEN_FIELDS)
-        layout = _Layout(tuple(texts), tuple(counts), tuple(rows), tuple(ours), tuple(metadata), frozenset(said))
+        fields = {name for _, name, _, _ in known} | {name for name, _ in ours} | ({"metadata"} if metadata else set())
+        fields.discard("host")  # which is no field of the record, and tells the provider alone
+        layout = _Layout(
+            tuple(texts), tuple(counts), tuple(rows), tuple(ours), tuple(metadata), frozenset(said), frozenset(fields)
+        )
         if len(self._layouts) >= _MAX_LAYOUTS:
             self._layouts.clear()
         if len(keys) <= _MAX_KEYS:

@@ -411,3 +411,12 @@ def test_an_unknown_scope_with_a_long_prompt_of_openai() -> None:
     """OpenAI caches without being asked: where nothing counts that, the cost at the full rate is an estimate."""
     _, draft = read("some.unknown.scope", {**SEMCONV, "gen_ai.usage.input_tokens": 2000})
     assert (draft.doubt and draft.doubt.value) == "estimated"
+
+
+def test_agentops_counts_no_cache() -> None:
+    """Anthropic's input is not known, nor anything of its streams."""
+    attributes = {"gen_ai.request.type": "chat", "gen_ai.request.model": "claude-sonnet-4-5", "gen_ai.response.id": "msg_1",
+                  "gen_ai.usage.prompt_tokens": 100, "gen_ai.usage.completion_tokens": 20}  # fmt: skip
+    found = fields("anthropic", attributes, "2.11.0")
+    assert (found["provider"], found.get("prompt_tokens"), found["completion_tokens"]) == ("anthropic", None, 20)
+    assert "completion_tokens" not in fields("anthropic", {**attributes, "gen_ai.request.streaming": True}, "2.11.0")
