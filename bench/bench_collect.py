@@ -1,13 +1,14 @@
 """How much `spectra collect` takes: OTLP in → durable → queryable, pass-through of what is not GenAI, and how soon it answers.
 
-    python bench/bench_collect.py [--spans 400000] [--only store|pass|latency]
+    python bench/bench_collect.py [--spans 400000] [--only store|pass|latency|phoenix] [--phoenix PYTHON]
 
 Batches of 512 spans, 22 attributes and about 600 B a span, each span with ids, times and numbers of its own, over HTTP on four
 connections. They are encoded before the clock starts and sent by a process that does little else, because it shares the
 machine's cores. The store is counted at the destination, by a plain DuckDB client; the pass-through at a receiver that counts,
 and the first request there is compared with what was sent. Prints one JSON object: spans a second, processor time a span (two
 cores have 100 µs for each at 20,000 a second), the most memory of all processes of the collector together, milliseconds until
-an answer at half of 20,000 spans a second.
+an answer at half of 20,000 spans a second. With the Python of an environment that has `arize-phoenix`, the first 10,240 spans
+of the same go to Phoenix too, counted in its database.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -309,6 +311,38 @@ def bench_latency(folder: Path, spans: int) -> dict[str, float]:
     return {"batches": len(took), "p50_ms": took[len(took) // 2] * 1000, "p99_ms": took[len(took) * 99 // 100] * 1000}
 
 
+def bench_phoenix(folder: Path, python: str) -> dict[str, float]:
+    """The same requests to Phoenix: accepted, and durable in its SQLite database."""
+    requests = Requests.write(folder / "requests", lean, 20)
+    port, total = free_port(), len(requests) * BATCH
+    settings = {"WORKING_DIR": folder, "PORT": port, "GRPC_PORT": free_port(), "HOST": "127.0.0.1"}
+    environment = {f"PHOENIX_{name}": str(value) for name, value in settings.items()} | {
+        "PHOENIX_TELEMETRY_ENABLED": "false", "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
+    }  # fmt: skip
+    command = [str(Path(python).with_name("phoenix")), "serve"]
+    process = subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        watched = Watched(process.pid)
+        while not _listens(port):
+            time.sleep(0.1)
+        began, used = time.monotonic(), watched.cpu_seconds()
+        Client(port, requests).run(0, len(requests))
+        accepted = time.monotonic() - began
+        with sqlite3.connect(f"file:{folder / 'phoenix.db'}?mode=ro", uri=True) as database:
+            while database.execute("SELECT count(*) FROM spans").fetchone()[0] < total:
+                time.sleep(0.2)
+        durable, used, peak = time.monotonic() - began, watched.cpu_seconds() - used, watched.peak_mib()
+    finally:
+        process.terminate()
+        process.wait(60)
+    return {
+        "spans": total, "accepted_per_second": total / accepted, "durable_per_second": total / durable,
+        "cpu_us_per_span": used / total * 1e6, "peak_mib": peak,
+    }  # fmt: skip
+
+
 BENCHES: dict[str, Callable[[Path, int], dict[str, float]]] = {
     "store": bench_store, "pass": bench_pass, "latency": bench_latency,
 }  # fmt: skip
@@ -318,10 +352,14 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=400_000)
-    parser.add_argument("--only", choices=BENCHES)
+    parser.add_argument("--only", choices=[*BENCHES, "phoenix"])
+    parser.add_argument("--phoenix", metavar="PYTHON")
     arguments = parser.parse_args()
     results: dict[str, Any] = {}
-    for name, bench in BENCHES.items():
+    benches = dict(BENCHES)
+    if arguments.phoenix:
+        benches["phoenix"] = lambda folder, spans: bench_phoenix(folder, arguments.phoenix)
+    for name, bench in benches.items():
         if arguments.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="bench-collect-") as folder:
                 results[name] = {key: round(value, 2) for key, value in bench(Path(folder), arguments.spans).items()}
