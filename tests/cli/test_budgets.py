@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -111,3 +112,19 @@ def test_doctor_shows_leases_and_overshoot() -> None:
     assert found["budget leases"]["detail"].startswith("1 of processes that are gone")
     assert found["budget overshoot"]["state"] == "attention"
     assert found["budget overshoot"]["detail"].startswith("calls cost 6.")
+
+
+def test_status_can_be_watched() -> None:
+    """It is shown anew, with what has changed, until it is interrupted; that is no error."""
+    spectra("set", "b", "--requests", "7")
+    book.reset()
+    words = [sys.executable, "-u", "-m", "spectra_otel.cli", "budgets", "status", "b", "--watch"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        lines = iter(watching.stdout.readline, "")
+        assert next(line.split()[-3] for line in lines if line.startswith("b ")) == "0"
+        guard.admit(CALL, {"max_tokens": 5}, 50).settle({**CALL, "total_cost_in_cents": 1, "cost_status": "priced"})
+        assert next(line.split()[-3] for line in lines if line.startswith("b ") and line.split()[-3] != "0") == "1"
+        watching.send_signal(signal.SIGINT)
+        assert "Traceback" not in watching.stderr.read()
