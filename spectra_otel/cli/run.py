@@ -50,10 +50,12 @@ def run(command: tuple[str, ...]) -> None:
 
 def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment under which a Python process starts Spectra by itself, as ``opentelemetry-instrument`` makes it."""
+    from opentelemetry.instrumentation import auto_instrumentation
+
     from spectra_otel.sdk import launch
 
-    hook = str(Path(launch.__file__).parent)
-    paths = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != hook]
+    hook, other = (str(Path(str(module.__file__)).parent) for module in (launch, auto_instrumentation))
+    paths = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", hook, other)]
     here = os.getcwd()
     if here not in paths:  # as OpenTelemetry's launcher does, for programs with an executable of their own
         paths.insert(0, here)

@@ -11,7 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from opentelemetry.instrumentation import auto_instrumentation
 
+from spectra_otel.cli.run import launch_environment
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.sdk import run_ledger
 
@@ -104,6 +106,24 @@ def test_the_python_of_another_environment_is_left_alone(tmp_path: Path) -> None
     assert done.stdout == "mine\n"
     assert done.stderr.startswith("spectra: nothing was recorded: no Python process")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_sitecustomize_of_the_environment_is_run(off: dict[str, str], tmp_path: Path) -> None:
+    """Ours does not take its place; its errors are told as Python tells them, and we start all the same."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.theirs = 1; raise ValueError('theirs')")
+    code = "import sys, spectra_otel.sdk.runtime as r; print(sys.theirs, r.current_host() is not None)"
+    done = spectra_run(sys.executable, "-c", code, SPECTRA_HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
+    assert done.stdout == "1 True\n"
+    assert "ValueError: theirs" in done.stderr
+
+
+def test_a_run_within_a_launch_of_opentelemetry_starts_once() -> None:
+    """Whoever comes last on the path of the processes is the only one there."""
+    hook = str(Path(str(auto_instrumentation.__file__)).parent)
+    paths = launch_environment({"PYTHONPATH": os.pathsep.join([hook, "/mine"])})["PYTHONPATH"].split(os.pathsep)
+    assert hook not in paths
+    assert paths == launch_environment({"PYTHONPATH": os.pathsep.join(paths)})["PYTHONPATH"].split(os.pathsep)
+    assert "/mine" in paths
 
 
 def test_programs_that_the_command_starts_are_met_too(tmp_path: Path) -> None:
