@@ -16,7 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from spectra_otel import faults
 from spectra_otel.dialects import _providers as providers
 from spectra_otel.dialects._base import CALL, WRAPPER, Draft
-from spectra_otel.dialects._reader import Readers
+from spectra_otel.dialects._reader import Reader, Readers
 from spectra_otel.forks import in_forked_child
 from spectra_otel.model.attributes import (
     COST_AMOUNT,
@@ -101,15 +101,15 @@ class UsageProcessor:
         reader = self._readers.claim(span)
         if wire is None and started is not None and UNTRACKED in started:
             reader = None
-        if reader is None and wire is None:
+        if wire is not None:  # which knows who it is for
+            role, draft = CALL, _with_wire(span, reader, wire)
+        elif reader is None:
             self._pass(span, is_boundary=False)
             return span
-        role, draft = reader.read(span) if reader is not None else (CALL, Draft(span))
-        if wire is not None:  # which knows who it is for
-            _take_wire(draft, wire)
-            role = CALL
-        elif role is CALL and attribute(draft.fields, started):
-            draft.said = frozenset()
+        else:
+            role, draft = reader.read(span)
+            if role is CALL and attribute(draft.fields, started):
+                draft.said = frozenset()
         if role is CALL:
             return self._call(span, draft, wire, batch)
         self._pass(span, is_boundary=role is WRAPPER and "operation" in draft.fields)
@@ -241,13 +241,20 @@ _OWN_FIELDS = (
 )  # fmt: skip
 
 
-def _take_wire(draft: Draft, wire: dict[str, Any]) -> None:
+def _with_wire(span: ReadableSpan, reader: Reader | None, wire: dict[str, Any]) -> Draft:
     """What the wire said wins; where it says what was used, the dialect's own numbers and doubts are void."""
-    if any(wire.get(name) is not None for name in _USAGE_FIELDS):
+    wire = {name: value for name, value in wire.items() if value is not None}
+    if reader is not None and reader.dialect.name == "spectra":  # our own spans say what the wire does, as a rule
+        draft = reader.unread(span, wire)
+        if draft is not None:
+            return draft
+    draft = reader.read(span)[1] if reader is not None else Draft(span)
+    if any(name in wire for name in _USAGE_FIELDS):
         draft.drop(*_USAGE_FIELDS, "cost_status")
         draft.doubt = None
     draft.said = frozenset()
-    draft.fields.update({name: value for name, value in wire.items() if value is not None})
+    draft.fields.update(wire)
+    return draft
 
 
 def _rollup(span: ReadableSpan) -> TrackedSpan:

@@ -283,6 +283,25 @@ def test_the_wire_wins() -> None:
     assert record["cost_status"] is None
 
 
+def test_a_span_of_ours_is_read_where_the_app_added_to_it() -> None:
+    """A span that says what the wire does is not read again; what a hook of the app's put on it counts all the same."""
+    wire = {"prompt_tokens": 100, "completion_tokens": 5, "provider": "openai", "model": "gpt-4o", "snapshot": "gpt-4o"}
+    attributes = {
+        "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 5,
+    }  # fmt: skip
+    handoff, found = Handoff(), []
+    processor = UsageProcessor(handoff=handoff)
+    for number, added in enumerate(({}, {}, {"user.id": "ada"}, {"spectra.metadata.team": "blue"}), start=1):
+        span = made("spectra_otel", {**attributes, **added}, id=number, trace=number)
+        assert span.context is not None
+        handoff.leave(span.context, {**wire, "operation": "chat", "response_id": f"r{number}"})
+        found += records(processor, span)
+    assert [record["prompt_tokens"] for record in found] == [100] * 4
+    assert [record["user_id"] for record in found] == [None, None, "ada", None]
+    assert [record["metadata"] for record in found] == [None, None, None, {"team": "blue"}]
+
+
 def test_what_the_app_wrote_is_never_overwritten() -> None:
     """Ours stands beside it: missing attributes are added, other numbers go under `spectra.usage`."""
     attributes = {**call(), "gen_ai.provider.name": "anthropic", "gen_ai.usage.cache_read.input_tokens": 40}
