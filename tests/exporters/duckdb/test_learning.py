@@ -19,6 +19,7 @@ from spectra_otel.pipeline import build, shutdown
 from spectra_otel.pricing import Cost
 from tests.exporters.duckdb.processes import until
 from tests.exporters.duckdb.records import record, rollup_differences, spans
+from tests.service.running import CHAT, request, running, tree
 
 CENT = Decimal("1.00000000")
 PRICE_FILE = """\
@@ -90,17 +91,22 @@ def test_what_an_app_with_older_prices_records_meanwhile_is_learnt_too(store: Du
     assert result.changed == 1
 
 
-def test_an_app_prices_what_was_recorded_before_it_knew_the_model(
-    store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The background merge of a configured exporter does so with its first records, by the user's own prices."""
+@pytest.fixture
+def known_by_now(store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store with a record of a model that a price file knows by now, and one of a model that nobody knows."""
     monkeypatch.setattr(background, "FIRST_SECONDS", 0.0)
     store.append([unpriced(0), unpriced(1, "gpt-newer")])
     store.merge_pending()
     prices = tmp_path / "prices.yaml"
     prices.write_text(PRICE_FILE)
     monkeypatch.setenv("SPECTRA_DB", str(store.path))
-    pipelines = build(load(settings=read_settings(prices=str(prices))))
+    monkeypatch.setenv("SPECTRA_PRICES", str(prices))
+
+
+@pytest.mark.usefixtures("known_by_now")
+def test_an_app_prices_what_was_recorded_before_it_knew_the_model(store: DuckDBStore) -> None:
+    """The background merge of a configured exporter does so with its first records, by the user's own prices."""
+    pipelines = build(load(settings=read_settings()))
     try:
         pipelines[0].export(spans(record(2)))
         assert until(lambda: _learnt(store), 10)
@@ -108,8 +114,16 @@ def test_an_app_prices_what_was_recorded_before_it_knew_the_model(
         shutdown(pipelines)
     # 100 tokens at $1 and 20 at $2 a million
     assert current(store) == {"chatcmpl-0": Decimal("0.01400000"), "chatcmpl-1": None, "chatcmpl-2": CENT}
-    (reason,) = store.query("SELECT DISTINCT reason FROM spectra_costs")[1]
-    assert reason == ("unpriced",)
+    assert store.query("SELECT DISTINCT reason FROM spectra_costs")[1] == [("unpriced",)]
+
+
+@pytest.mark.usefixtures("known_by_now")
+def test_so_does_a_collector(store: DuckDBStore) -> None:
+    """With the first spans that it takes."""
+    with running(tree({"duckdb": {"path": str(store.path)}}, {"usage": None, "cost": None})) as collector:
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+        assert until(lambda: _learnt(store), 10)
+    assert current(store)["chatcmpl-0"] == Decimal("0.01400000")
 
 
 def _learnt(store: DuckDBStore) -> bool:
