@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spectra_otel.cli.output import print_rows, to_json
+from spectra_otel.config.decode import Opaque
 from spectra_otel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spectra_otel.config.document import Document
 
 config_option = click.option(
     "--config", "locations", multiple=True, metavar="FILE", help="A file or URI; repeat to merge, later ones win."
@@ -49,38 +53,16 @@ def validate(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
 @click.option(
     "--format", "format_", type=click.Choice(("yaml", "json")), default="yaml", show_default=True, help="How to print."
 )
-def print_config(locations: tuple[str, ...], sets: tuple[str, ...], format_: str) -> None:
+@click.option(
+    "--mode", type=click.Choice(("redacted", "unredacted")), default="redacted", show_default=True,
+    help="Whether secrets are printed.",
+)  # fmt: skip
+def print_config(locations: tuple[str, ...], sets: tuple[str, ...], format_: str, mode: str) -> None:
     """Print the configuration that is in effect, defaults and variables filled in, secrets as [REDACTED].
 
     Without --config: what SPECTRA_CONFIG names, else the one that is built in.
     """
-    from spectra_otel.config.document import read_document
-    from spectra_otel.config.load import load
-    from spectra_otel.config.resolve import resolve
-    from spectra_otel.config.settings import read_settings
-
-    if locations:
-        document, problems = read_document(resolve(locations, sets))
-        if problems:
-            raise ConfigError(problems[0])
-        document = load(document, read_settings())
-    else:
-        document = load(None, read_settings(), sets=sets)
-    tree: dict[str, Any] = {}
-    for section in ("receivers", "processors", "exporters", "extensions"):
-        components = getattr(document, section)
-        if components:
-            tree[section] = {str(id_): _plain(item.config) for id_, item in components.items()}
-    tree["service"] = {
-        **({"telemetry": _plain(document.telemetry)} if document.telemetry else {}),
-        **({"extensions": [str(id_) for id_ in document.service_extensions]} if document.service_extensions else {}),
-        "pipelines": {
-            str(spec.id): {
-                name: [str(id_) for id_ in getattr(spec, name)] for name in ("receivers", "processors", "exporters")
-            }
-            for spec in document.pipelines
-        },
-    }
+    tree = _tree(_loaded(locations, sets), shows_secrets=mode == "unredacted")
     if format_ == "json":
         click.echo(to_json(tree))
     else:
@@ -89,17 +71,50 @@ def print_config(locations: tuple[str, ...], sets: tuple[str, ...], format_: str
         click.echo(yaml.safe_dump(tree, sort_keys=False), nl=False)
 
 
-def _plain(value: Any) -> Any:
-    """Settings as plain data. A secret's text is what its type prints, which is not the secret."""
+def _loaded(locations: tuple[str, ...], sets: tuple[str, ...]) -> Document:
+    from spectra_otel.config.document import read_document
+    from spectra_otel.config.load import load
+    from spectra_otel.config.resolve import resolve
+    from spectra_otel.config.settings import read_settings
+
+    if not locations:
+        return load(None, read_settings(), sets=sets)
+    document, problems = read_document(resolve(locations, sets))
+    if problems:
+        raise ConfigError(problems[0])
+    return load(document, read_settings())
+
+
+def _tree(document: Document, shows_secrets: bool) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for section in ("receivers", "processors", "exporters", "extensions"):
+        components = getattr(document, section)
+        if components:
+            tree[section] = {str(id_): _plain(item.config, shows_secrets) for id_, item in components.items()}
+    tree["service"] = {
+        **({"telemetry": _plain(document.telemetry, shows_secrets)} if document.telemetry else {}),
+        **({"extensions": [str(id_) for id_ in document.service_extensions]} if document.service_extensions else {}),
+        "pipelines": {
+            str(spec.id): {
+                name: [str(id_) for id_ in getattr(spec, name)] for name in ("receivers", "processors", "exporters")
+            }
+            for spec in document.pipelines
+        },
+    }
+    return tree
+
+
+def _plain(value: Any, shows_secrets: bool) -> Any:
+    """Settings as plain data. A secret's text is what its type prints, which is not the secret, unless it shall be."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name), shows_secrets) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, shows_secrets) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [_plain(item, shows_secrets) for item in value]
     if value is None or type(value) in (bool, int, float, str):
         return value
-    return str(value)
+    return value.reveal() if shows_secrets and isinstance(value, Opaque) else str(value)
 
 
 @click.command()

@@ -64,6 +64,13 @@ def test_the_configuration_in_effect_shows_no_secret(spectra: Spectra, good: Pat
     assert tree == json.loads(spectra("print-config", "--config", good, "--format", "json").stdout)
 
 
+def test_the_configuration_in_effect_shows_secrets_where_that_is_asked_for(spectra: Spectra, good: Path) -> None:
+    """To run it elsewhere; as `--mode` of the OpenTelemetry Collector."""
+    tree = yaml.safe_load(spectra("print-config", "--config", good, "--mode", "unredacted").stdout)
+    assert "secret-token" in tree["exporters"]["otlp_http"]["headers"]["authorization"]
+    assert "secret-token" not in spectra("print-config", "--config", good, "--mode", "redacted").stdout
+
+
 def test_without_a_file_the_built_in_configuration_is_in_effect(
     spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
