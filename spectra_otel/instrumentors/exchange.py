@@ -426,9 +426,11 @@ class _Body:
                 return b""
         self._take(self._splitter.feed(data))
         reader, ticket = self._exchange.reader, self._exchange.request.ticket
-        if reader is None or ticket is None:
-            return b"" if reader is None else None if reader.final else reader.mark
-        if not reader.complete:
+        if reader is None:
+            return b""
+        if ticket is None or not ticket.bound.grows:
+            return None if reader.final else reader.mark
+        if not reader.complete:  # a budget may cut it at any piece
             ticket.delivered(reader.characters)
         return None if reader.final else b""
 
