@@ -3,7 +3,7 @@
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.batch import GeminiBatch
 from spectra_otel.providers.wire.chat import Chat, Embeddings
-from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions, Predict
+from spectra_otel.providers.wire.gemini import Embed, Generate, GenerateImages, Interactions, Predict
 from spectra_otel.providers.wire.media import Images
 from spectra_otel.providers.wire.video import PredictVideos
 
@@ -22,8 +22,10 @@ PROVIDER = Provider(
         Endpoint("/models/{model}:embedContent", embed),
         Endpoint("/models/{model}:batchEmbedContents", embed),
         Endpoint("/models/{model}:predict", Predict()),
+        Endpoint("/models/{model}:generateImages", GenerateImages()),
         Endpoint("/models/{model}:predictLongRunning", videos),
         Endpoint("/models/{model}/operations/{job}", videos, "GET", completes=True),
+        Endpoint("/models/{model}:fetchPredictOperation", videos, completes=True),
         Endpoint("/interactions", interactions),
         Endpoint("/interactions/{job}", interactions, "GET", completes=True),
         Endpoint("/decisions", interactions),

@@ -11,7 +11,7 @@ moderation = Moderation(is_free=False)
 
 PROVIDER = Provider(
     name="mistral",
-    hosts=("api.mistral.ai",),
+    hosts=("api.mistral.ai", "codestral.mistral.ai"),
     endpoints=(
         Endpoint("/chat/completions", chat),
         Endpoint("/agents/completions", chat),

@@ -6,12 +6,12 @@ Batches are skipped: their results go to a bucket or a table, not through a clie
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.google import TIERS
 from spectra_otel.providers.wire.chat import Chat
-from spectra_otel.providers.wire.gemini import Embed, Generate, Predict
+from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions, Predict
 from spectra_otel.providers.wire.media import Ocr
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.video import PredictVideos
 
-generate, messages, videos = Generate(), Messages(), PredictVideos()
+generate, messages, videos, interactions = Generate(), Messages(), PredictVideos(), Interactions()
 
 PROVIDER = Provider(
     name="vertex",
@@ -29,6 +29,8 @@ PROVIDER = Provider(
         Endpoint("/publishers/{publisher}/models/{model}:streamRawPredict", Chat()),
         Endpoint("/models/{model}:predictLongRunning", videos),
         Endpoint("/models/{model}:fetchPredictOperation", videos, completes=True),
+        Endpoint("/interactions", interactions),
+        Endpoint("/interactions/{job}", interactions, "GET", completes=True),
         Endpoint("/endpoints/{endpoint}:generateContent", generate),
         Endpoint("/endpoints/{endpoint}:streamGenerateContent", generate),
         Endpoint("/endpoints/{endpoint}/chat/completions", Chat()),

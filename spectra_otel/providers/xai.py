@@ -47,6 +47,7 @@ PROVIDER = Provider(
         Endpoint("/videos/edits", videos),
         Endpoint("/videos/extensions", videos),
         Endpoint("/videos/{job}", videos, "GET", completes=True),
+        Endpoint("/videos/generations/{job}", videos, "GET", completes=True),
         Endpoint("/stt", Transcription()),
         Endpoint("/tts", Speech(text="text")),
         Endpoint("/batches", batch, batch="start"),

@@ -147,6 +147,9 @@ EXAMPLES: dict[type[Format], Example] = {
         {"predictions": [{"embeddings": {"statistics": {"token_count": 12}}}]},
         {"prompt_tokens": 12, "model_type": "embedding"},
     ),
+    gemini.GenerateImages: Example(
+        {"prompt": "x"}, {"generatedImages": [{}, {}]}, {"image_count": 2, "model_type": "image"}
+    ),
     gemini.Interactions: Example(
         {"model": "m", "input": "x"},
         INTERACTION,

@@ -102,6 +102,15 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://api.openai.com/v1/audio/transcriptions", {"model": "gpt-4o-transcribe"}, {"text": "x", "usage": {
         "type": "tokens", "input_tokens": 9, "output_tokens": 4, "input_token_details": {"audio_tokens": 8}}}, {},
      {"model_type": "stt", "prompt_tokens": 9, "audio_prompt_tokens": 8, "completion_tokens": 4}),
+    ("https://openrouter.ai/api/v1/chat/completions", {"model": "google/gemini-3-pro-image", "messages": []}, {"choices": [
+        {"message": {"content": "", "images": [{"image_url": {"url": "data:image/png;base64,aGk="}}] * 2}}],
+        "usage": {"cost": 0.04}}, {},
+     {"model_type": "image", "image_count": 2, "cost_status": "provider"}),
+    ("https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google/models/lyria-002:predict",
+     {"instances": [{"prompt": "x"}]}, {"predictions": [{"bytesBase64Encoded": "x", "mimeType": "audio/wav"}]}, {},
+     {"model_type": "tts", "model": "lyria-002", "image_count": None}),
+    ("https://codestral.mistral.ai/v1/fim/completions", {"model": "codestral-latest"}, {"usage": {"prompt_tokens": 5}}, {},
+     {"provider": "mistral", "prompt_tokens": 5}),
     ("https://api.mistral.ai/v1/moderations", {"model": "mistral-moderation-latest"}, {"id": "m", "results": []}, {},
      {"model_type": "moderation", "cost_status": None}),
     ("https://api.openai.com/v1/moderations", {"model": "omni", "input": "x"}, {"id": "m", "results": []}, {},
@@ -146,3 +155,15 @@ def test_images_of_a_streamed_response_are_counted_when_they_are_whole(call, eve
     answer = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
     record = call("https://api.openai.com/v1/responses", {"model": "gpt-5", "stream": True, "input": "x"}, answer)
     assert (record.get("image_count"), record.get("is_aborted")) == (images, aborted)
+
+
+def test_images_of_a_streamed_chat_are_counted(call):
+    """Beside the text or without any."""
+    image = {"image_url": {"url": "data:image/png;base64,aGk="}}
+    deltas = [{"content": "", "images": [image]}, {"content": "here", "images": [image]}, {"content": "!"}]
+    chunks = [{"id": "c", "choices": [{"delta": delta, "finish_reason": None}]} for delta in deltas]
+    answer = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    record = call(
+        "https://openrouter.ai/api/v1/chat/completions", {"model": "m", "stream": True, "messages": []}, answer
+    )
+    assert (record["image_count"], record["model_type"]) == (2, "image")

@@ -146,6 +146,14 @@ class Chat(Format):
             values["has_tool_calls"] = True
         else:
             values.setdefault("has_tool_calls", False)
+        add_images(message, values)
+
+
+def add_images(message: Json, values: Values) -> None:
+    """Count the images that a message or a delta brings, as gateways send those of models that draw."""
+    images = len(as_list(message.get("images")))
+    if images:
+        values["image_count"], values["model_type"] = values.get("image_count", 0) + images, "image"
 
 
 class ChatStream(StreamReader):
@@ -193,6 +201,8 @@ class ChatStream(StreamReader):
                 self.characters += len(text)
             elif "tool_calls" in delta or "function_call" in delta:
                 self._read_tools(delta)
+            if "images" in delta:
+                add_images(delta, self.values)
         elif type(choice.get("text")) is str:
             self.characters += len(choice["text"])
         if choice.get("finish_reason"):

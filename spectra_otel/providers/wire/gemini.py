@@ -200,26 +200,40 @@ class PredictEmbeddings(Format):
 
 
 class Predict(PredictEmbeddings):
-    """Vertex ``:predict`` of a model that the name tells: Imagen makes images, all others vectors."""
+    """``:predict`` of a model that the name tells: Imagen makes images, Lyria music, all others vectors."""
 
     def read_request(self, sent: Sent) -> Values:
         values = super().read_request(sent)
-        if "imagen" in str(values["model"]) or "image" in str(values["model"]):
+        model = str(values["model"])
+        if "lyria" in model:
+            values["model_type"], values["operation"] = "tts", "generate_content"
+        elif "imagen" in model or "image" in model:
             values["model_type"], values["operation"] = "image", "generate_content"
             put_text(values, "image_size", as_dict(sent.body.get("parameters")).get("sampleImageSize"))
         return values
 
     def read_response(self, body: Json, values: Values) -> None:
-        if values.get("model_type") != "image":
+        if values.get("model_type") not in ("image", "tts"):
             super().read_response(body, values)
             return
         values["has_tool_calls"] = False
-        images = [
-            row
-            for row in as_list(body.get("predictions"))
-            if "bytesBase64Encoded" in as_dict(row) or "gcsUri" in as_dict(row)
-        ]
-        put_count(values, "image_count", len(images) or None)
+        if values["model_type"] == "image":
+            rows = [as_dict(row) for row in as_list(body.get("predictions"))]
+            images = [row for row in rows if "bytesBase64Encoded" in row or "gcsUri" in row]
+            put_count(values, "image_count", len(images) or None)
+
+
+class GenerateImages(Format):
+    """``:generateImages``."""
+
+    operation = "generate_content"
+    model_type = "image"
+
+    def read_request(self, sent: Sent) -> Values:
+        return {"model": sent.places.get("model"), "is_streaming": False, "has_tool_calls": False}
+
+    def read_response(self, body: Json, values: Values) -> None:
+        put_count(values, "image_count", len(as_list(body.get("generatedImages"))) or None)
 
 
 class Interactions(Format):
