@@ -85,7 +85,11 @@ def _set_up_logs(settings: Any) -> None:
     level = str(settings.get("level") or "info").lower()
     if level not in _LEVELS:
         raise ConfigError(f"service::telemetry::logs::level: got '{level}', valid: {', '.join(_LEVELS)}")
+    from spectra_otel.service.log_sampling import Sampler, Sampling
+
     handler = logging.StreamHandler(sys.stderr)
+    if (sampling := Sampling.read(settings)).enabled:
+        handler.addFilter(Sampler(sampling))
     handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
     logging.basicConfig(level="WARNING", handlers=[handler])
     logging.getLogger("spectra_otel").setLevel(_LEVELS[level])
