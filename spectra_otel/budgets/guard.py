@@ -106,6 +106,8 @@ def _admit(
         return Ticket(None, Bound(), request)
     bound = bounds.upper_bound(request) if body is not None else bounds.unsaid(request, streams)
     _check_allowed(claims, values)
+    if not wait and (bound.unpriced or any(budget.on_exceeded != "block" for budget, _ in claims)):
+        raise WouldWait  # what the app's own functions and a search for what fits take is not for an event loop
     if bound.unpriced:
         bound = _without_price(claims, request, bound)
     try:

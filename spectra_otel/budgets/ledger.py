@@ -142,10 +142,6 @@ class Ledger(Protocol):
         """Give a call its bound in all claims or in none; hard claims without room are what is returned then."""
         ...
 
-    def spent(self, claims: Sequence[Claim], *, wait: bool = True) -> list[Refusal]:
-        """The hard claims of which nothing is left, by what is settled alone. Reserves nothing and counts nothing."""
-        ...
-
     def extend(self, lease: Lease, more: Amount, *, wait: bool = True) -> list[Refusal]:
         """Add to a lease; nothing is added where this gives refusals."""
         ...
@@ -212,11 +208,6 @@ def refusals_of(claim: Claim, settled: Amount, reserved: Amount, wanted: Amount)
         for index, (kind, limit) in enumerate(zip(Limit._fields, claim.limit, strict=True))
         if limit is not None and settled[index] + reserved[index] + wanted[index] > limit and wanted[index] > 0
     ]
-
-
-def spent_of(claim: Claim, settled: Amount) -> list[Refusal]:
-    """Where a limit is used up by what is settled."""
-    return refusals_of(claim, settled, Amount(), Amount(1, 1, 1))[:1] if claim.is_hard else []
 
 
 def is_over(limit: Limit, settled: Amount) -> bool:

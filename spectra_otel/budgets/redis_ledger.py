@@ -25,7 +25,6 @@ from spectra_otel.budgets.ledger import (
     Stored,
     Tally,
     WouldWait,
-    spent_of,
 )
 from spectra_otel.errors import ConfigError, LedgerError
 
@@ -39,7 +38,7 @@ _SEPARATOR = "\x1f"
 _RESERVE = """
 local n = #KEYS - 3
 local wanted = {ARGV[1], ARGV[2], ARGV[3]}
-if ARGV[4] == 'new' and redis.call('EXISTS', KEYS[2]) == 1 then return {1} end
+if ARGV[4] ~= 'more' and redis.call('EXISTS', KEYS[2]) == 1 then return {1} end
 if ARGV[4] == 'more' and redis.call('HGET', KEYS[2], 'swept') ~= '0' then return {1} end
 local refused, exceeded = {}, {}
 for i = 1, n do
@@ -58,8 +57,12 @@ end
 local said = refused
 if #refused == 0 then said = exceeded end
 for _, found in ipairs(said) do
-  found[5] = redis.call('HINCRBY', KEYS[3 + found[1]], 'b', 1)
-  redis.call('SADD', KEYS[3], KEYS[3 + found[1]])
+  if #refused > 0 and ARGV[4] == 'try' then
+    found[5] = 0
+  else
+    found[5] = redis.call('HINCRBY', KEYS[3 + found[1]], 'b', 1)
+    redis.call('SADD', KEYS[3], KEYS[3 + found[1]])
+  end
 end
 if #refused > 0 then return {0, unpack(refused)} end
 for i = 1, n do
@@ -68,7 +71,7 @@ for i = 1, n do
   redis.call('HINCRBY', KEYS[3 + i], 'rr', wanted[3])
   redis.call('SADD', KEYS[3], KEYS[3 + i])
 end
-if ARGV[4] == 'new' then
+if ARGV[4] ~= 'more' then
   redis.call('HSET', KEYS[2], 'keys', ARGV[5], 'cost', wanted[1], 'tokens', wanted[2], 'requests', wanted[3], 'fc', ARGV[6],
     'ft', ARGV[7], 'fr', ARGV[8], 'place', ARGV[9], 'pid', ARGV[10], 'began', ARGV[11], 'swept', '0')
 else
@@ -79,7 +82,10 @@ end
 redis.call('ZADD', KEYS[1], ARGV[12], KEYS[2])
 return {1, unpack(exceeded)}
 """
-"""KEYS: leases, the lease, counters, one counter per claim. ARGV: wanted, new or more, keys, floor, owner, expiry, limits."""
+"""KEYS: leases, the lease, counters, one counter per claim. ARGV: wanted, what it is, keys, floor, owner, expiry, limits.
+
+It is `new`, `try` (new, but a refusal is not final) or `more`.
+"""
 _ADD = """
 local function text(number) return string.format('%.0f', number) end
 local function add(key, settled, reserved, overshoot, unpriced, limits, thresholds)
@@ -202,16 +208,13 @@ class RedisLedger:
             if any(limit is not None and limit > LARGEST_LIMIT for limit in claim.limit):
                 raise LedgerError(f"budget '{claim.budget}': a ledger in Redis counts limits up to 900,719 USD")
         id_ = int.from_bytes(os.urandom(8)) >> 2
-        found = self._reserve(id_, claims, bound, floor, "new")
-        if isinstance(found, list) and self._sweeps_now() and self.sweep():
+        sweeps = self._sweep_is_due()
+        found = self._reserve(id_, claims, bound, floor, "try" if sweeps else "new")
+        if isinstance(found, list) and sweeps:
+            self._swept_at = time.monotonic()
+            self.sweep()
             found = self._reserve(id_, claims, bound, floor, "new")
         return found
-
-    def spent(self, claims: Sequence[Claim], *, wait: bool = True) -> list[Refusal]:
-        """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        _or_would_wait(wait)
-        found = [(claim, self._state(_counter(claim)).settled) for claim in claims]
-        return [refusal for claim, settled in found for refusal in spent_of(claim, settled)]
 
     def extend(self, lease: Lease, more: Amount, *, wait: bool = True) -> list[Refusal]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -337,12 +340,8 @@ class RedisLedger:
             budget, bucket, period, int(start), settled, reserved, overshoot, unpriced, blocked, float(fired)
         )
 
-    def _sweeps_now(self) -> bool:
-        now = time.monotonic()
-        if now - self._swept_at < 0.25:
-            return False
-        self._swept_at = now
-        return True
+    def _sweep_is_due(self) -> bool:
+        return time.monotonic() - self._swept_at >= 0.25
 
     def _run(self, script: str, keys: list[str], argv: list[Any]) -> Any:
         return self._do(lambda redis: self._scripts[script](keys=keys, args=argv, client=redis))

@@ -33,7 +33,6 @@ from spectra_otel.budgets.ledger import (
     crossed,
     is_over,
     refusals_of,
-    spent_of,
 )  # fmt: skip
 from spectra_otel.budgets.turnstile import Turnstile
 from spectra_otel.errors import LedgerError
@@ -137,20 +136,16 @@ class SqliteLedger:
         self, claims: Sequence[Claim], bound: Amount, floor: Amount, *, wait: bool = True
     ) -> Lease | list[Refusal]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        found: Lease | list[Refusal] = self._run(lambda db: self._reserve(db, claims, bound, floor), wait)
-        if isinstance(found, Lease) or not self._sweep_is_due():
+        sweeps = self._sweep_is_due()
+        found: Lease | list[Refusal] = self._run(lambda db: self._reserve(db, claims, bound, floor, not sweeps), wait)
+        if isinstance(found, Lease) or not sweeps:
             return found
         if not wait:  # there may be thousands of leases to look at
             raise WouldWait
         self._swept_at = time.monotonic()
-        if self._run(_sweep):
-            found = self._run(lambda db: self._reserve(db, claims, bound, floor))
-        return found
-
-    def spent(self, claims: Sequence[Claim], *, wait: bool = True) -> list[Refusal]:
-        """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        found: list[Refusal] = self._run(lambda db: _spent(db, claims), wait)
-        return found
+        self._run(_sweep)
+        final: Lease | list[Refusal] = self._run(lambda db: self._reserve(db, claims, bound, floor, True))
+        return final
 
     def extend(self, lease: Lease, more: Amount, *, wait: bool = True) -> list[Refusal]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -406,8 +401,10 @@ class SqliteLedger:
         """Dead holders are looked for before a call is refused, at most four times a second."""
         return time.monotonic() - self._swept_at >= 0.25
 
-    def _reserve(self, db: Database, claims: Sequence[Claim], bound: Amount, floor: Amount) -> Lease | list[Refusal]:
-        refused, exceeded = _look(db, claims, bound)
+    def _reserve(
+        self, db: Database, claims: Sequence[Claim], bound: Amount, floor: Amount, is_final: bool
+    ) -> Lease | list[Refusal]:
+        refused, exceeded = _look(db, claims, bound, is_final)
         if refused:
             return refused
         for claim in claims:
@@ -467,8 +464,10 @@ def _prepare(path: Path) -> Database:
     return database
 
 
-def _look(db: Database, claims: Sequence[Claim], wanted: Amount) -> tuple[list[Refusal], list[Refusal]]:
-    """Where ``wanted`` has no room: in hard claims, and in soft ones. Each is counted on its bucket."""
+def _look(
+    db: Database, claims: Sequence[Claim], wanted: Amount, is_final: bool = True
+) -> tuple[list[Refusal], list[Refusal]]:
+    """Where ``wanted`` has no room: in hard claims, and in soft ones. What is final is counted on its bucket."""
     refused: list[Refusal] = []
     exceeded: list[Refusal] = []
     for claim in claims:
@@ -476,7 +475,7 @@ def _look(db: Database, claims: Sequence[Claim], wanted: Amount) -> tuple[list[R
         row = rows[0] if rows else (0, 0, 0, 0, 0, 0)
         found = refusals_of(claim, Amount(*row[:3]), Amount(*row[3:]), wanted)
         (refused if claim.is_hard else exceeded).extend(found[:1])
-    for place in (refused, exceeded if not refused else []):
+    for place in (refused if is_final else [], exceeded if not refused else []):
         for index, refusal in enumerate(place):
             blocked = db.execute(
                 "INSERT INTO counters (budget, bucket, period, start, blocked) VALUES (?, ?, ?, ?, 1) "
@@ -485,11 +484,6 @@ def _look(db: Database, claims: Sequence[Claim], wanted: Amount) -> tuple[list[R
             ).fetchall()
             place[index] = refusal._replace(is_first=blocked[0][0] == 1)
     return refused, exceeded
-
-
-def _spent(db: Database, claims: Sequence[Claim]) -> list[Refusal]:
-    rows = [(claim, db.execute(_READ, claim.key).fetchall()) for claim in claims]
-    return [refusal for claim, found in rows if found for refusal in spent_of(claim, Amount(*found[0][:3]))]
 
 
 def _extend(db: Database, lease: Lease, more: Amount) -> list[Refusal]:

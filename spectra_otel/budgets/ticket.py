@@ -258,9 +258,11 @@ def cost_of(values: Values) -> Decimal | None:
     for name in (values.get("snapshot"), values.get("model")):
         if name:
             tier = values.get("pricing_tier")
-            cost = pricing.calculate(values.get("provider") or "", name, values, pricing_tier=tier).total_cost_in_cents
-            if cost is not None:
-                return cost
+            found = pricing.calculate(
+                values.get("provider") or "", name, values, pricing_tier=tier, at=values.get("started_at")
+            )
+            if found.total_cost_in_cents is not None:
+                return found.total_cost_in_cents
     return None
 
 

@@ -25,7 +25,7 @@ from spectra_otel.budgets import alerts, bounds, guard
 from spectra_otel.budgets.amounts import Amount, Limit, units
 from spectra_otel.budgets.book import book
 from spectra_otel.budgets.definition import Budget, LimitConfig
-from spectra_otel.budgets.ledger import Claim, Lease, Ledger, open_ledger
+from spectra_otel.budgets.ledger import Claim, Lease, Ledger, WouldWait, open_ledger
 from spectra_otel.errors import LedgerError
 
 CENT = 10**8
@@ -97,6 +97,16 @@ def test_a_record_that_went_beyond_the_limit_has_done_so_for_good(ledger: Ledger
     assert ledger.count("r2", [claim("big"), small], Amount(1, 5, 1)).over == ("small",)
     assert ledger.count("r1", [claim("big"), small], Amount(2 * CENT, 5, 1)).over == ()
     assert ledger.count("r2", [claim("big"), small], Amount(1, 5, 1)).over == ("small",)
+
+
+def test_a_refusal_is_counted_once_and_the_first_of_a_window_knows_it(ledger: Ledger) -> None:
+    """Though dead leases are looked for before it is final, and an event loop has a thread ask again."""
+    full = [claim("b", 1), claim("c", 1)]
+    with pytest.raises(WouldWait):
+        ledger.reserve(full, Amount(CENT, 0, 0), Amount(), wait=False)
+    said = [ledger.reserve(full, Amount(CENT, 0, 0), Amount()) for _ in range(3)]
+    assert [[refusal.is_first for refusal in one] for one in said] == [[True] * 2, [False] * 2, [False] * 2]  # type: ignore[union-attr]
+    assert [state.blocked for state in ledger.states()] == [3, 3]
 
 
 def test_overshoot_is_what_a_call_cost_beyond_its_bound(ledger: Ledger) -> None:
