@@ -196,11 +196,11 @@ class Election:
         return self._same_stream(new) if usage == _NO_USAGE and not has_id and new.fields.get("is_streaming") else None
 
     def _same_stream(self, new: Call) -> Call | None:
-        """Of a stream without usage or id, the one that our instrumentor saw meanwhile, which hides the usage from its app."""
+        """Of a stream without usage or id, the one that another instrumentation read meanwhile: it may hide the answer."""
         for call in islice(reversed(self._calls), _LOOK_BACK):
-            is_ours = call.has_wire and call.fields.get("is_streaming") and not call.is_failed
+            is_stream = call.fields.get("is_streaming") and not call.is_failed
             is_near = call.scopes.isdisjoint(new.scopes) and _within(call, new, _usage_key(call))
-            if is_ours and is_near and _same_model(call, new):
+            if is_stream and is_near and _same_model(call, new):
                 return call
         return None
 

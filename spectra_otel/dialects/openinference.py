@@ -69,7 +69,7 @@ def names(draft: Draft) -> None:
     attributes = draft.attributes
     named = attributes.get("llm.model_name") or attributes.get("embedding.model_name")
     draft.give("model", named)
-    if not draft.is_failed:
+    if not draft.is_failed and "llm.request.model_name" not in attributes:  # newer ones tell the two apart
         draft.give("snapshot", named)
     for event in draft.span.events:
         if event.name == "First Token Stream Event":

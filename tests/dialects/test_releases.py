@@ -420,3 +420,11 @@ def test_agentops_counts_no_cache() -> None:
     found = fields("anthropic", attributes, "2.11.0")
     assert (found["provider"], found.get("prompt_tokens"), found["completion_tokens"]) == ("anthropic", None, 20)
     assert "completion_tokens" not in fields("anthropic", {**attributes, "gen_ai.request.streaming": True}, "2.11.0")
+
+
+def test_openinference_that_tells_requested_and_served_apart() -> None:
+    """Where the requested model has an attribute of its own, the served one does too, or no answer was read."""
+    attributes = {"openinference.span.kind": "LLM", "llm.provider": "anthropic", "llm.model_name": "claude-sonnet-4-5",
+                  "llm.request.model_name": "claude-sonnet-4-5"}  # fmt: skip
+    found = fields("openinference.instrumentation.anthropic", attributes, "3.1.0")
+    assert (found["model"], found.get("snapshot")) == ("claude-sonnet-4-5", None)

@@ -178,6 +178,16 @@ def test_without_an_id_time_model_and_usage_tell() -> None:
     assert len(records(UsageProcessor(), inner, apart)) == 2
 
 
+def test_a_stream_whose_answer_another_took_is_the_others() -> None:
+    """Of two instrumentations one may get no chunk to read: its stream without an answer is the stream that went on meanwhile."""
+    read = call(**{"gen_ai.request.stream": True})
+    hidden = {"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "gpt-4o-mini",
+              "llm.invocation_parameters": '{"model": "gpt-4o-mini", "stream": true}'}  # fmt: skip
+    one, other = (made(OPENINFERENCE, hidden, start=start, end=end) for start, end in ((1, 101), (300, 400)))
+    assert len(records(UsageProcessor(), made(GENAI, read, start=0, end=100), one)) == 1
+    assert len(records(UsageProcessor(), made(GENAI, read, start=0, end=100), other)) == 2
+
+
 def test_a_later_span_completes_the_record() -> None:
     """The record comes again with its id and the next revision; what was known stays."""
     inner = made(GENAI, {**call("r1"), "user.id": "u1"}, start=5, end=90)
