@@ -5,8 +5,8 @@ the prompt from both sides; files, a conversation the provider holds and what it
 context window. The completion is bounded by the body's own limit, else by the model's. What nothing bounds makes the upper
 bound ``None``, and :attr:`Bounds.unbounded` says why; a caller that must have a bound says by :class:`Ceilings` what to take.
 
-Amounts are priced as responses are, by :meth:`Pricer.calculate`, for each thing the tokens can turn out to be: plain, written
-to a cache, audio, images, reasoning. The dearest of them counts.
+Amounts are priced as responses are, for each thing the tokens can turn out to be: plain, written to a cache, audio, images,
+reasoning. The dearest of them counts, and of a marginal price the dearest of its rates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from spectra_otel.pricing import bodies
 from spectra_otel.pricing.calculate import Pricer, pricer, tier_name
-from spectra_otel.pricing.cost import Cost
+from spectra_otel.pricing.cost import Cost, Priced
 from spectra_otel.pricing.plan import Plan
 from spectra_otel.pricing.units import PARTS
 
@@ -92,6 +92,7 @@ def estimate_request(
     at: date | None = None,
     model: str | None = None,
     tier: str | None = None,
+    account: str | None = None,
     size: int = 0,
     output: int | None = None,
     ceilings: Ceilings = Ceilings(),  # noqa: B008 - it does not change
@@ -100,14 +101,15 @@ def estimate_request(
     """The least and the most a call with this request body can cost. Never raises for what a body holds.
 
     ``endpoint`` is the path of the call, for providers that have the model in it (Gemini, Bedrock, Azure); ``model`` and ``tier``
-    say theirs outright. ``size`` is how many bytes are sent, for what the body does not show (a form with a recording).
-    ``output`` takes the place of any limit of an answer's tokens. ``at`` is when the call is made (``None``: now). A model
-    without a price has no bounds in money; a service tier without a price is bounded by the standard one.
+    say theirs outright; ``account`` is the one at the provider, whose prices and aliases hold. ``size`` is how many bytes are
+    sent, for what the body does not show (a form with a recording). ``output`` takes the place of any limit of an answer's
+    tokens. ``at`` is when the call is made (``None``: now). A model without a price has no bounds in money; a service tier
+    without a price is bounded by the standard one.
     """
     prices = with_pricer or pricer()
     name = model or str(body.get("model") or body.get("modelId") or bodies.model_in(endpoint) or "")
     tier = tier_name(tier or bodies.word(body, "service_tier", "serviceTier", "speed") or "standard")
-    call = _Call(prices, provider, name, at, body, size, output, ceilings)
+    call = _Call(prices, provider, name, at, account, body, size, output, ceilings)
     most_tier = "standard" if tier == "flex" else tier  # a flex call may be served, and billed, as standard
     found = call.upper(most_tier)
     upper = None if call.unbounded else found.upper_in_cents
@@ -130,15 +132,16 @@ class _Call:
         provider: str,
         model: str,
         at: date | None,
+        account: str | None,
         body: Mapping[str, Any],
         size: int,
         output: int | None,
         ceilings: Ceilings,
     ) -> None:
-        self.prices, self.provider, self.model, self.at = prices, provider, model, at
+        self.prices, self.provider, self.model, self.at, self.account = prices, provider, model, at, account
         self.body, self.size, self.ceilings = body, size, ceilings
         self.unbounded: list[str] = []
-        match = prices.matcher.match(provider, model) if model else None
+        match = prices.matcher.match(provider, model, account=account or "", at=at) if model else None
         self.limits = match.entry.limits if match else (None, None)
         self.kind = match.entry.model_type if match else "text"
         self.has_price = match is not None
@@ -149,58 +152,60 @@ class _Call:
 
     def upper(self, tier: str) -> Bounds:
         """The most tokens and money; adds to :attr:`unbounded` what has no limit."""
-        plan = self._plan(tier)
-        prompt, completion = self._most_prompt(plan), self._most_completion()
-        if plan is None:
+        priced = self._priced(tier)
+        prompt, completion = self._most_prompt(priced), self._most_completion()
+        if priced is None:
             return Bounds(prompt_tokens=prompt, completion_tokens=completion)
+        plan = priced.plan
         media = list(self._media(plan, most=True))
-        costs: list[Cost] = [self._price(usage, tier) for usage in media]
+        costs: list[Cost] = [priced.cost(usage) for usage in media]
         total = max((cost.total_cost_in_cents or Decimal(0) for cost in costs), default=Decimal(0))
         if _is_sold_by_token(plan):
-            found = self._most_of_tokens(plan, prompt, 0 if media else completion, tier)
+            found = self._most_of_tokens(priced.flat(dearest=True), prompt, 0 if media else completion)
             costs += found
             total += max(cost.prompt_cost_in_cents or Decimal(0) for cost in found)
             total += max(cost.completion_cost_in_cents or Decimal(0) for cost in found)
         elif not media and any(PARTS.get(meter.partition(" ")[0]) == "media" for meter in plan.rates):
             self.unbounded.append(f"the body does not say how much {self.kind} there will be")
         elif "request" in plan.rates and not media:
-            costs.append(self._price({"prompt_tokens": 0}, tier))
+            costs.append(priced.cost({"prompt_tokens": 0}))
             total += costs[-1].total_cost_in_cents or 0
-        total += self._most_of_tools(plan, tier)
+        total += self._most_of_tools(priced)
         return Bounds(None, total, prompt, completion, price_id=next((cost.price_id for cost in costs if cost), None))
 
     def lower(self, tier: str) -> Decimal | None:
         """The least it can cost: every prompt token cached and as long as tokens get, the shortest answer."""
-        plan = self.prices.plan(self.provider, self.model, pricing_tier=tier, at=self.at)
-        if plan is None:
+        priced = self._found(tier)
+        if priced is None:
             return None
-        if _is_sold_by_token(plan):
+        if _is_sold_by_token(priced.plan):
+            priced = priced.flat(dearest=False)
             tokens = max(1, self.weight.text // LONGEST_TOKEN) if self.weight.text else 0
             usages = [
                 {"prompt_tokens": tokens, "completion_tokens": 0, **more} for more in ({}, {"cached_tokens": tokens})
             ]
         else:
-            usages = list(self._media(plan, most=False))
-        costs = [cost for usage in usages if (cost := self._price(usage, tier).total_cost_in_cents) is not None]
+            usages = list(self._media(priced.plan, most=False))
+        costs = [cost for usage in usages if (cost := priced.cost(usage).total_cost_in_cents) is not None]
         return min(costs, default=Decimal(0))
 
-    def _plan(self, tier: str) -> Plan | None:
+    def _found(self, tier: str) -> Priced | None:
+        return self.prices.priced(self.provider, self.model, pricing_tier=tier, at=self.at, account=self.account)
+
+    def _priced(self, tier: str) -> Priced | None:
         if not self.has_price:
             self.unbounded.append(f"no price is known for {self.provider}/{self.model}")
             return None
-        plan = self.prices.plan(self.provider, self.model, pricing_tier=tier, at=self.at)
-        if plan is None:
+        priced = self._found(tier)
+        if priced is None:
             self.unbounded.append("the model had no price then")
-        return plan
+        return priced
 
-    def _price(self, usage: Mapping[str, Any], tier: str) -> Cost:
-        return self.prices.calculate(self.provider, self.model, usage, pricing_tier=tier, at=self.at)
-
-    def _most_prompt(self, plan: Plan | None) -> int | None:
+    def _most_prompt(self, priced: Priced | None) -> int | None:
         """The most tokens of the prompt: those of the text, or the whole window for what is elsewhere or no text."""
         context = self.limits[0]
-        if plan is not None and context is not None:
-            steps = [start for rate in plan.rates.values() for start, _ in rate.steps]
+        if priced is not None and context is not None:
+            steps = [start for rate in priced.plan.rates.values() for start, _ in rate.steps]
             context = LONG_CONTEXT if steps and max(steps) >= context else context
         most = context or self.ceilings.context
         refers = bodies.refers_elsewhere(self.body)
@@ -226,8 +231,9 @@ class _Call:
             ceiling = min(ceiling, context)
         return ceiling * self.answers if ceiling else None
 
-    def _most_of_tokens(self, plan: Plan, prompt: int | None, completion: int | None, tier: str) -> list[Cost]:
+    def _most_of_tokens(self, priced: Priced, prompt: int | None, completion: int | None) -> list[Cost]:
         """The cost of the most tokens, once for each thing they can turn out to be."""
+        plan = priced.plan
         if prompt is None:
             self.unbounded.append("what is no text in the prompt, and the model's context window is not known")
             prompt = 0
@@ -241,7 +247,7 @@ class _Call:
             usages += [usage | written for written in self._inputs(plan, prompt)]
         if completion:
             usages += [usage | {name: completion} for meter, name in _OUTPUTS.items() if meter in plan.rates]
-        return [self._price(one, tier) for one in usages]
+        return [priced.cost(one) for one in usages]
 
     def _inputs(self, plan: Plan, prompt: int) -> Iterator[dict[str, int]]:
         """What a prompt can be but plain text: written to a cache, where the body or else the provider says so; sound, images."""
@@ -254,17 +260,17 @@ class _Call:
                 hour = {"cache_write_tokens": prompt} if meter == "cache_write_1h" else {}
                 yield {_INPUTS[meter]: prompt, **hour}
 
-    def _most_of_tools(self, plan: Plan, tier: str) -> Decimal:
+    def _most_of_tools(self, priced: Priced) -> Decimal:
         total = Decimal(0)
         for tool, said in self.tools.items():
-            rate = plan.rates.get(f"tool.{tool}")
+            rate = priced.plan.rates.get(f"tool.{tool}")
             most = said if said is not None else self.ceilings.tool_calls
             if rate is None or not rate.pico:
                 continue
             if most is None:
                 self.unbounded.append(f"the body does not limit how often {tool} is used")
             else:
-                total += self._price({"tool_call_counts": {tool: most}}, tier).tool_cost_in_cents or 0
+                total += priced.cost({"tool_call_counts": {tool: most}}).tool_cost_in_cents or 0
         return total
 
     def _media(self, plan: Plan, *, most: bool) -> Iterator[dict[str, Any]]:

@@ -81,6 +81,7 @@ class Pricer:
         self.currency = currency
         self._fx = fx
         self._contract = self.matcher.overrides.contract
+        self._by_account = self.matcher.overrides.by_account
         self._timelines: dict[tuple[str, str, str | None, str | None], _Timeline | None] = {}
         self._unpriced = Cost(price_version=self.catalog.version, currency=currency)
 
@@ -98,9 +99,9 @@ class Pricer:
 
         A model without a price, and usage that is impossible (negative, not a number, parts larger than the whole), is
         ``unpriced``: its total is ``None``. ``at`` is when the response was started: a datetime (naive: UTC), a date (00:00
-        UTC), or ``None`` for now. ``account`` is the account at the provider, for contracts that hold for one.
+        UTC), or ``None`` for now. ``account`` is the one at the provider, for prices, aliases and contracts that hold for one.
         """
-        if account is not None and not self._contract:
+        if account is not None and not self._by_account:
             account = None
         try:
             timeline = self._timelines[provider, model, pricing_tier, account]
@@ -124,22 +125,28 @@ class Pricer:
         return self.calculate(provider, model, given, pricing_tier=pricing_tier, at=at)
 
     def explain(
-        self, provider: str, model: str, *, pricing_tier: str | None = "standard", at: date | None = None
+        self,
+        provider: str,
+        model: str,
+        *,
+        pricing_tier: str | None = "standard",
+        at: date | None = None,
+        account: str = "",
     ) -> Explanation:
         """How the name was matched, which prices hold at ``at`` and where each was read."""
         tier = tier_name(pricing_tier)
-        match = self.matcher.match(provider, model)
+        match = self.matcher.match(provider, model, account=account, at=at)
         if match is None:
             return Explanation(provider, model, tier, None, None, tuple(self.matcher.suggest(provider, model)))
-        return Explanation(provider, model, tier, match, self.terms(match.entry, tier, utc(at)), ())
+        return Explanation(provider, model, tier, match, self.terms(match.entry, tier, utc(at), account), ())
 
-    def terms(self, entry: Entry, tier: str, at: datetime) -> Terms | None:
+    def terms(self, entry: Entry, tier: str, at: datetime, account: str = "") -> Terms | None:
         """The prices in force at ``at``: the tier's own, over the standard tier's, over those for all models."""
         standard, own = entry.offer("standard", at), entry.offer(tier, at)
         chosen = own or standard
         if chosen is None:
             return None
-        layers = [offer for e in self.matcher.defaults(entry.provider) if (offer := e.offer("standard", at))]
+        layers = [offer for e in self.matcher.defaults(entry.provider, account) if (offer := e.offer("standard", at))]
         layers += [offer for offer in (standard, own) if offer is not None]
         layers = [
             offer for offer in layers if offer.currency == chosen.currency
@@ -161,35 +168,47 @@ class Pricer:
         self, provider: str, model: str, *, pricing_tier: str | None = "standard", at: date | None = None
     ) -> Plan | None:
         """The price table that :meth:`calculate` uses; ``None`` for a model without a price."""
-        try:
-            timeline = self._timelines[provider, model, pricing_tier, None]
-        except (KeyError, TypeError):
-            timeline = self._resolve(provider, model, pricing_tier, None)
-        priced = timeline and (timeline.always or timeline.at(at))
+        priced = self.priced(provider, model, pricing_tier=pricing_tier, at=at)
         return priced.plan if priced else None
+
+    def priced(
+        self, provider: str, model: str, *, pricing_tier: str | None = "standard", at: date | None = None,
+        account: str | None = None,
+    ) -> Priced | None:  # fmt: skip
+        """What :meth:`calculate` asks for the cost of a usage; ``None`` for a model without a price."""
+        account = account if self._by_account else None
+        try:
+            timeline = self._timelines[provider, model, pricing_tier, account]
+        except (KeyError, TypeError):
+            timeline = self._resolve(provider, model, pricing_tier, account)
+        return (timeline.always or timeline.at(at)) if timeline else None
 
     def _resolve(self, provider: Any, model: Any, pricing_tier: Any, account: Any) -> _Timeline | None:
         """Look a name up and remember the answer."""
         if not isinstance(provider, str) or not isinstance(model, str) or not isinstance(pricing_tier, str | None):
             return None
-        match = self.matcher.match(provider, model)
-        timeline = self._timeline(match.entry, model, tier_name(pricing_tier), str(account or "")) if match else None
+        timeline = self._timeline(provider, model, tier_name(pricing_tier), str(account or ""))
         if len(self._timelines) >= _CACHED_NAMES:
             self._timelines.clear()  # names come from the wire: this bounds memory, no more
         if len(model) <= LONGEST:
             self._timelines[provider, model, pricing_tier, account] = timeline
         return timeline
 
-    def _timeline(self, entry: Entry, name: str, tier: str, account: str) -> _Timeline:
-        offers = [o for e in (entry, *self.matcher.defaults(entry.provider)) for o in e.offers]
-        starts = [offer.since for offer in offers if offer.since is not None]
-        starts += self._contract.starts()
+    def _timeline(self, provider: str, name: str, tier: str, account: str) -> _Timeline | None:
+        renamed = self.matcher.overrides.alias_starts(provider, name.strip().lower())
+        found = {at: self.matcher.match(provider, name, account=account, at=at) for at in (_FIRST, *sorted(renamed))}
+        entries = [match.entry for match in found.values() if match is not None]
+        if not entries:
+            return None
+        offers = [o for e in (*entries, *self.matcher.defaults(provider, account)) for o in e.offers]
+        starts = [*renamed, *self._contract.starts(), *(offer.since for offer in offers if offer.since is not None)]
         if any(offer.currency != self.currency for offer in offers):
             starts += [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self.fx.days]
 
         def priced(at: datetime) -> Priced | None:
-            terms = self.terms(entry, tier, at)
-            return self._priced(entry, name, terms, tier, account, at) if terms else None
+            match = found[max(start for start in found if start <= at)]
+            terms = match and self.terms(match.entry, tier, at, account)
+            return self._priced(match.entry, name, terms, tier, account, at) if match and terms else None
 
         return _Timeline(offers, starts, priced)
 

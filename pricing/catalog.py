@@ -31,7 +31,8 @@ class Offer:
     ``rates`` maps a meter to its rate as written (:mod:`spectra_otel.pricing.units`). ``hours`` are minutes of the UTC day
     (start, end) and ``days`` ISO weekdays; empty means always. ``source`` says where the prices were read, ``origins`` where
     single meters were if elsewhere, ``disputed`` what the other source says of a meter. ``origin`` is the ``cost_source`` of the
-    record: ``catalog``, or ``override`` for a price of the user's own. ``currency`` is that of the rates, ISO 4217.
+    record: ``catalog``, or ``override`` for a price of the user's own, which may be for one ``account``. ``currency`` is that of
+    the rates, ISO 4217.
     """
 
     tier: str
@@ -44,6 +45,7 @@ class Offer:
     currency: str = "USD"
     origins: Mapping[str, str] = field(default_factory=dict)
     disputed: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
 
     def holds_at(self, at: datetime) -> bool:
         """Whether this offer is in force at ``at`` (aware)."""
@@ -74,6 +76,7 @@ class Offer:
             currency=raw.get("currency", "USD"),
             origins=raw.get("origins", {}),
             disputed=raw.get("disputed", {}),
+            account=raw.get("account", ""),
         )
 
 

@@ -16,7 +16,7 @@ from math import lcm
 from typing import Any, NamedTuple
 
 from spectra_otel.pricing.plan import LARGEST, OTHER_FIELDS, Charge, Plan, UsageError
-from spectra_otel.pricing.units import Rate
+from spectra_otel.pricing.units import TOKEN_METERS, Rate
 
 LARGEST_UNITS = 10**18
 """Amounts from here on (10 billion cents) are an error; DECIMAL(18,8) holds no more."""
@@ -90,8 +90,19 @@ class Priced:
         self._knows_1h = "cache_write_1h" in plan.rates or "cache_write" not in plan.rates
         self._starts = tuple(sorted({start for rate in plan.rates.values() for start, _ in rate.steps}))
         self._quick: tuple[_Weights, ...] = ()
-        if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS and label.fx_rate is None:
+        is_marginal = any(rate.marginal for rate in plan.rates.values())
+        if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS and label.fx_rate is None and not is_marginal:
             self._quick = tuple(_Weights(plan.rates, length) for length in (0, *(start + 1 for start in self._starts)))
+
+    def flat(self, *, dearest: bool) -> Priced:
+        """This table with the dearest or the cheapest rate in the place of each marginal price of tokens."""
+        rates = {
+            meter: rate.flat(dearest=dearest) if meter in TOKEN_METERS else rate
+            for meter, rate in self.plan.rates.items()
+        }
+        if rates == self.plan.rates:
+            return self
+        return Priced(Plan(self.plan.model_type, rates), self._label, borrowed=self._borrowed)
 
     @property
     def unknown(self) -> Cost:

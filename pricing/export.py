@@ -99,11 +99,17 @@ def _why_not(entry: Entry, rates: Mapping[str, Rate] | None) -> str:
     """Why a form of flat prices cannot have it; empty if it can."""
     if rates is None or "input" not in rates:
         return "is not sold by token"
+    if _is_marginal(rates):
+        return "has prices for what is behind so many tokens"
     if any(rate.steps for rate in rates.values()):
         return "has prices by length of context"
     if any(offer.hours or offer.days for offer in entry.offers):
         return "has prices by time of day"
     return ""
+
+
+def _is_marginal(rates: Mapping[str, Rate]) -> bool:
+    return any(rate.marginal for rate in rates.values())
 
 
 def _per_token(rate: Rate) -> Decimal:
@@ -211,7 +217,8 @@ def _genai(prices: Pricer, chosen: Iterable[tuple[str, Entry]], at: datetime) ->
     providers: dict[str, list[dict[str, Any]]] = {}
     for name, entry in chosen:
         rates = _tokens(prices, entry, at)
-        if rates is None or "input" not in rates or any(offer.hours or offer.days for offer in entry.offers):
+        by_the_day = any(offer.hours or offer.days for offer in entry.offers)
+        if rates is None or "input" not in rates or by_the_day or _is_marginal(rates):
             left_out.append(f"{entry.provider}/{name} {_why_not(entry, rates)}")
             continue
         clauses = [{"equals": n} for n in dict.fromkeys((name, entry.model, *entry.names))]
@@ -241,8 +248,13 @@ def _litellm(prices: Pricer, chosen: Iterable[tuple[str, Entry]], at: datetime) 
     table: dict[str, dict[str, Any]] = {}
     for name, entry in chosen:
         row: dict[str, Any] = {"litellm_provider": entry.provider, "mode": _MODES.get(entry.model_type, "chat")}
-        for tier, suffix in {"standard": "", **_LITELLM_TIERS}.items():
-            for meter, rate in (_tokens(prices, entry, at, tier) or {}).items():
+        by_tier = {tier: _tokens(prices, entry, at, tier) or {} for tier in ("standard", *_LITELLM_TIERS)}
+        if any(map(_is_marginal, by_tier.values())):
+            left_out.append(f"{entry.provider}/{name} {_why_not(entry, by_tier['standard'])}")
+            continue
+        for tier, rates in by_tier.items():
+            suffix = _LITELLM_TIERS.get(tier, "")
+            for meter, rate in rates.items():
                 if meter in _LITELLM:
                     row[_LITELLM[meter] + suffix] = _number(_per_token(rate))
                     for start, step in rate.steps:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 
 from spectra_otel.pricing.catalog import DEFAULTS, Catalog, Entry, Offer
 from spectra_otel.pricing.overrides import Overrides
@@ -42,31 +43,39 @@ class Matcher:
         self.catalog = catalog
         self.overrides = overrides
 
-    def match(self, provider: str, model: str) -> Match | None:
-        """The entry that ``model`` of ``provider`` means, or ``None``."""
+    def match(self, provider: str, model: str, *, account: str = "", at: date | None = None) -> Match | None:
+        """The entry that ``model`` of ``provider`` means, or ``None``. The user's aliases and prices may be for one account."""
         name = model.strip().lower()
         if not name or len(name) > LONGEST or name == DEFAULTS or any(c.isspace() for c in name):
             return None
-        if (target := self.overrides.aliases.get((provider, name))) is not None:
-            found = self.match(provider, target)
+        if (target := self.overrides.meaning(provider, name, account, at)) is not None:
+            found = self.match(provider, target, account=account, at=at)
             return found and Match(found.entry, f"your alias for {target}; {found.rule}")
         for rule, candidate in _candidates(provider, name):
-            if (entry := self.find(provider, candidate)) is not None:
+            if (entry := self.find(provider, candidate, account)) is not None:
                 return Match(entry, rule)
         return _by_policy(provider, name, self.find)
 
-    def find(self, provider: str, name: str) -> Entry | None:
-        """The entry of exactly this name, the user's offers over those of the catalog."""
-        listed, own = self.catalog.find(provider, name), self.overrides.entries.get((provider, name))
+    def find(self, provider: str, name: str, account: str = "") -> Entry | None:
+        """The entry of exactly this name, the user's offers over those of the catalog, an account's over those for all."""
+        listed, own = self.catalog.find(provider, name), self.own(provider, name, account)
         if own is None:
             return listed
         if listed is None:
             return replace(own, model_type=own.model_type or "text")
         return replace(listed, model_type=own.model_type or listed.model_type, offers=(*listed.offers, *own.offers))
 
-    def defaults(self, provider: str) -> list[Entry]:
+    def own(self, provider: str, name: str, account: str = "") -> Entry | None:
+        """The user's own prices of exactly this name, for all accounts and for this one."""
+        own = self.overrides.entries.get((provider, name))
+        if own is None or not any(offer.account for offer in own.offers):
+            return own
+        offers = tuple(offer for offer in own.offers if offer.account in ("", account))
+        return replace(own, offers=offers) if offers else None
+
+    def defaults(self, provider: str, account: str = "") -> list[Entry]:
         """Prices that hold for all models of the provider: the catalog's, then the user's."""
-        entries = (self.catalog.find(provider, DEFAULTS), self.overrides.entries.get((provider, DEFAULTS)))
+        entries = (self.catalog.find(provider, DEFAULTS), self.own(provider, DEFAULTS, account))
         return [entry for entry in entries if entry is not None]
 
     def suggest(self, provider: str, model: str, count: int = 3) -> list[str]:

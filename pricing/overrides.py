@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,47 @@ from spectra_otel.pricing.contract import Contract, ContractPrice, Multiplier
 from spectra_otel.pricing.errors import PriceFileError
 
 if TYPE_CHECKING:
-    from spectra_otel.pricing.pricefile import FilePrice, WrittenMultiplier, WrittenOffer
+    from spectra_otel.pricing.pricefile import FilePrice, WrittenAlias, WrittenMultiplier, WrittenOffer
+
+    Aliases = dict[tuple[str, str], list["Alias"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """What a name means, from a moment on; ``account`` is the ``provider_account`` where it does, empty: all of them."""
+
+    model: str
+    since: datetime | None = None
+    account: str = ""
 
 
 @dataclass
 class Overrides:
-    """The user's own prices: entries by (provider, lower-case name), aliases (provider, alias) → model, and the contract."""
+    """The user's own prices: entries and aliases by (provider, lower-case name), and the contract."""
 
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
-    aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+    aliases: Aliases = field(default_factory=dict)
     contract: Contract = field(default_factory=Contract)
+
+    @property
+    def by_account(self) -> bool:
+        """Whether it matters to which account a call went."""
+        own = any(offer.account for entry in self.entries.values() for offer in entry.offers)
+        return own or bool(self.contract) or any(one.account for means in self.aliases.values() for one in means)
+
+    def meaning(self, provider: str, name: str, account: str, at: date | None) -> str | None:
+        """The model that a name is an alias of: for this account before for all, and the newest that holds."""
+        held = [
+            one for one in self.aliases.get((provider, name), ())
+            if one.account in ("", account) and (one.since is None or one.since <= utc(at))
+        ]  # fmt: skip
+        return max(held, key=lambda one: (bool(one.account), one.since is not None, one.since)).model if held else None
+
+    def alias_starts(self, provider: str, name: str) -> list[datetime]:
+        """The moments at which a name may begin to mean another model."""
+        if (provider, name) not in self.aliases:
+            return []
+        return [one.since for (p, _), means in self.aliases.items() if p == provider for one in means if one.since]
 
 
 def load_overrides(paths: Iterable[str | Path]) -> Overrides:
@@ -37,8 +68,8 @@ def load_overrides(paths: Iterable[str | Path]) -> Overrides:
             for name in (price.model, *price.names):
                 _add(overrides, price, name)
         overrides.contract.multipliers += map(_multiplier, file.multipliers)
-        for provider, alias, model in file.aliases:
-            overrides.aliases[provider, alias.lower()] = model
+        for written in file.aliases:
+            _add_alias(overrides.aliases, written)
         _refuse_alias_loops(file.name, overrides.aliases)
     overrides.contract.prices.sort(key=lambda price: (price.offer.since is not None, price.offer.since))
     overrides.contract.multipliers.sort(key=lambda one: (one.since is not None, one.since))
@@ -46,14 +77,14 @@ def load_overrides(paths: Iterable[str | Path]) -> Overrides:
 
 
 def _add(overrides: Overrides, price: FilePrice, name: str) -> None:
-    offers = [_offer(offer, price.source) for offer in price.offers]
+    offers = [_offer(offer, price) for offer in price.offers]
     if price.contract:
         overrides.contract.prices += [ContractPrice(price.provider, name, price.account, offer) for offer in offers]
         return
     key = (price.provider, name.lower())
     earlier = overrides.entries.get(key)
     offers = [*(earlier.offers if earlier else ()), *offers]
-    offers.sort(key=lambda offer: (offer.since is not None, offer.since))
+    offers.sort(key=lambda offer: (bool(offer.account), offer.since is not None, offer.since))
     overrides.entries[key] = Entry(price.provider, price.model, price.model_type, tuple(offers))
 
 
@@ -62,17 +93,30 @@ def _multiplier(one: WrittenMultiplier) -> Multiplier:
     return Multiplier(one.provider, Fraction(one.factor), one.model, one.tier, one.account, since)
 
 
-def _offer(offer: WrittenOffer, source: str) -> Offer:
-    raw: dict[str, Any] = {"rates": offer.rates, "tier": offer.tier, "from": source, "currency": offer.currency}
+def _add_alias(aliases: Aliases, written: WrittenAlias) -> None:
+    """Add a meaning; one of the same account and day replaces that of an earlier file."""
+    since = utc(datetime.fromisoformat(written.since)) if written.since else None
+    one = Alias(written.model, since, written.account)
+    means = aliases.setdefault((written.provider, written.alias.lower()), [])
+    means[:] = [other for other in means if (other.since, other.account) != (since, written.account)] + [one]
+
+
+def _offer(offer: WrittenOffer, price: FilePrice) -> Offer:
+    raw: dict[str, Any] = {"rates": offer.rates, "tier": offer.tier, "from": price.source, "currency": offer.currency}
+    raw |= {"account": price.account} if price.account else {}
     raw |= {key: value for key in ("since", "hours", "days") if (value := getattr(offer, key))}
     return Offer.read(raw, "override")
 
 
-def _refuse_alias_loops(name: str, aliases: dict[tuple[str, str], str]) -> None:
-    for (provider, alias), model in aliases.items():
-        seen, at = [alias], model.lower()
-        while (provider, at) in aliases:
-            if at in seen:
-                raise PriceFileError(f"{name}: aliases of {provider} go in a circle: {' → '.join([*seen, at])}")
-            seen.append(at)
-            at = aliases[provider, at].lower()
+def _refuse_alias_loops(file: str, aliases: Aliases) -> None:
+    """Follow every meaning of every alias, whenever and wherever it holds."""
+
+    def follow(provider: str, path: list[str]) -> None:
+        for one in aliases.get((provider, path[-1]), ()):
+            name = one.model.lower()
+            if name in path:
+                raise PriceFileError(f"{file}: aliases of {provider} go in a circle: {' → '.join([*path, name])}")
+            follow(provider, [*path, name])
+
+    for provider, alias in aliases:
+        follow(provider, [alias])

@@ -146,17 +146,20 @@ class Plan:
         plain = prompt - written - text_cached - audio_cached - image_cached
         audio_plain = min(audio - audio_cached, plain)
         image_plain = min(image - image_cached, plain - audio_plain)
-        length = int(prompt)
-        self._charge(
-            bill, length, plain - audio_plain - image_plain, "input", always=not prompt and "input" in self.rates
-        )
-        self._charge(bill, length, text_cached, "cache_read", "input")
-        self._charge(bill, length, written - written_1h, "cache_write", "input")
-        self._charge(bill, length, written_1h, "cache_write_1h", "cache_write?", "input")
-        self._charge(bill, length, audio_plain, "audio_input", "input")
-        self._charge(bill, length, audio_cached, "audio_cache_read", "cache_read", "audio_input", "input")
-        self._charge(bill, length, image_plain, "image_input", "input")
-        self._charge(bill, length, image_cached, "image_cache_read", "cache_read", "image_input", "input")
+        length, at = int(prompt), Fraction(0)
+        for amount, meters in (  # in the order in which they stand in the request
+            (text_cached, ("cache_read", "input")),
+            (audio_cached, ("audio_cache_read", "cache_read", "audio_input", "input")),
+            (image_cached, ("image_cache_read", "cache_read", "image_input", "input")),
+            (written_1h, ("cache_write_1h", "cache_write?", "input")),
+            (written - written_1h, ("cache_write", "input")),
+            (plain - audio_plain - image_plain, ("input",)),
+            (audio_plain, ("audio_input", "input")),
+            (image_plain, ("image_input", "input")),
+        ):
+            always = not prompt and meters == ("input",) and "input" in self.rates
+            self._charge(bill, length, at, amount, *meters, always=always)
+            at += amount
         apart = {"audio_input", "image_input", "audio_cache_read", "image_cache_read"} & self.rates.keys()
         return bool(cached and (audio or image) and apart)
 
@@ -171,19 +174,31 @@ class Plan:
             return
         text = completion - audio - image
         apart = min(reasoning, text) if "reasoning" in self.rates else Fraction(0)
-        self._charge(bill, length, text - apart, "output", always=not completion and "output" in self.rates)
-        self._charge(bill, length, apart, "reasoning")
-        self._charge(bill, length, audio, "audio_output", "output?")
-        self._charge(bill, length, image, "image_output", "output?")
+        at = Fraction(length)
+        for amount, meters in (
+            (apart, ("reasoning",)),
+            (text - apart, ("output",)),
+            (audio, ("audio_output", "output?")),
+            (image, ("image_output", "output?")),
+        ):
+            always = not completion and meters == ("output",) and "output" in self.rates
+            self._charge(bill, length, at, amount, *meters, always=always)
+            at += amount
 
-    def _charge(self, bill: Bill, length: int, amount: Fraction, *meters: str, always: bool = False) -> None:
-        """Charge at the first of ``meters`` that has a rate; one with a `?` is only a floor. None has one: it is missing."""
+    def _charge(
+        self, bill: Bill, length: int, at: Fraction, amount: Fraction, *meters: str, always: bool = False
+    ) -> None:
+        """Charge ``amount`` tokens that stand behind ``at`` others in a request with a prompt of ``length``.
+
+        The first of ``meters`` that has a rate counts; one with a `?` is only a floor. None has one: it is missing.
+        """
         if not amount and not always:
             return
         for meter in meters:
             rate = self.rates.get(meter.removesuffix("?"))
             if rate is not None:
-                bill.charges.append(Charge(meters[0], amount, rate.at(length)))
+                pieces = rate.spread(amount, at) if rate.marginal else [(amount, rate.at(length))]
+                bill.charges.extend(Charge(meters[0], piece, flat) for piece, flat in pieces)
                 if meter.endswith("?"):
                     bill.missing.append(meters[0])
                 return
@@ -192,25 +207,29 @@ class Plan:
     def _media(self, amounts: Mapping[str, Fraction], usage: Mapping[str, Any], bill: Bill) -> None:
         wanted = MEDIA_METERS.get(self.model_type, ())
         for meter in dict.fromkeys((*wanted, *_FIELD_OF_METER)):
-            amount = self._media_amount(meter, amounts, usage)
-            if amount is None:
+            found = self._media_amount(meter, amounts, usage)
+            if found is None:
                 continue
             rate = self._variant(meter, usage)
             if rate is not None:
-                bill.charges.append(Charge(meter, amount, rate))
+                things, each = found
+                bill.charges.extend(Charge(meter, things * piece, flat) for piece, flat in rate.spread(each))
                 return
         # Nothing of it has a price: say so, if that is what the model answers with.
         if not bill.charges or self.model_type in _ANSWERS_IN_MEDIA:
             bill.missing.extend(name for name, amount in amounts.items() if amount)
 
-    def _media_amount(self, meter: str, amounts: Mapping[str, Fraction], usage: Mapping[str, Any]) -> Fraction | None:
+    def _media_amount(
+        self, meter: str, amounts: Mapping[str, Fraction], usage: Mapping[str, Any]
+    ) -> tuple[Fraction, Fraction] | None:
+        """How many things there are, and how many units each has (an image so many megapixels)."""
         amount = amounts.get(_FIELD_OF_METER[meter])
         if amount is None or (meter in ("video_second", "audio_second") and not self._has(meter)):
             return None
         if meter == "megapixel":
             size = _SIZE.match(str(usage.get("image_size") or ""))
-            return amount * -(-int(size[1]) * int(size[2]) // MEGAPIXEL) if size else None
-        return amount
+            return (amount, Fraction(-(-int(size[1]) * int(size[2]) // MEGAPIXEL))) if size else None
+        return Fraction(1), amount
 
     def _has(self, meter: str) -> bool:
         return any(name.partition(" ")[0] == meter for name in self.rates)
@@ -238,7 +257,7 @@ class Plan:
             if amount and rate is None:
                 bill.missing.append(f"tool.{tool}")
             elif amount and rate is not None:
-                bill.charges.append(Charge(f"tool.{tool}", amount, rate))
+                bill.charges.extend(Charge(f"tool.{tool}", piece, flat) for piece, flat in rate.spread(amount))
 
 
 def _qualifiers(meter: str, usage: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -13,10 +13,11 @@
         tier: standard
         rates: {input: 1.25, output: 10, cache_read: 0.125}
     all_models: {tool.web_search: 10/1K}    # for every model of the provider
-    aliases: {prod-chat: gpt-4o}            # a deployment → the model it is
+    aliases: {prod-chat: gpt-4o}            # a deployment → the model it is; or dated and of one account:
+      # - {alias: prod-chat, model: gpt-5, since: 2026-06-01, account: org-7}
     currency: EUR                           # of all prices of the file, or on each; left out: USD
     contract: true                          # of the file, or on each: prices beside the list price, not in its place
-    account: org-7                          # of a contract: the provider_account it is for; left out: all of them
+    account: org-7                          # of the file, or on each: the provider_account it is for; left out: all of them
     multipliers:                            # what the list price is multiplied by, in contract_cost_in_cents
       - {model: "gpt-5*", factor: 0.85, since: 2026-01-01, tier: standard, account: org-7}
 
@@ -45,6 +46,7 @@ _FILE_KEYS = (
     "multipliers",
 )  # fmt: skip
 _MULTIPLIER_KEYS = ("provider", "model", "factor", "since", "tier", "account", "note")
+_ALIAS_KEYS = ("provider", "alias", "model", "since", "account", "note")
 _PRICE_KEYS = (
     "provider",
     "model",
@@ -108,12 +110,23 @@ class WrittenMultiplier:
 
 
 @dataclass(frozen=True)
+class WrittenAlias:
+    """One of ``aliases``."""
+
+    provider: str
+    alias: str
+    model: str
+    since: str = ""
+    account: str = ""
+
+
+@dataclass(frozen=True)
 class PriceFile:
-    """A parsed file; ``aliases`` are (provider, alias, model)."""
+    """A parsed file."""
 
     name: str
     prices: tuple[FilePrice, ...] = ()
-    aliases: tuple[tuple[str, str, str], ...] = ()
+    aliases: tuple[WrittenAlias, ...] = ()
     multipliers: tuple[WrittenMultiplier, ...] = ()
 
 
@@ -149,7 +162,7 @@ class _Reader:
             raise self.fail(1, "a price file is a mapping with `prices`, `all_models` or `aliases`")
         self.check_keys(document, _FILE_KEYS)
         prices = list(self.prices(document))
-        aliases = self.aliases(document)
+        aliases = tuple(self.aliases(document))
         self.refuse_doubles(prices)
         return PriceFile(self.name, tuple(price for _, price in prices), aliases, tuple(self.multipliers(document)))
 
@@ -228,7 +241,8 @@ class _Reader:
     def mapping(self, node: _Node, key: str) -> dict[str, str]:
         value = node.get(key)
         if not isinstance(value, _Node) or not all(isinstance(v, str) for v in value.values()):
-            raise self.fail(node.lines.get(key, node.line), f"`{key}` is a mapping of names to prices")
+            of = "models" if key == "aliases" else "prices"
+            raise self.fail(node.lines.get(key, node.line), f"`{key}` is a mapping of names to {of}")
         return value
 
     def rates(self, node: _Node, key: str) -> dict[str, str]:
@@ -300,14 +314,13 @@ class _Reader:
         written = holder.get("contract", "false")
         if written not in ("true", "false"):
             raise self.fail(holder.lines["contract"], f"contract: {written!r} (valid: true, false)")
+        return written == "true", self.account(document, item, line)
+
+    def account(self, document: _Node, item: _Node, line: int) -> str:
         account = item.get("account") or document.get("account") or ""
         if not isinstance(account, str):
             raise self.fail(line, "account: is the name of one account at the provider")
-        if account and written == "false":
-            raise self.fail(
-                line, f"account: {account!r} needs `contract: true`; a list price is the same for all accounts"
-            )
-        return written == "true", account
+        return account
 
     def multipliers(self, document: _Node) -> Iterator[WrittenMultiplier]:
         items = document.get("multipliers") or []
@@ -318,20 +331,38 @@ class _Reader:
             factor = item.get("factor")
             if not isinstance(factor, str) or not re.fullmatch(r"\d{1,6}(\.\d{1,12})?", factor):
                 raise self.fail(item.line, f"factor: {factor!r} is not a number such as 0.85")
-            names = [item.get(key) or default for key, default in (("model", "*"), ("tier", ""), ("account", ""))]
-            if not all(isinstance(name, str) for name in names):
-                raise self.fail(item.line, "`model`, `tier` and `account` of a multiplier are names")
-            model, tier, account = names
-            account = account or document.get("account") or ""
+            model, tier = item.get("model") or "*", item.get("tier") or ""
+            if not isinstance(model, str) or not isinstance(tier, str):
+                raise self.fail(item.line, "`model` and `tier` of a multiplier are names")
+            account = self.account(document, item, item.line)
             yield WrittenMultiplier(
                 self.provider(document, item, item.line), model, factor, tier, self.moment(item, "since"), account
             )
 
-    def aliases(self, document: _Node) -> tuple[tuple[str, str, str], ...]:
-        if not document.get("aliases"):
-            return ()
-        provider = self.provider(document, document, document.lines["aliases"])
-        return tuple((provider, alias, model) for alias, model in self.mapping(document, "aliases").items())
+    def aliases(self, document: _Node) -> Iterator[WrittenAlias]:
+        items = document.get("aliases") or ()
+        if isinstance(items, _Node):
+            line = document.lines["aliases"]
+            provider, account = self.provider(document, document, line), self.account(document, document, line)
+            for alias, model in self.mapping(document, "aliases").items():
+                yield WrittenAlias(provider, alias, model, "", account)
+            return
+        if not all(isinstance(item, _Node) for item in items):
+            raise self.fail(
+                document.lines["aliases"], "`aliases` is a mapping of names to models, or a list of mappings"
+            )
+        seen: dict[tuple[str, ...], int] = {}
+        for item in items:
+            self.check_keys(item, _ALIAS_KEYS)
+            alias, model = item.get("alias"), item.get("model")
+            if not isinstance(alias, str) or not isinstance(model, str) or not alias or not model:
+                raise self.fail(item.line, "an alias needs `alias: NAME` and `model: NAME`")
+            provider, account = self.provider(document, item, item.line), self.account(document, item, item.line)
+            since = self.moment(item, "since")
+            first = seen.setdefault((provider, alias.lower(), since, account), item.line)
+            if first != item.line:
+                raise self.fail(item.line, f"alias {provider}/{alias} stands here twice; it was at line {first}")
+            yield WrittenAlias(provider, alias, model, since, account)
 
     def refuse_doubles(self, prices: list[tuple[int, FilePrice]]) -> None:
         seen: dict[tuple[str, ...], int] = {}

@@ -204,7 +204,8 @@ def _apply(by_name: dict[tuple[str, str], tuple[Draft, Json]], file: PriceFile) 
                 )
             value["type"] = value["type"] or "text"
             by_name[key] = draft, value
-    for provider, alias, target in file.aliases:
+    for one in file.aliases:
+        provider, alias, target = one.provider, one.alias, one.model
         known = by_name.get((provider, target.lower()))
         if known is None:
             raise ValueError(f"{file.name}: alias {alias} is for {provider}/{target}, which has no price")

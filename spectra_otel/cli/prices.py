@@ -145,7 +145,8 @@ def _listed(
     priced_by: Pricer, provider: str | None, model: str | None, tier: str | None, at: datetime
 ) -> Iterator[tuple[Any, ...]]:
     """(provider, model, model type, tier, disputed, rates) of what is in force, the user's own prices first."""
-    own = priced_by.matcher.overrides.entries
+    matcher = priced_by.matcher
+    own = {key: entry for key in matcher.overrides.entries if (entry := matcher.own(*key))}
     entries = [entry for (name, _), entry in own.items() if provider in (None, name)]
     entries += [e for e in priced_by.catalog.entries(provider) if (e.provider, e.model.lower()) not in own]
     for entry in entries:

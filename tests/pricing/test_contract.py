@@ -116,7 +116,7 @@ def test_a_table_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("provider: p\ncurrency: EURO\nprices: []\nall_models: {input: 1}\n", "p:2: currency: 'EURO' is not a currency"),
-        ("provider: p\nprices:\n  - {model: m, account: a, rates: {input: 1}}\n", "p:3: account: 'a' needs `contract: true`"),
+        ("provider: p\naccount: [a]\nprices:\n  - {model: m, rates: {input: 1}}\n", "p:4: account: is the name of one account"),
         ("provider: p\ncontract: yes\nprices:\n  - {model: m, rates: {input: 1}}\n", "p:2: contract: 'yes' (valid: true, false)"),
         ("provider: p\nmultipliers:\n  - {factor: -1}\n", "p:3: factor: '-1' is not a number such as 0.85"),
         ("provider: p\nmultipliers:\n  - {factor: 1, x: 2}\n", "p:3: unknown key 'x'"),

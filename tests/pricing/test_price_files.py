@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spectra_otel.pricing import PriceFileError, Pricer, load_overrides, pricer
+from spectra_otel.pricing import PriceFileError, Pricer, estimate_request, load_overrides, pricer
 from spectra_otel.pricing.calculate import _default
 
 USAGE = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
@@ -54,6 +54,42 @@ def test_an_alias_names_a_deployment(tmp_path: Path) -> None:
     assert match.rule == "your alias for gpt-4o; exact name"
     profile = with_file(tmp_path, f'provider: bedrock\naliases: {{"{arn}": "amazon.nova-pro-v1:0"}}\n')
     assert profile.calculate("bedrock", arn, USAGE).total_cost_in_cents == 80
+
+
+def test_a_deployment_may_mean_another_model_from_a_day_on_and_in_another_account(tmp_path: Path) -> None:
+    """Before the first day the name means nothing; what is said of one account goes before what is said of all."""
+    own = with_file(
+        tmp_path,
+        "provider: azure\naliases:\n  - {alias: chat, model: gpt-4o, since: 2026-01-01}\n"
+        "  - {alias: chat, model: gpt-4o-mini, since: 2026-06-01}\n  - {alias: chat, model: gpt-4.1, account: eu}\n",
+    )
+
+    def cents(month: int, account: str | None = None) -> Decimal | None:
+        at = datetime(2026, month, 1, tzinfo=UTC)
+        return own.calculate("azure", "chat", USAGE, at=at, account=account).total_cost_in_cents
+
+    assert [cents(month) for month in (6, 5, 1)] == [15, 250, 250]
+    assert own.calculate("azure", "chat", USAGE, at=datetime(2025, 12, 31, tzinfo=UTC)).cost_status == "unpriced"
+    assert [cents(6, "us"), cents(6, "eu"), cents(1, "eu")] == [15, 200, 200]
+
+
+def test_a_price_may_be_for_one_account(tmp_path: Path) -> None:
+    """It goes over the price for all accounts, whatever their days; another account does not know a model that is not its own."""
+    own = with_file(
+        tmp_path,
+        "provider: azure\nprices:\n  - {model: gpt-4o, account: eu, rates: {input: 3, output: 12}}\n"
+        "  - {model: gpt-4o, since: 2026-01-01, rates: {input: 2, output: 8}}\n"
+        "  - {model: mine, account: eu, rates: {input: 1, output: 1}}\n",
+    )
+    found = {a: own.calculate("azure", "gpt-4o", USAGE, account=a).total_cost_in_cents for a in (None, "us", "eu")}
+    assert found == {None: 200, "us": 200, "eu": 300}
+    mine = {a: own.calculate("azure", "mine", USAGE, account=a).cost_status for a in (None, "us", "eu")}
+    assert mine == {None: "unpriced", "us": "unpriced", "eu": "priced"}
+    bounds = [
+        estimate_request("azure", {"model": "mine", "max_tokens": 5, "messages": []}, account=a, with_pricer=own)
+        for a in ("us", "eu")
+    ]
+    assert [one.is_bounded for one in bounds] == [False, True]
 
 
 def test_a_price_for_all_models_of_a_provider(tmp_path: Path) -> None:
@@ -117,6 +153,21 @@ def test_spectra_prices_names_the_files(tmp_path: Path, monkeypatch: pytest.Monk
         ("provider: p\nprovider: q\n", "p.yaml:2: 'provider' stands here twice; it was at line 1"),
         ("provider: p\naliases: {a: b, b: c, c: a}\n", "p.yaml: aliases of p go in a circle: a → b → c → a"),
         ("provider: p\naliases: [a]\n", "p.yaml:2: `aliases` is a mapping"),
+        (
+            "provider: p\naliases:\n  - {alias: a, since: 2026-01-01}\n",
+            "p.yaml:3: an alias needs `alias: NAME` and `model: NAME`",
+        ),
+        ("provider: p\naliases:\n  - {alias: a, model: b, til: 2026-01-01}\n", "p.yaml:3: unknown key 'til'"),
+        (
+            "provider: p\naliases:\n  - {alias: a, model: b}\n  - {alias: A, model: c}\n",
+            "p.yaml:4: alias p/A stands here twice",
+        ),
+        (
+            "provider: p\naliases:\n  - {alias: a, model: b, account: x}\n  - {alias: b, model: A}\n",
+            "p.yaml: aliases of p go in a circle",
+        ),
+        ("provider: p\nprices:\n  - {model: m, rates: {input: '1 beyond 5: 2 above 9: 3'}}\n", "p.yaml:3: input: "),
+        ("provider: p\nprices:\n  - {model: m, rates: {input: '1 beyond 9K: 2 beyond 5K: 3'}}\n", "p.yaml:3: input: "),
         ("provider: p\nprices:\n  - {model: m, rates: {input: 0.0000000000000000001}}\n", "p.yaml:3: input: "),
         ("provider: p\nprices:\n  - {model: m, rates: {image: 1/0}}\n", "p.yaml:3: image: a price for 0 units"),
     ],
