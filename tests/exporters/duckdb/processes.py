@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 
 def child(work: Callable[[], object]) -> int:
@@ -60,6 +61,15 @@ def acknowledged(folder: Path) -> set[str]:
     return {line.strip() for line in lines if line.endswith("\n")}
 
 
+class Hold(NamedTuple):
+    """A process kept the database from others: from ``began`` to ``end``, in seconds of the clock that all processes share."""
+
+    began: float
+    end: float
+    worked: float
+    """Seconds of processor time it used for that: a process that shares its core with others holds longer, and works no more."""
+
+
 class Holds:
     """When processes kept the database from others: a line for each time that one had it open for writing."""
 
@@ -75,20 +85,22 @@ class Holds:
         @contextmanager
         def noted(*args: object) -> Iterator[float]:
             with opening(*args) as began:
+                working = time.thread_time()
                 yield began
+            hold = Hold(began, time.monotonic(), time.thread_time() - working)
             with self._path.open("ab", buffering=0) as file:
-                file.write(f"{began} {time.monotonic()}\n".encode())
+                file.write(f"{' '.join(map(str, hold))}\n".encode())
 
         return noted
 
-    def noted(self) -> list[tuple[float, float]]:
-        """Begin and end of each, in seconds of the monotonic clock, which all processes of a machine share."""
-        pairs = (line.split() for line in self._path.read_text().splitlines())
-        return sorted((float(began), float(end)) for began, end in pairs)
+    def noted(self) -> list[Hold]:
+        """All of them, in order."""
+        return sorted(Hold(*map(float, line.split())) for line in self._path.read_text().splitlines())
 
 
-def most_held(holds: Sequence[tuple[float, float]], window: float) -> float:
+def most_held(holds: Sequence[Hold], window: float) -> float:
     """The most seconds that ``holds`` take of any window of so many seconds: one that begins with a hold has the most."""
     return max(
-        sum(max(0.0, min(end, start + window) - began) for began, end in holds if began >= start) for start, _ in holds
+        sum(max(0.0, min(hold.end, first.began + window) - hold.began) for hold in holds if hold.began >= first.began)
+        for first in holds
     )

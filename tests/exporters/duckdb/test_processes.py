@@ -122,13 +122,13 @@ def test_readers_and_merges_share_the_file_politely(
     writers = [child(lambda: client(store, logs, number, 0.02)) for number in range(1, 9)]  # noqa: B023
     try:
         longest, slowness = _longest_wait(store.path, SECONDS)
-        assert longest < 1.0 * slowness, f"waited {longest} s on a machine that gave {1 / slowness:.0%} of a core"
         noted = holds.noted()
-        assert len(noted) >= 3
+        slack = max(hold.end - hold.began for hold in noted)
+        assert max(hold.worked for hold in noted) < 2 * merge.LONGEST_HOLD
+        assert longest < max(1.0 * slowness, 1.2 * slack), f"on a machine that gave {1 / slowness:.0%} of a core"
         # The pause follows from the hold before it; the last hold of a window may be longer than the others.
-        slack = max(end - began for began, end in noted)
         assert most_held(noted, merge.WINDOW_SECONDS) <= merge.HOLD_SHARE * merge.WINDOW_SECONDS + slack
-        assert sum(end - began for began, end in noted) <= merge.HOLD_SHARE * SECONDS + slack
+        assert sum(hold.end - hold.began for hold in noted) <= merge.HOLD_SHARE * SECONDS + slack
         _hold_the_file(store, SECONDS / 2)
     finally:
         for pid in writers:
