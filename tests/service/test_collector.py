@@ -18,8 +18,11 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from spectra_otel.config.decode import decode
+from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
-from spectra_otel.otlp.signals import LOGS
+from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
+from spectra_otel.otlp.signals import LOGS, TRACES
 from tests.exporters.servers import http_server
 from tests.service.running import CHAT, FREE, Running, attributes_of, request, running, spans_of, tree
 
@@ -196,6 +199,55 @@ def test_what_was_queued_outlives_the_process() -> None:
         with running(tree(exporters)):
             until(lambda: backend.spans)
         assert backend.requests == [request({"n": 1})]
+
+
+def test_what_waits_is_sent_as_one_request() -> None:
+    """`sending_queue::batch`: small requests share one, none exceeds `max_size`, and nobody waits longer than `flush_timeout`."""
+    batch = {"min_size": 4, "max_size": 6, "flush_timeout": "200ms"}
+    with http_server() as backend:
+        exporters = {"otlp_http": {"endpoint": backend.endpoint, "sending_queue": {"batch": batch}}}
+        with running(tree(exporters)) as collector:
+            for seed in range(1, 6):
+                collector.post(request({"n": seed}, seed=seed).SerializeToString())
+            until(lambda: len(backend.spans) == 5)
+            assert [TRACES.count(found) for found in backend.requests] == [4, 1]
+            collector.post(request(*[{"n": 6}] * 13, seed=6).SerializeToString())
+            until(lambda: len(backend.spans) == 18)
+            assert [TRACES.count(found) for found in backend.requests[2:]] == [6, 6, 1]
+            until(lambda: collector.metric("otelcol_exporter_sent_spans") == 18)
+
+
+def test_a_batch_that_could_not_be_sent_waits_on_disk_whole() -> None:
+    """A backend that is down gets every request of it at the next start."""
+    queue = {"batch": {"min_size": 100, "flush_timeout": "50ms"}}
+    exporters: dict[str, dict[str, Any]] = {
+        "otlp_http": {
+            "endpoint": "http://localhost:9", "sending_queue": queue, "retry_on_failure": {"initial_interval": "1m"},
+        }
+    }  # fmt: skip
+    with http_server() as backend:
+        with running(tree(exporters)) as collector:
+            for seed in (1, 2, 3):
+                collector.post(request({"n": seed}, seed=seed).SerializeToString())
+        exporters["otlp_http"]["endpoint"] = backend.endpoint
+        with running(tree(exporters)):
+            until(lambda: len(backend.spans) == 3)
+        assert len({span.trace_id for span in backend.spans}) == 3
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"min_size": 5, "max_size": 4}, "`max_size` must be greater or equal to `min_size`"),
+        ({"flush_timeout": "0s"}, "`flush_timeout` must be positive"),
+        ({"min_size": -1}, "`min_size` must be non-negative"),
+    ],
+)
+def test_a_batch_that_cannot_be_is_refused(batch: dict[str, Any], message: str) -> None:
+    """With the collector's words."""
+    settings = OtlpHttpConfig(endpoint="http://localhost:9")
+    with pytest.raises(ConfigError, match=message):
+        decode({"sending_queue": {"batch": batch}}, settings).validate()
 
 
 def test_a_backend_that_says_when_to_come_back_is_heeded() -> None:

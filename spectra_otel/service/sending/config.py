@@ -34,6 +34,28 @@ class RetryOnFailure:
 
 
 @dataclass(slots=True)
+class QueueBatch:
+    """Requests that wait are sent as one."""
+
+    flush_timeout: Duration = Duration(0.2)  # noqa: RUF009
+    """The first of a batch waits for company no longer than this."""
+    min_size: int = 8192
+    max_size: int = 0
+    """0: no limit. Of traces a larger request is split; one of another signal goes out as it is."""
+    sizer: Literal["items", "bytes"] = "items"
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot be."""
+        if self.flush_timeout <= 0:
+            raise ConfigError("sending_queue::batch: `flush_timeout` must be positive")
+        for name in ("min_size", "max_size"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"sending_queue::batch: `{name}` must be non-negative")
+        if 0 < self.max_size < self.min_size:
+            raise ConfigError("sending_queue::batch: `max_size` must be greater or equal to `min_size`")
+
+
+@dataclass(slots=True)
 class SendingQueue:
     """Where requests wait. Always on disk: an acknowledged request outlives the process."""
 
@@ -46,9 +68,13 @@ class SendingQueue:
     """True: a full queue makes senders wait; False: they are asked to try again."""
     storage: str = ""
     """Id of a ``file_storage`` extension; empty: a folder in ``SPECTRA_HOME``."""
+    batch: QueueBatch | None = None
+    """Absent: each request is sent for itself."""
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot be."""
+        if self.batch is not None:
+            self.batch.validate()
         for name in ("num_consumers", "queue_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sending_queue::{name}: got '{getattr(self, name)}', valid: 1 or more")

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from spectra_otel.errors import SpectraError
 from spectra_otel.otlp.signals import SIGNALS, Signal
+from spectra_otel.service.sending.config import QueueBatch
 
 _OPEN = ".open"
 _MOST_FOLDERS = 64
@@ -101,6 +102,26 @@ class DiskQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed)
             return None if self._closed else self._items.popleft()
+
+    def take_batch(self, batch: QueueBatch) -> list[Waiting]:
+        """The oldest requests of one signal that make a batch; none when the queue was closed. For one thread at a time."""
+        if (first := self.take()) is None:
+            return []
+        found, size = [first], first.weight(batch.sizer)
+        deadline = time.monotonic() + float(batch.flush_timeout)
+        with self._changed:
+            while size < batch.min_size and not self._closed:
+                if not self._items:
+                    left = deadline - time.monotonic()
+                    if left <= 0 or not self._changed.wait_for(lambda: self._items or self._closed, left):
+                        break
+                    continue
+                weight = self._items[0].weight(batch.sizer)
+                if self._items[0].signal is not first.signal or 0 < batch.max_size < size + weight:
+                    break
+                found.append(self._items.popleft())
+                size += weight
+        return found
 
     def done(self, item: Waiting) -> None:
         """The request was sent or given up: forget it."""

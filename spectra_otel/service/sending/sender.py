@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from spectra_otel.otlp.signals import Signal
+from spectra_otel.otlp.protobuf import split
+from spectra_otel.otlp.signals import TRACES, Signal
 from spectra_otel.otlp.transport import SendError, Transport
 from spectra_otel.service.sending.config import SendingSettings
 from spectra_otel.service.sending.disk_queue import DiskQueue, QueueFullError, Waiting
@@ -43,6 +45,7 @@ class Sender:
         self._queue: DiskQueue | None = None
         self._consumers: list[Thread] = []
         self._under_way = 0
+        self._gathering = Lock()
         if self._settings.enabled:
             self._queue = DiskQueue(folder, self._settings.queue_size, self._settings.sizer)
             self._start_consumers()
@@ -93,25 +96,48 @@ class Sender:
 
     def _consume(self) -> None:
         assert self._queue is not None
-        while (item := self._queue.take()) is not None:
-            if self._deliver(item):
-                self._queue.done(item)
+        while items := self._next(self._queue):
+            if self._deliver(items):
+                for item in items:
+                    self._queue.done(item)
 
-    def _deliver(self, item: Waiting) -> bool:
-        """Whether the request is dealt with; False leaves it on disk."""
+    def _next(self, queue: DiskQueue) -> list[Waiting]:
+        """What is sent as one request; nothing when the queue was closed."""
+        if self._settings.batch is not None:
+            with self._gathering:  # two at a time would take each other's company away
+                return queue.take_batch(self._settings.batch)
+        item = queue.take()
+        return [] if item is None else [item]
+
+    def _deliver(self, items: Sequence[Waiting]) -> bool:
+        """Whether the requests are dealt with; False leaves them on disk."""
+        signal = items[0].signal
+        self._under_way += len(items)
         try:
-            body = item.read()
-        except OSError as error:
-            _log.error("exporter %s: %s cannot be read: %s", self.name, item.path.name, error.strerror)
-            return True
-        self._under_way += 1
-        try:
-            self._send(item.signal, body, item.items)
-        except SendError:
-            return not self._stopping.is_set()
+            for body, count in self._parts(signal, items):
+                try:
+                    self._send(signal, body, count)
+                except SendError:
+                    if self._stopping.is_set():
+                        return False
         finally:
-            self._under_way -= 1
+            self._under_way -= len(items)
         return True
+
+    def _parts(self, signal: Signal, items: Sequence[Waiting]) -> list[tuple[bytes, int]]:
+        """Requests of a signal, written one after the other, are one request; of traces, none is larger than the largest."""
+        bodies: list[bytes] = []
+        count = 0
+        for item in items:
+            try:
+                bodies.append(item.read())
+                count += item.items
+            except OSError as error:
+                _log.error("exporter %s: %s cannot be read: %s", self.name, item.path.name, error.strerror)
+        body, batch = b"".join(bodies), self._settings.batch
+        if batch is not None and signal is TRACES and batch.sizer == "items" and 0 < batch.max_size < count:
+            return split(body, batch.max_size)
+        return [(body, count)] if bodies else []
 
     def _send(self, signal: Signal, body: bytes, items: int) -> None:
         """Send, and again as long as that can help and time is left. Raises :class:`SendError`."""
