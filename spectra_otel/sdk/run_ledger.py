@@ -13,9 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spectra_otel import faults
-from spectra_otel.model.record import TrackedRequest
+
+if TYPE_CHECKING:
+    from spectra_otel.model.record import TrackedRequest
 
 VARIABLE = "SPECTRA_RUN_LEDGER"
 
