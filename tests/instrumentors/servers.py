@@ -22,9 +22,9 @@ class Handler(BaseHTTPRequestHandler):
     """Gives each request with its body to the server's ``answer``."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
 
     def do_POST(self) -> None:
+        assert isinstance(self.server, Server)
         self.server.requests.append(self.path)
         self.server.answer(self, self.rfile.read(int(self.headers.get("content-length") or 0)))
 

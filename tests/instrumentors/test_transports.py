@@ -312,6 +312,7 @@ def retry_requests(url: str) -> bytes:
 
 def retry_aiohttp(url: str) -> bytes:
     async def run() -> bytes:
+        body = b""
         async with aiohttp.ClientSession() as session:
             for _ in range(3):
                 async with session.post(url, json=ASK) as response:

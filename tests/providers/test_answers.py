@@ -31,6 +31,7 @@ def call(monkeypatch, tmp_path):
     instrumentors.uninstall()
 
 
+SPENT = {"web_search": {"num_requests": 0}, "image_gen": {"input_tokens": 5, "output_tokens": 9, "total_tokens": 14}}
 DRAWN = {
     "id": "r", "status": "completed", "usage": {"input_tokens": 1, "output_tokens": 2}, "output": [
         {"type": "image_generation_call", "status": "completed", "result": "aGk=", "size": "1024x1024", "quality": "high"},
@@ -86,8 +87,8 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
      {"model_type": "text", "image_count": 2, "image_size": "1024x1024", "image_quality": "high",
       "tool_call_counts": {"image_generation": 2, "web_search": 1, "code_interpreter": 1}}),
     ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "look"},
-     {**DRAWN, "tool_usage": {"web_search": {"num_requests": 0}}}, {},
-     {"tool_call_counts": {"image_generation": 2, "code_interpreter": 1}}),
+     {**DRAWN, "tool_usage": SPENT}, {}, {"tool_call_counts": {"image_generation": 2, "code_interpreter": 1},
+      "prompt_tokens": 1, "usage_raw": {"input_tokens": 1, "output_tokens": 2, "tool_usage": SPENT}}),
     ("https://api.x.ai/v1/responses", {"model": "grok-4", "input": "look"}, {"id": "r", "output": [], "usage": {
         "input_tokens": 1, "output_tokens": 2, "server_side_tool_usage_details": {
             "web_search_calls": 2, "x_search_calls": 0, "document_search_calls": 1}}}, {},

@@ -14,7 +14,7 @@ import httpx
 import openai
 import pytest
 from anthropic import Anthropic
-from google import genai
+from google import genai  # pyright: ignore[reportAttributeAccessIssue]
 from google.genai import types
 from google.oauth2.credentials import Credentials
 from mistralai.client import Mistral

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry import baggage
@@ -45,7 +45,7 @@ class App:
 def app() -> Iterator[App]:
     attachments, store = Attachments(), Remembering()
     provider = TracerProvider(shutdown_on_exit=False)
-    host = Host(lambda: Delivery([pipeline(store, enricher=UsageProcessor())]))
+    host = Host(lambda: Delivery([pipeline(store, enricher=cast(Any, UsageProcessor()))]))
     attachments.attach(provider, host)
     yield App(provider.get_tracer("opentelemetry.instrumentation.openai_v2"), host, store)
     attachments.detach()

@@ -67,10 +67,13 @@ class Responses(Format):
             read_error(body, values)
         items = [as_dict(item) for item in as_list(body.get("output"))]
         values["has_tool_calls"] = any(str(item.get("type")) in CLIENT_TOOLS for item in items)
-        read_tools(items, as_dict(body.get("tool_usage")), values)
+        said = as_dict(body.get("tool_usage"))
+        read_tools(items, said, values)
         usage = body.get("usage")
         if isinstance(usage, dict):
             read_usage(usage, values)
+            if as_dict(said.get("image_gen")).get("total_tokens"):  # of another model, at prices of its own
+                values["usage_raw"] = {**usage, "tool_usage": said}
         if self.extra is not None:
             self.extra(body, values)
 
