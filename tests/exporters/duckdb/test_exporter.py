@@ -11,17 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from spectra_otel.component import ComponentID, Kind, registry
 from spectra_otel.errors import ConfigError, StoreError
-from spectra_otel.exporters.duckdb import background, database
+from spectra_otel.exporters.duckdb import background, database, schema
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
 from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
 from spectra_otel.exporters.duckdb.store import DuckDBStore
@@ -265,10 +266,26 @@ def test_a_fork_waits_for_a_merge(store: DuckDBStore, monkeypatch: pytest.Monkey
     assert len(ids(store)) == 1
 
 
+def _junk(path: Path) -> None:
+    path.write_bytes(b"junk" * 5000)
+
+
+def _newer(path: Path) -> None:
+    schema.create_file(path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("INSERT INTO spectra_schema VALUES (999, now(), '9.9')")
+
+
 @pytest.mark.usefixtures("hasty")
-def test_trouble_of_the_merge_does_not_reach_the_app(store: DuckDBStore, caplog: pytest.LogCaptureFixture) -> None:
-    """A database that is none: exports succeed, one warning says what is wrong, the records wait."""
-    store.path.write_bytes(b"junk" * 5000)
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(_junk, "not a valid DuckDB database"), (_newer, "schema version 999 is newer than this program's")],
+)
+def test_trouble_of_the_merge_does_not_reach_the_app(
+    spoil: Callable[[Path], None], message: str, store: DuckDBStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that is none, or a newer program's: exports succeed, one warning says what is wrong, the records wait."""
+    spoil(store.path)
     exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
     with caplog.at_level(logging.WARNING):
         for number in range(5):
@@ -278,5 +295,5 @@ def test_trouble_of_the_merge_does_not_reach_the_app(store: DuckDBStore, caplog:
         time.sleep(0.3)
     exporter.shutdown()
     assert len(caplog.records) == 1
-    assert "not a valid DuckDB database" in caplog.text
+    assert message in caplog.text
     assert len(store.spool.sealed()) == 5
