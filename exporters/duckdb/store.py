@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectra_otel.errors import StoreError, StoreVersionError
-from spectra_otel.exporters.duckdb import database, export, health, importing, line, prune, queries, reprice, snapshot
-from spectra_otel.exporters.duckdb.merge import Merger
+from spectra_otel.exporters.duckdb import (
+    database,
+    export,
+    health,
+    importing,
+    line,
+    prune,
+    queries,
+    reprice,
+    schema,
+    snapshot,
+)
+from spectra_otel.exporters.duckdb.merge import Merger, exclusive
 from spectra_otel.exporters.duckdb.spool import Lines, Spool
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.store import MergeResult, PriceFunction, Prices, Progress, RepriceResult, Row, StoreHealth
@@ -67,7 +78,13 @@ class DuckDBStore:
             raise
         except StoreError as error:
             patience, unmerged = 1.0, error
-        with database.reader(self.path, patience) as connection:
+        with ExitStack() as stack:
+            connection = stack.enter_context(database.reader(self.path, patience))
+            if 0 < schema.version_of(connection) < schema.VERSION:  # no merge has brought it up to date yet
+                stack.close()
+                with suppress(StoreError), exclusive(self.path, self.spool, 1.0):
+                    pass
+                connection = stack.enter_context(database.reader(self.path, patience))
             if unmerged is not None:
                 _log.warning("%s; rows that wait in the spool are not included", unmerged)
             yield connection

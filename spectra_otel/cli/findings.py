@@ -116,7 +116,7 @@ def _unchecked(store: RecordStore) -> Iterator[Finding]:
 
     try:
         rows = store.query(_SCOPES)[1]
-    except StoreError:  # a file of an older schema; the next merge brings it to this one
+    except StoreError:  # a file of an older schema that somebody holds
         return
     for scope, found, requests in rows:
         distribution = distribution_of(scope)

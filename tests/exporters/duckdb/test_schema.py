@@ -127,6 +127,24 @@ def test_a_file_of_version_1_gets_the_catalogs(store: DuckDBStore) -> None:
     assert len(store.requests()) == 2
 
 
+def test_a_question_brings_an_older_file_up_to_date(store: DuckDBStore) -> None:
+    """Also where nothing waits to be merged: every column of the vocabulary can be asked for, and a backup is there."""
+    store.append([record(0)])
+    store.merge_pending()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("ALTER TABLE spectra_requests DROP COLUMN instrumentation_version")
+        connection.execute("UPDATE spectra_schema SET version = 3")
+    assert store.query("SELECT instrumentation_version FROM spectra_requests")[1] == [(None,)]
+    assert store.path.with_name(f"{store.path.name}.v3.backup").exists()
+
+
+def test_a_question_adds_nothing_to_a_foreign_database(store: DuckDBStore) -> None:
+    """A file that is none of ours is only looked at."""
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 42 AS answer")
+    assert store.query("SELECT table_name FROM duckdb_tables()")[1] == [("mine",)]
+
+
 def test_a_foreign_database_keeps_its_tables(store: DuckDBStore) -> None:
     """Spectra's tables can live in a file that has others."""
     with duckdb.connect(str(store.path)) as connection:
