@@ -5,6 +5,7 @@ A receiver reads a request, reserves room for it, calls ``host.deliver`` and ans
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -105,7 +106,17 @@ class Authenticator(Protocol):
     """An extension that says who may send."""
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Why a request with these headers (lower case) is not let in; None if it is."""
+        """Why a request with these headers (lower case) is not let in; None if it is.
+
+        It is asked on the event loop, or on a thread where the extension has a true attribute ``is_slow``.
+        """
+
+
+async def refusal_of(authenticator: Authenticator, headers: Mapping[str, str]) -> str | None:
+    """What an authenticator says, without keeping the event loop from others."""
+    if getattr(authenticator, "is_slow", False):
+        return await asyncio.get_running_loop().run_in_executor(None, authenticator.refusal, headers)
+    return authenticator.refusal(headers)
 
 
 class ReceiverHost(Protocol):

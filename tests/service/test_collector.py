@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import time
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import grpc
 import orjson
 import pytest
@@ -18,11 +20,12 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from spectra_otel.config.decode import decode
+from spectra_otel.config.decode import Opaque, decode
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 from spectra_otel.otlp.signals import LOGS, TRACES
+from spectra_otel.service.basicauth_extension.factory import BasicAuth, BasicAuthConfig, Htpasswd
 from tests.exporters.servers import http_server
 from tests.service.running import CHAT, FREE, Running, attributes_of, request, running, spans_of, tree
 
@@ -314,12 +317,16 @@ def collector_with(auth: str, extension: Any) -> dict[str, Any]:
         ("bearertokenauth", {"token": "s3cret"}, "Bearer s3cret"),
         ("basicauth", {"htpasswd": {"inline": "ann:pw"}}, "Basic YW5uOnB3"),
         ("basicauth", {"htpasswd": {"inline": "ann:{SHA}GhvSMSbMCpvNjBlTaFd3Oph8vTM="}}, "Basic YW5uOnB3"),
+        (
+            "basicauth",
+            {"htpasswd": {"inline": f"ann:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}"}},
+            "Basic YW5uOnB3",
+        ),
     ],
 )
 def test_senders_may_have_to_say_who_they_are(auth: str, extension: Any, good: str) -> None:
     """Nobody gets in without the right word, over either protocol."""
     if "{SHA}" in str(extension):
-        import base64
         import hashlib
 
         digest = base64.b64encode(hashlib.sha1(b"pw").digest()).decode()
@@ -330,12 +337,38 @@ def test_senders_may_have_to_say_who_they_are(auth: str, extension: Any, good: s
     with running(config) as collector:
         assert collector.post(body).status == 401
         assert collector.post(body, {"Authorization": "Bearer wrong"}).status == 401
+        assert collector.post(body, {"Authorization": "Basic YW5uOndyb25n"}).status == 401
         assert collector.post(body, {"Authorization": good}).status == 200
         with pytest.raises(grpc.RpcError) as caught:
             collector.call(body)
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
         assert collector.call(body, (("authorization", good),)) == b""
+
+
+def test_a_slow_password_is_looked_at_once_and_a_wrong_one_never_passes() -> None:
+    """Bcrypt takes a tenth of a second; senders give their password with each request. Longer than 72 bytes is no error."""
+    digest = bcrypt.hashpw(b"pw", bcrypt.gensalt(10)).decode().replace("$2b$", "$2y$")
+    auth = BasicAuth(BasicAuthConfig(Htpasswd(inline=Opaque(f"ann:{digest}\nbob:plain"))))
+
+    def refusal(name: str, password: str) -> str | None:
+        given = base64.b64encode(f"{name}:{password}".encode()).decode()
+        return auth.refusal({"authorization": f"Basic {given}"})
+
+    assert auth.is_slow
+    assert refusal("ann", "pw") is None
+    began = time.process_time()
+    assert [refusal("ann", "pw") for _ in range(100)] == [None] * 100
+    assert time.process_time() - began < 0.05
+    for name, password in (("ann", "pw2"), ("ann", "x" * 100), ("ann", digest), ("bob", "pw"), ("eve", "pw")):
+        assert refusal(name, password) == "invalid credentials"
+
+
+@pytest.mark.parametrize("digest", ["$apr1$abc$def", "$2y$10$short"])
+def test_a_digest_that_cannot_be_checked_is_refused_at_start(digest: str) -> None:
+    """To lock everybody out would be worse."""
+    with pytest.raises(ConfigError, match="the digest of 'ann' is of a kind that is not supported"):
+        BasicAuth(BasicAuthConfig(Htpasswd(inline=Opaque(f"ann:{digest}"))))
 
 
 def test_browsers_may_send_where_their_origin_is_allowed() -> None:

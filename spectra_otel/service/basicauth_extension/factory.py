@@ -6,8 +6,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from spectra_otel.component import ComponentID, Factory, Stability
@@ -15,6 +18,11 @@ from spectra_otel.config.decode import Opaque
 from spectra_otel.errors import ConfigError
 
 _SHA = "{SHA}"
+_BCRYPT = ("$2a$", "$2b$", "$2y$")
+_IS_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}").fullmatch
+_BCRYPT_BYTES = 72
+"""Bcrypt looks at no more of a password."""
+_KEY = secrets.token_bytes(32)
 _NO_TEXT = Opaque("")
 
 
@@ -40,7 +48,7 @@ class BasicAuthConfig:
 
 
 class BasicAuth:
-    """Passwords are in the clear, or ``{SHA}`` digests as ``htpasswd -s`` writes them.
+    """Passwords are in the clear, ``{SHA}`` digests as ``htpasswd -s`` writes them, or bcrypt's (``htpasswd -B``).
 
     Raises :class:`ConfigError` for a digest of another kind: to refuse everybody silently would be worse.
     """
@@ -52,15 +60,23 @@ class BasicAuth:
         except OSError as error:
             raise ConfigError(f"htpasswd::file: cannot read '{config.htpasswd.file}': {error.strerror}") from error
         self._passwords: dict[str, str] = {}
+        self._proved: dict[str, bytes] = {}
         for line in f"{text}\n{config.htpasswd.inline.reveal()}".splitlines():
             name, colon, password = line.strip().partition(":")
             if not colon:
                 continue
-            if password.startswith(("$apr1$", "$2")):
+            if password.startswith("$apr1$") or (password.startswith(_BCRYPT) and not _IS_BCRYPT(password)):
+                valid = f"bcrypt, {_SHA}, plain text"
                 raise ConfigError(
-                    f"htpasswd: the digest of '{name}' is of a kind that is not supported, valid: {_SHA}, plain text"
+                    f"htpasswd: the digest of '{name}' is of a kind that is not supported, valid: {valid}"
                 )
             self._passwords[name] = password
+        self.is_slow = any(password.startswith(_BCRYPT) for password in self._passwords.values())
+        """Whether to look at a password takes a tenth of a second."""
+        if self.is_slow and not find_spec("bcrypt"):
+            raise ConfigError(
+                "htpasswd: digests of bcrypt need bcrypt, which is not installed: pip install 'spectra-otel[collector]'"
+            )
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
         """Why a request with these headers is not let in."""
@@ -71,17 +87,30 @@ class BasicAuth:
             name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return "invalid authorization header"
-        return None if _matches(self._passwords.get(name), password) else "invalid credentials"
+        return None if self._matches(name, password) else "invalid credentials"
 
+    def _matches(self, name: str, given: str) -> bool:
+        stored = self._passwords.get(name)
+        if stored is None:
+            hmac.compare_digest(given.encode(), b"-")
+            return False
+        if stored.startswith(_SHA):
+            digest = base64.b64encode(hashlib.sha1(given.encode(), usedforsecurity=False).digest()).decode()
+            return hmac.compare_digest(stored.removeprefix(_SHA), digest)
+        if stored.startswith(_BCRYPT):
+            return self._matches_slowly(name, stored, given.encode())
+        return hmac.compare_digest(stored.encode(), given.encode())
 
-def _matches(stored: str | None, given: str) -> bool:
-    if stored is None:
-        hmac.compare_digest(given.encode(), b"-")
-        return False
-    if stored.startswith(_SHA):
-        digest = base64.b64encode(hashlib.sha1(given.encode(), usedforsecurity=False).digest()).decode()
-        return hmac.compare_digest(stored.removeprefix(_SHA), digest)
-    return hmac.compare_digest(stored.encode(), given.encode())
+    def _matches_slowly(self, name: str, stored: str, given: bytes) -> bool:
+        """A password that was right once is known by a digest of this process: senders give it with each request."""
+        digest = hmac.digest(_KEY, given, "sha256")
+        if hmac.compare_digest(self._proved.get(name, b""), digest):
+            return True
+        import bcrypt
+
+        if is_right := bcrypt.checkpw(given[:_BCRYPT_BYTES], stored.encode()):
+            self._proved[name] = digest
+        return is_right
 
 
 def factory() -> Factory[BasicAuthConfig, BasicAuth]:

@@ -15,7 +15,14 @@ from spectra_otel.component import ComponentID
 from spectra_otel.errors import ConfigError
 from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import SIGNALS, Signal
-from spectra_otel.service.delivery import RETRY_AFTER_SECONDS, Authenticator, Outcome, ReceiverHost, payload_of
+from spectra_otel.service.delivery import (
+    RETRY_AFTER_SECONDS,
+    Authenticator,
+    Outcome,
+    ReceiverHost,
+    payload_of,
+    refusal_of,
+)
 from spectra_otel.service.exposition import split_endpoint
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import GrpcServer, ServerTls
@@ -70,7 +77,7 @@ class GrpcReceiver:
     def _handler(self, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def export(body: bytes, context: Any) -> bytes:
             metadata = {str(key).lower(): str(value) for key, value in context.invocation_metadata() or ()}
-            if self._auth is not None and (reason := self._auth.refusal(metadata)) is not None:
+            if self._auth is not None and (reason := await refusal_of(self._auth, metadata)) is not None:
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
             if not self._host.room.take(len(body)):
                 await self._abort(context, Outcome("too many requests under way"))

@@ -17,7 +17,7 @@ from spectra_otel.errors import ConfigError
 from spectra_otel.otlp.json_wire import protobuf_of
 from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
-from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, payload_of
+from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, payload_of, refusal_of
 from spectra_otel.service.exposition import split_endpoint
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import Cors, HttpServer, ServerTls
@@ -93,18 +93,18 @@ class HttpReceiver:
         async def handle(request: web.Request) -> web.StreamResponse:
             content_type = request.content_type
             try:
-                self._check_head(request, content_type)
+                await self._check_head(request, content_type)
                 return await self._receive(request, signal, content_type)
             except _Refusal as refusal:
                 return _answer(content_type, refusal)
 
         return handle
 
-    def _check_head(self, request: web.Request, content_type: str) -> None:
+    async def _check_head(self, request: web.Request, content_type: str) -> None:
         """What can be refused before the body is read."""
         if self._auth is not None:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            if (reason := self._auth.refusal(headers)) is not None:
+            if (reason := await refusal_of(self._auth, headers)) is not None:
                 raise _Refusal(401, answers.UNAUTHENTICATED, reason)
         if request.method != "POST":
             raise _Refusal(405, answers.UNIMPLEMENTED, f"{request.method} method not allowed, supported: [POST]")
