@@ -16,6 +16,8 @@ CASES = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "prices" / "
 
 SQUARE = {"image_count": 1, "image_size": "1024x1024", "image_quality": "standard"}
 CACHED = {"prompt_tokens": 10_000, "cached_tokens": 10_000, "completion_tokens": 0}
+PLAIN = {"prompt_tokens": 10_000, "completion_tokens": 2000}
+LONG = {"prompt_tokens": 300_000, "completion_tokens": 0}
 SMALL: list[tuple[str, str, str, str, dict[str, Any], str]] = [
     ("openai", "gpt-4o", "standard", "2026-08-15", {"prompt_tokens": 1000, "completion_tokens": 500}, "0.75"),
     ("openai", "gpt-5", "batch", "2026-08-15", {"prompt_tokens": 1000, "completion_tokens": 500}, "0.3125"),
@@ -40,6 +42,25 @@ SMALL: list[tuple[str, str, str, str, dict[str, Any], str]] = [
     ("bedrock", "openai.gpt-5.6-sol", "standard", "2026-08-15", {"prompt_tokens": 10_000, "completion_tokens": 0}, "5.5"),
     ("bedrock", "stability.stable-diffusion-xl-v1", "standard", "2025-06-15", SQUARE, "4"),
     ("bedrock", "amazon.titan-image-generator-v2:0", "standard", "2026-06-15", SQUARE, "1"),
+    ("bedrock", "amazon.titan-image-generator-v2:0", "standard", "2026-06-15", {**SQUARE, "image_quality": "premium"}, "1.2"),
+    ("bedrock", "amazon.titan-embed-text-v2:0", "batch", "2026-06-15", {"prompt_tokens": 1_000_000, "completion_tokens": 0}, "1"),
+    ("google", "gemini-3.6-flash", "standard", "2026-08-05", PLAIN, "3"),
+    ("google", "gemini-3.6-flash", "standard", "2026-10-15", PLAIN, "1.5"),
+    ("google", "gemini-3.6-flash", "priority", "2027-01-15", PLAIN, "5.4"),
+    ("google", "gemini-1.5-pro", "standard", "2025-03-01", CACHED, "0.3125"),
+    ("anthropic", "claude-opus-4-6", "batch", "2026-02-20", LONG, "150"),
+    ("anthropic", "claude-opus-4-6", "batch", "2026-06-15", LONG, "75"),
+    ("openai", "gpt-5.5-pro", "batch", "2026-08-15", LONG, "900"),
+    ("azure", "gpt-5.6-terra", "standard", "2026-08-05", PLAIN, "5.5"),
+    ("azure", "gpt-5.6-terra", "standard", "2026-10-15", PLAIN, "4.4"),
+    ("azure", "gpt-5.4-mini", "batch", "2026-08-15", PLAIN, "0.825"),
+    ("mistral", "mistral-medium-3", "standard", "2026-06-15", PLAIN, "0.8"),
+    ("mistral", "mistral-medium-3", "standard", "2026-09-15", PLAIN, "3"),
+    ("mistral", "mistral-medium-3.5", "standard", "2026-06-15", PLAIN, "3"),
+    ("xai", "grok-4.5", "standard", "2026-07-10", CACHED, "0.5"),
+    ("xai", "grok-4.5-latest", "batch", "2026-11-01", PLAIN, "2.56"),
+    ("deepseek", "deepseek-v4-flash", "standard", "2026-04-25", CACHED, "0.028"),
+    ("deepseek", "deepseek-v4-flash-vision-exp", "standard", "2026-10-15", PLAIN, "0.27"),
 ]  # fmt: skip
 
 
