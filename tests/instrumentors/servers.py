@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import h2.config
 import h2.connection
 import h2.events
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 Answer = Callable[["Handler", bytes], None]
 
@@ -29,6 +38,20 @@ class Handler(BaseHTTPRequestHandler):
         self.server.answer(self, self.rfile.read(int(self.headers.get("content-length") or 0)))
 
     do_GET = do_POST
+
+    def do_CONNECT(self) -> None:
+        """Be a tunnel, as a proxy is for TLS."""
+        assert isinstance(self.server, Server)
+        self.server.requests.append(self.path)
+        host, _, port = self.path.partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as far:
+            self.send_response(200)
+            self.end_headers()
+            back = threading.Thread(target=_pump, args=(far, self.connection), daemon=True)
+            back.start()
+            _pump(self.connection, far)
+            back.join(10)
+        self.close_connection = True
 
     def whole(self, body: bytes, status: int = 200, **headers: str) -> None:
         """One body of a known length."""
@@ -73,10 +96,47 @@ class Server(ThreadingHTTPServer):
         """A client that went away is what some tests are about."""
 
 
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Bytes of the one to the other, until either is done."""
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+def tls_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """What a server on 127.0.0.1 speaks TLS with, and the certificate that clients may trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    trusted, private = folder / "certificate.pem", folder / "key.pem"
+    trusted.write_bytes(certificate.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(trusted, private)
+    return context, trusted
+
+
 @contextmanager
-def serving(answer: Answer) -> Iterator[Server]:
+def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """A server that answers so, for as long as it is needed."""
     with Server(answer) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from spectra_otel import instrumentors
-from tests.instrumentors.servers import Handler, forward, serving, serving_http2
+from tests.instrumentors.servers import Handler, forward, serving, serving_http2, tls_context
 
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
@@ -136,6 +138,29 @@ def test_a_call_through_a_proxy_is_the_providers(client, known, recorder):
         assert proxy.requests == [f"http://{server.host}{PATH}"]
     assert (recorder.only["prompt_tokens"], recorder.only["endpoint"]) == (12, PATH)
     assert recorder.only["_span"].attributes["server.port"] == server.server_port
+
+
+TUNNELLED: dict[str, Callable[[str, str, Path], bytes]] = {
+    "httpx": lambda url, proxy, trusted: by_httpx(httpx, url, proxy=proxy, verify=trusting(trusted)),
+    "httpx2": lambda url, proxy, trusted: by_httpx(httpx2, url, proxy=proxy, verify=trusting(trusted)),
+    "requests": lambda url, proxy, trusted: by_requests(url, proxies={"https": proxy}, verify=str(trusted)),
+    "aiohttp": lambda url, proxy, trusted: by_aiohttp(url, proxy=proxy, ssl=trusting(trusted)),
+}
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+@pytest.mark.parametrize("client", TUNNELLED)
+def test_a_call_by_tls_through_a_tunnel_is_the_providers(client, known, recorder, tmp_path):
+    """The proxy sees bytes alone; we see the call."""
+    tls, trusted = tls_context(tmp_path)
+    with serving(good, tls) as server, serving(forward) as proxy:
+        url = known(server.host).replace("http://", "https://")
+        assert TUNNELLED[client](url, f"http://{proxy.host}", trusted) == BODY
+        assert proxy.requests == [server.host]
+    assert recorder.only["prompt_tokens"] == 12
 
 
 def test_a_proxy_named_by_the_environment_changes_nothing(known, recorder, monkeypatch):
