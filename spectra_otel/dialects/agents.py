@@ -68,7 +68,7 @@ DIALECT = Dialect(
     },
     rules=(
         Rule("strands", (input_short_of_total,), providers=frozenset({"bedrock"})),
-        Rule("strands", (no_cache_counts,), providers=frozenset({"openai", "azure"})),
+        Rule("", (no_cache_counts,), providers=frozenset({"openai", "azure"})),
         Rule("strands", (strands_anthropic,), providers=frozenset({"anthropic"})),
         Rule("strands", (strands_choice,)),
         Rule("semantic_kernel", (no_cache_counts,)),

@@ -68,8 +68,8 @@ def response_data(draft: Draft, found: Any) -> None:
 
 
 def uncounted_cache(draft: Draft) -> None:
-    """Without the provider's usage object, cached tokens are not counted apart."""
-    if "usage_raw" not in draft.fields:
+    """Without the provider's usage object, or where openai-agents made two totals of it, cached tokens are not counted."""
+    if "usage_raw" not in draft.fields or draft.fields.get("provider") == "openai":
         no_cache_counts(draft)
 
 

@@ -157,7 +157,7 @@ def chat_of_openai_agents(draft: Draft) -> None:
 
 SCOPE = "openinference.instrumentation"
 SDKS = frozenset({
-    "anthropic", "bedrock", "google_genai", "groq", "langchain", "litellm", "llama_index", "mistralai", "openai", "openai_agents",
+    "anthropic", "bedrock", "google_genai", "groq", "langchain", "litellm", "mistralai", "openai", "openai_agents",
     "portkey", "vertexai",
 })  # fmt: skip
 """Parts of the scope that read the provider's response, or have rules of their own."""

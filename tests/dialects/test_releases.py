@@ -428,3 +428,21 @@ def test_openinference_that_tells_requested_and_served_apart() -> None:
                   "llm.request.model_name": "claude-sonnet-4-5"}  # fmt: skip
     found = fields("openinference.instrumentation.anthropic", attributes, "3.1.0")
     assert (found["model"], found.get("snapshot")) == ("claude-sonnet-4-5", None)
+
+
+@pytest.mark.parametrize(
+    ("scope", "more"),
+    [
+        ("agent_framework", {}),
+        ("semantic_kernel.utils.telemetry", {}),
+        (
+            "logfire.openai_agents",
+            {"usage": '{"input_tokens": 2000, "output_tokens": 20}', "logfire.span_type": "span"},
+        ),
+        ("langsmith", {"langsmith.span.kind": "llm"}),
+    ],
+)
+def test_frameworks_that_hand_on_totals_alone(scope: str, more: dict[str, Any]) -> None:
+    """What was cached of a long prompt is not said: the cost at the full rate is an estimate."""
+    _, draft = read(scope, {**SEMCONV, "gen_ai.usage.input_tokens": 2000, **more})
+    assert (draft.fields["prompt_tokens"], draft.doubt and draft.doubt.value) == (2000, "estimated")
