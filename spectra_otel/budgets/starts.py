@@ -17,7 +17,7 @@ from spectra_otel import faults
 from spectra_otel.budgets import guard
 from spectra_otel.budgets.answers import ERROR_TYPE
 from spectra_otel.budgets.book import book
-from spectra_otel.budgets.ticket import BLOCKED, EXCEEDED, NAME
+from spectra_otel.budgets.ticket import BLOCKED, EXCEEDED, NAME, holds_one
 from spectra_otel.dialects._base import CALL
 from spectra_otel.dialects._reader import Readers
 from spectra_otel.errors import BudgetExceededError
@@ -52,11 +52,13 @@ def _ask(span: Span) -> None:
     if reader is None:
         return
     role, draft = reader.read(span)
-    if role is not CALL:
+    if role is not CALL or holds_one(span.get_span_context()):
         return
+    context.next_span_starts()
     ticket = guard.admit_briefly({**context.known_fields(), **draft.fields}, None)
     if ticket is not None and ticket.lease is not None:
         ticket.leave(span.get_span_context())
+        context.span_started(ticket)
 
 
 def _end(span: Span, error: BudgetExceededError) -> None:

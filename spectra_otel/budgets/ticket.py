@@ -194,6 +194,11 @@ def take(context: SpanContext | None) -> Ticket | None:
     return _by_span.pop((context.trace_id, context.span_id), None)
 
 
+def holds_one(context: SpanContext) -> bool:
+    """Whether a call of that span was let through already."""
+    return (context.trace_id, context.span_id) in _by_span
+
+
 def held_here() -> tuple[Ticket, ...]:
     """The ticket that the current span keeps for a call which may be the one that asks now."""
     if not _by_span:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from spectra_otel.tracking.request import Request
 
 Values = dict[str, Any]
+AT_ONCE = 0.05
+"""Seconds within which spans of one call start within each other; a call beside it starts when that one has an answer."""
 OUR_SCOPE = "spectra_otel"
 _BAGGAGE = {
     "user.id": "user_id",
@@ -102,6 +105,7 @@ _untracked: ContextVar[bool] = ContextVar("spectra_untracked", default=False)
 _seen: ContextVar[list[int] | None] = ContextVar("spectra_seen", default=None)
 _blocks: ContextVar[list[BudgetExceededError] | None] = ContextVar("spectra_blocks", default=None)
 _lent: ContextVar[tuple[Ticket, ...]] = ContextVar("spectra_lent", default=())
+_started: ContextVar[tuple[Ticket, float] | None] = ContextVar("spectra_started", default=None)
 _last: ContextVar[Request | None] = ContextVar("spectra_last_request", default=None)
 _process = _NOTHING
 _globals = _NOTHING
@@ -288,9 +292,22 @@ def lending(ticket: Ticket) -> Iterator[None]:
         _lent.reset(token)
 
 
+def span_started(ticket: Ticket) -> None:
+    """Somebody else's span of a call has begun here, perhaps without being the current one; it holds ``ticket`` for the call."""
+    _started.set((ticket, time.monotonic()))
+
+
+def next_span_starts() -> None:
+    """Another one begins: for the same call if that is at once, else for a call beside it, whose room it must not take."""
+    before = _started.get()
+    if before is not None and time.monotonic() - before[1] > AT_ONCE:
+        _started.set(None)
+
+
 def lent() -> tuple[Ticket, ...]:
-    """What blocks around a call hold for it, should it be them that make it."""
-    return _lent.get()
+    """What blocks and spans around a call hold for it, should it be them that make it."""
+    started = _started.get()
+    return _lent.get() if started is None else (*_lent.get(), started[0])
 
 
 def add_here(more: Attribution) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,6 +21,8 @@ import spectra_otel as spectra
 from spectra_otel.budgets import Status
 from spectra_otel.demo.provider import LocalProvider
 from spectra_otel.sdk import runtime
+from spectra_otel.tracking import context
+from tests.backends.sdks import environments
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
 USAGE = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
@@ -84,9 +91,10 @@ def test_the_start_of_a_span_raises_where_nothing_is_left(app: App) -> None:
 
 
 def test_a_call_under_way_keeps_its_place(app: App) -> None:
-    """While the first call's span is open a second one finds no room."""
+    """While the first answer streams a second call, which starts beside it, finds no room."""
     span = app.tracer.start_span("chat gpt-4o", attributes=CALL)
     assert status().reserved_requests == 1
+    time.sleep(2 * context.AT_ONCE)
     with pytest.raises(spectra.BudgetExceededError):
         app.call()
     span.end()
@@ -124,3 +132,30 @@ def test_one_call_seen_twice_keeps_one_place(app: App, server: LocalProvider) ->
     spectra.force_flush()
     assert len(server.ledger) == 1
     assert (status().settled_requests, status().reserved_requests) == (1, 0)
+
+
+def test_spans_that_start_at_once_are_one_call_though_neither_is_around_the_other(app: App) -> None:
+    """An instrumentation that does not make its span the current one, and the SDK's own span: they keep one place."""
+    outer = app.tracer.start_span("anthropic.chat", attributes=CALL)
+    inner = app.tracer.start_span("chat gpt-4o", attributes=CALL)
+    assert status().reserved_requests == 1
+    inner.end()
+    outer.end()
+
+
+@pytest.mark.backend
+def test_other_peoples_instrumentations_stop_calls(tmp_path: Path) -> None:
+    """With each of them the first call is made, and settled once; the second is not, and the app hears why."""
+    environ = {**os.environ, "SPECTRA_HOME": str(tmp_path)}
+    script = Path(environments.__file__).parent / "apps" / "two_calls_on_a_budget_of_one.py"
+    ran = subprocess.run(
+        [str(environments.python_of("pairs")), "-P", str(script)],
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=100,
+    )
+    rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    assert len(rows) == 8, ran.stderr
+    for row in rows:
+        assert row == {**row, "said": ["answered", "blocked"], "sent": 1, "settled": 1, "reserved": 0}
