@@ -124,7 +124,8 @@ def run(pairs: int, streams: int, chunks: int) -> None:
     def report(what: str, call: Any, pairs: int, **units: int) -> None:
         print(json.dumps({"what": what, **added(call, switch, pairs, **units)}), flush=True)
 
-    report("one call", call, pairs, block=5)
+    report("one call, bare and observed in turns", call, 3 * pairs)
+    report("one call, twenty in a row", call, pairs // 5, block=20)
     report("one chunk, app asked for usage", lambda: stream_of(**asked), streams, per=chunks)
     report("one chunk, usage asked for by us and hidden", stream_of, streams, per=chunks)
     report("one chunk, async", lambda: loop.run_until_complete(stream_awaited()), streams, per=chunks)
