@@ -13,6 +13,7 @@ from opentelemetry import baggage
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 
+from spectra_otel import faults
 from spectra_otel.model.spans import UNTRACKED, starts
 
 if TYPE_CHECKING:
@@ -136,7 +137,14 @@ def _add_carried(values: Values, carried: Mapping[str, object]) -> None:
 
 
 def note_start(span: Span, parent: Context | None) -> None:
-    """Remember for a span what the context says now: when it ends, and in which context, is nobody's to know."""
+    """Remember for a span what the context says now: when it ends, and in which context, is nobody's to know. Never raises."""
+    try:
+        _note_start(span, parent)
+    except Exception as error:
+        faults.report("context", error)
+
+
+def _note_start(span: Span, parent: Context | None) -> None:
     here, carried = _current.get(), baggage.get_all(parent)
     if here is _NOTHING and not carried and not _untracked.get():
         return

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, Tracer
 
 import spectra_otel as spectra
+from spectra_otel import faults
 from spectra_otel.model.spans import TrackedSpan, starts
 from spectra_otel.processors.usage.processor import UsageProcessor
 from spectra_otel.sdk.attach import Attachments
@@ -149,3 +150,21 @@ def test_nothing_is_kept_of_spans_that_are_nobodys(app: App) -> None:
         app.start().end()
     assert len(app.records) == 1
     assert not starts._entries
+
+
+def test_a_baggage_that_breaks_never_reaches_the_app(app: App) -> None:
+    """Its fault is said, and the span starts as ever."""
+
+    class Broken(dict[str, object]):
+        def __contains__(self, key: object) -> bool:
+            raise RuntimeError("no")
+
+    before = faults.counts()
+    parent = context_api.set_value("baggage-key", "x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context.baggage, "get_all", lambda _: Broken(a=1))
+        app.tracer.start_span("chat", context=parent, attributes=CHAT).end()
+    assert len(app.records) == 1
+    assert faults.counts() != before
+    faults._counts.clear()
+    faults._counts.update(before)
