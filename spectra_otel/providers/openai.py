@@ -7,13 +7,27 @@ are made; their stream does, or a later GET.
 
 from datetime import timedelta
 
-from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.base import Endpoint, Provider, Sent, Values
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
 from spectra_otel.providers.wire.media import Images, Moderation, Speech, Transcription
 from spectra_otel.providers.wire.responses import Responses
 from spectra_otel.providers.wire.threads import Runs
 from spectra_otel.providers.wire.video import Videos
+
+
+class SearchingChat(Chat):
+    """Search models search the web before they answer, once, and no answer says so.
+
+    platform.openai.com/docs/guides/tools-web-search
+    """
+
+    def read_request(self, sent: Sent) -> Values:
+        values = super().read_request(sent)
+        if "-search-" in str(values["model"]):
+            values["tool_call_counts"] = {"web_search": 1}
+        return values
+
 
 batch = Batch()
 images = Images(kept=timedelta(hours=1))  # platform.openai.com/docs/api-reference/images/object
@@ -27,7 +41,7 @@ PROVIDER = Provider(
     budget_block="429",
     account_headers=("openai-project", "openai-organization"),
     endpoints=(
-        Endpoint("/chat/completions", Chat(asks_for_usage=True)),
+        Endpoint("/chat/completions", SearchingChat(asks_for_usage=True)),
         Endpoint("/completions", Completions(asks_for_usage=True)),
         Endpoint("/responses", responses),
         Endpoint("/responses/compact", responses),

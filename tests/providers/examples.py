@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from spectra_otel.providers import deepgram, elevenlabs, fal, gateways, ollama, replicate
+from spectra_otel.providers import deepgram, elevenlabs, fal, gateways, ollama, openai, replicate
 from spectra_otel.providers.base import Format
 from spectra_otel.providers.wire import (
     async_invoke,
@@ -80,6 +80,7 @@ MP3 = {"content-type": "audio/mpeg"}
 _CHAT = Example({"model": "m", "messages": []}, COMPLETION, TOKENS)
 EXAMPLES: dict[type[Format], Example] = {
     chat.Chat: _CHAT,
+    openai.SearchingChat: _CHAT,
     chat.Completions: Example({"model": "m", "prompt": "x"}, COMPLETION, TOKENS),
     chat.Embeddings: Example(
         {"model": "m", "input": "x"},
