@@ -82,6 +82,7 @@ class Server(ThreadingHTTPServer):
     """``requests`` are the paths that were asked for."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

@@ -66,7 +66,6 @@ def forgotten(recorder: Recorder) -> dict[str, Any]:
         warnings.simplefilter("ignore", ResourceWarning)  # of the client that is forgotten with it
         gc.collect()
         recorder.settle()
-        gc.collect()
     return recorder.only
 
 
