@@ -41,16 +41,20 @@ _TOOLS: Mapping[str, str] = {
 
 
 class Weight(NamedTuple):
-    """``text``: bytes of all text and field names. ``images`` and ``files``: how many the body holds or points to."""
+    """``text``: bytes of all text and field names. ``images`` and ``files``: how many the body holds or points to.
+
+    ``uploads`` are those of the files that are sent as they are, in parts of a form.
+    """
 
     text: int
     images: int
     files: int
+    uploads: int = 0
 
 
 def weigh(body: Mapping[str, Any]) -> Weight:
     """What a body holds. A part that is an image or a file counts once, however it is nested; its code is not text."""
-    text = images = files = 0
+    text = images = files = uploads = 0
     stack: list[tuple[str, Any, bool, bool]] = [("", body, False, False)]
     while stack:
         key, item, is_inside, is_schema = stack.pop()
@@ -76,8 +80,9 @@ def weigh(body: Mapping[str, Any]) -> Weight:
         elif item is None or isinstance(item, bool | int | float):
             text += len(str(item))
         else:
-            files += not is_inside  # bytes, or a part of a form
-    return Weight(text, images, files)
+            files += not is_inside
+            uploads += 1  # bytes, or a part of a form
+    return Weight(text, images, files, uploads)
 
 
 def _kind_of(part: dict[Any, Any]) -> str:
@@ -136,6 +141,13 @@ def server_tools(body: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
             yield name, most if isinstance(most, int) and not isinstance(most, bool) else None
     if isinstance(body.get("web_search_options"), Mapping):
         yield "web_search", None
+
+
+def built_in_tools(body: Mapping[str, Any]) -> int:
+    """How many tools the provider describes to the model itself (Anthropic's, which have types of their own)."""
+    tools = body.get("tools")
+    kinds = [tool.get("type") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list | tuple) else []
+    return sum(kind not in (None, "function", "custom") for kind in kinds)
 
 
 def texts(value: Any) -> Iterator[str]:

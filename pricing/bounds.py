@@ -26,6 +26,9 @@ LONGEST_TOKEN = 128
 """Bytes in the longest token of the public vocabularies (a run of spaces in o200k_base)."""
 OVERHEAD = 1_000
 """Tokens that a provider may add to a request around its text: roles, separators, a prompt of its own, that for tools."""
+TOOL_OVERHEAD = 4_000
+"""Tokens by which a provider describes a tool of its own to the model (Anthropic's computer use, editors, tool search have
+up to 1,600)."""
 IMAGE_TOKENS = 50_000
 """One image in a prompt, by the dearest rule (OpenAI, "Images and vision": gpt-4o-mini, 2,833 + 5,667 for each of 8 tiles)."""
 IMAGE_ANSWER_TOKENS = 16_384
@@ -212,7 +215,10 @@ class _Call:
         if refers or self.tools or self.weight.files:
             return most
         text = (
-            max(self.weight.text, self.size if self.kind == "stt" else 0) + OVERHEAD + self.weight.images * IMAGE_TOKENS
+            max(self.weight.text, self.size if self.kind == "stt" else 0)
+            + OVERHEAD
+            + bodies.built_in_tools(self.body) * TOOL_OVERHEAD
+            + self.weight.images * IMAGE_TOKENS
         )
         return text if context is None else min(text, context)
 
@@ -282,7 +288,7 @@ class _Call:
         elif self.kind == "tts" and "character" in plan.rates:
             said = self.body.get("input") or self.body.get("text") or ""
             yield {"input_characters": sum(map(len, bodies.texts(said)))}
-        elif self.kind == "stt" and "audio_second" in plan.rates and self.size:
+        elif self.kind == "stt" and "audio_second" in plan.rates and self._has_recording:
             yield {"duration_seconds": -(-self.size // AUDIO_BYTES) if most else 0}
         elif self.kind == "ocr" and "page" in plan.rates:
             said = self.body.get("pages")
@@ -291,6 +297,11 @@ class _Call:
                 yield {"pages": pages if most else 1}
         elif self.kind == "rerank" and "search" in plan.rates:
             yield {"search_units": self._searches(most)}
+
+    @property
+    def _has_recording(self) -> bool:
+        """Whether the recording is in the request, and not at an address."""
+        return bool(self.size and (not self.body or self.weight.uploads))
 
     def _images(self, plan: Plan, most: bool) -> Iterator[dict[str, Any]]:
         said = bodies.word(self.body, "size", "image_size", "imageSize"), bodies.word(self.body, "quality")

@@ -89,6 +89,22 @@ def test_what_nothing_limits_is_bounded_by_the_callers_ceilings() -> None:
     assert bounds("mistral", {"model": "mistral-ocr-latest"}, ceilings=ceilings)[1] >= 100
 
 
+def test_a_recording_at_an_address_has_no_bound() -> None:
+    """Its length is not that of the request."""
+    body = {"model_id": "scribe_v1", "cloud_storage_url": "https://example.com/a.mp3"}
+    found = estimate_request("elevenlabs", body, model="scribe_v1", size=300, at=AT)
+    assert found.upper_in_cents is None
+    assert found.unbounded == ("the body does not say how much stt there will be",)
+
+
+def test_tools_of_the_providers_own_have_descriptions_that_the_body_does_not_hold() -> None:
+    """Anthropic counts them as prompt."""
+    body = {"model": "claude-sonnet-4-6", "max_tokens": 200, "messages": [{"role": "user", "content": "Weather?"}]}
+    tool = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
+    found = estimate_request("anthropic", body | {"tools": [tool]}, at=AT)
+    assert (found.prompt_tokens or 0) > 1_595  # what one such call was billed for
+
+
 def test_a_limit_of_4096_in_a_list_is_not_relied_on() -> None:
     """Lists have it for gpt-4, whose answers may fill its window of 8,192 tokens."""
     assert estimate_request("openai", {"model": "gpt-4", "messages": []}, at=AT).completion_tokens == 8_192
