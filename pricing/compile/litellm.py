@@ -22,6 +22,8 @@ SKIPPED = frozenset({
     "ollama", "chatgpt", "clf_ai_gateway",  # local or by subscription: no price for a call
     "scaleway",  # has its prices in euros, the table takes them for dollars
 })  # fmt: skip
+SECOND = frozenset({"azure_ai", "bedrock_mantle"})
+"""Where a model has rows of two routes, these come second: the price of the plain one is that of the name."""
 HOUR = 3600
 IMPLAUSIBLE = Decimal("0.001")
 """USD for a token. Nobody asks 1,000 USD for a million tokens: such a row has a price for 1,000 tokens in it."""
@@ -86,7 +88,7 @@ def read(path: Path) -> tuple[Drafts, dict[str, str]]:
     """All drafts of the table at ``path``, and the line about this source for the catalog's header."""
     table = json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
     drafts: Drafts = {}
-    for key, row in table.items():
+    for key, row in sorted(table.items(), key=lambda item: item[1].get("litellm_provider") in SECOND):
         provider = _provider(row.get("litellm_provider") or "")
         model_type = TYPES.get(row.get("mode") or "", "")
         if not provider or not model_type or key == "sample_spec":
@@ -100,9 +102,11 @@ def read(path: Path) -> tuple[Drafts, dict[str, str]]:
         offers = _offers(row)
         if offers:
             draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, model_type, source="litellm"))
-            draft.offers = draft.offers or offers
-            draft.page = _page(row)
-            draft.limits = _limit(row, "max_input_tokens"), _limit(row, "max_output_tokens")
+            known = {offer.tier for offer in draft.offers}
+            if not known:
+                draft.page = _page(row)
+                draft.limits = _limit(row, "max_input_tokens"), _limit(row, "max_output_tokens")
+            draft.offers += [offer for offer in offers if offer.tier not in known]
     return drafts, {"name": "litellm", "version": _version(path), "licence": "MIT"}
 
 
