@@ -13,6 +13,10 @@ from spectra_otel.dialects._base import is_under, version_number
 from spectra_otel.dialects._reader import all_dialects
 
 _OPENLLMETRY = ("anthropic", "bedrock", "google-generativeai", "langchain", "llamaindex", "openai", "openai-agents")
+_FRAMEWORKS = {
+    "agno": "1.0.15", "autogen-agentchat": "0.1.22", "dspy": "0.1.48", "groq": "0.1.33", "instructor": "0.1.29",
+    "mistralai": "2.2.2", "pydantic-ai": "0.1.30", "smolagents": "0.1.43",
+}  # fmt: skip
 _GENAI = ("anthropic", "bedrock", "langchain", "openai", "openai-agents")
 CHECKED: Mapping[str, str] = {
     "agent-framework-core": "1.23.0", "anthropic": "2.11.0", "google-adk": "2.13.0", "langfuse": "5.0.4",
@@ -25,6 +29,7 @@ CHECKED: Mapping[str, str] = {
     "openinference-instrumentation-openai-agents": "2.6.0",
     "opentelemetry-instrumentation-botocore": "0.66b2", "opentelemetry-instrumentation-google-genai": "1.3b0",
     "opentelemetry-instrumentation-openai-v2": "2.4b0",
+    **{f"openinference-instrumentation-{name}": version for name, version in _FRAMEWORKS.items()},
     **{f"opentelemetry-instrumentation-genai-{name}": "1.3b0" for name in _GENAI},
     **{f"opentelemetry-instrumentation-{name}": "0.62.4" for name in _OPENLLMETRY},
 }  # fmt: skip

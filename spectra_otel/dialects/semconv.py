@@ -6,6 +6,8 @@ conventions. Input includes cached tokens unless a rule says otherwise.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule, is_under
 from spectra_otel.dialects._convert import first, seconds
 from spectra_otel.dialects._fixes import (
@@ -109,8 +111,13 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
 def of_others(draft: Draft) -> None:
     """A scope that no dialect knows is one whose numbers nobody has checked."""
     scope = draft.span.instrumentation_scope
-    if scope is None or not any(is_under(scope.name, known) for known in DIALECT.scopes):
+    if scope is None or not _is_known(scope.name):
         convention_is_unknown(draft)
+
+
+@lru_cache(maxsize=1024)
+def _is_known(scope: str) -> bool:
+    return any(is_under(scope, known) for known in DIALECT.scopes)
 
 
 def reasoning_beside(draft: Draft) -> None:
