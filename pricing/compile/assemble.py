@@ -43,7 +43,12 @@ def check(provider: str, names: str, value: Mapping[str, Any]) -> None:
     model = f"{provider}/{names.partition(' ')[0]}"
     if not any(offer.get("tier", "standard") == "standard" for offer in value["offers"]):
         raise ValueError(f"{model}: has no standard price; is the name right?")
+    last: dict[str, str] = {}
     for offer in value["offers"]:
+        tier, since = offer.get("tier", "standard"), offer.get("since", "")
+        if since < last.get(tier, ""):
+            raise ValueError(f"{model}: the price of tier {tier} from {since or 'the first day'} stands behind a later one")
+        last[tier] = since
         for meter, rate in offer["rates"].items():
             try:
                 parse_rate(meter.partition(" ")[0], rate)

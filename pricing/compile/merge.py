@@ -214,7 +214,7 @@ def _apply(by_name: dict[tuple[str, str], tuple[Draft, Json]], file: PriceFile) 
 
 def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) -> list[Json]:
     """``offers`` with ours: same tier and start are joined, others are put in their place by date."""
-    result = [json.loads(json.dumps(offer)) for offer in offers]
+    result = [json.loads(json.dumps(offer)) for offer in sorted(offers, key=_place)]
     for offer in ours:
         same = [
             o for o in result
@@ -228,8 +228,7 @@ def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) ->
         if not same:
             before = _inherited(result, offer)
             target["rates"] = before
-            at = sum((o.get("since", ""), bool(o.get("hours"))) <= (offer.since, bool(offer.hours)) for o in result)
-            result.insert(at, target)
+            result.insert(sum(_place(o) <= _place(target) for o in result), target)
         for meter, rate in offer.rates.items():
             base = meter.partition(" ")[0]
             if base == meter and base in GENERIC:  # one price for all variants ends the variants of other sources
@@ -244,6 +243,11 @@ def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) ->
         if not target.get("disputed", True):
             del target["disputed"]
     return result
+
+
+def _place(offer: Json) -> tuple[str, bool]:
+    """Of the offers in force the last one counts: by date, those of some hours behind those of all."""
+    return offer.get("since", ""), "hours" in offer
 
 
 def _inherited(offers: list[Json], offer: WrittenOffer) -> Rates:

@@ -200,7 +200,12 @@ def show(
         raise ConfigError(unknown(priced_by, provider, model))
     terms, entry = found.terms, found.match.entry
     rates = [
-        {"meter": meter, "rate": rate, "source": terms.origins.get(meter), "disputed": terms.disputed.get(meter)}
+        {
+            "meter": meter,
+            "rate": rate,
+            "source": entry.where(terms.origins.get(meter, terms.offer.source)),
+            "disputed": terms.disputed.get(meter),
+        }
         for meter, rate in terms.rates.items()
     ]
     about = {
@@ -231,7 +236,7 @@ def _explain(priced_by: Pricer, model: str, provider: str | None, tier: str, at:
                     found.match.rule,
                     terms.price_id,
                     terms.rates.get("input"),
-                    terms.offer.source,
+                    found.match.entry.where(terms.offer.source),
                     bool(terms.disputed),
                 )
             )

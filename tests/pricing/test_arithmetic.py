@@ -21,7 +21,7 @@ from spectra_otel.pricing.units import parse_rate
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PRICER = Pricer()
 ENTRIES = list(shipped_catalog().entries())
-TEXT = [e for e in ENTRIES if e.offer("standard", NOW) and "input" in e.offer("standard", NOW).rates]  # type: ignore[union-attr]
+TEXT = [e for e in ENTRIES if (o := e.offer("standard", NOW)) and "input" in o.rates and o.currency == "USD"]
 
 
 def terms_of(entry: Entry, tier: str) -> Terms:

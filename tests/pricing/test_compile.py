@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spectra_otel.pricing.compile import litellm
+from spectra_otel.pricing.compile.assemble import assemble
 from spectra_otel.pricing.compile.draft import Draft, Drafts
 from spectra_otel.pricing.compile.merge import Disagreement, merge
 from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer, read_price_file
@@ -73,6 +74,24 @@ def test_a_dated_price_of_ours_leaves_the_old_one(tmp_path: Path) -> None:
     file = price_file(tmp_path, "prices: [{model: m, since: 2026-05-01, rates: {input: 3}}]\n")
     offers, _ = merged(drafts("a", WrittenOffer({"input": "1"})), {}, file)
     assert [(o.get("since"), o["rates"]["input"]) for o in offers] == [(None, "1"), ("2026-05-01", "3")]
+
+
+def test_offers_of_ours_stand_in_the_order_of_their_days(tmp_path: Path) -> None:
+    """Between those of the other sources, whatever their order: the last one that holds counts."""
+    future, batch = WrittenOffer({"input": "3"}, since="2027-01-01"), WrittenOffer({"input": "0.5"}, "batch")
+    text = "prices:\n- {model: m, since: 2026-08-13, rates: {input: 2}}\n"
+    file = price_file(tmp_path, text + "- {model: m, tier: batch, since: 2026-08-13, rates: {input: 1}}\n")
+    offers, _ = merged(drafts("a", WrittenOffer({"input": "1"}), future, batch), {}, file)
+    found = [(o.get("tier", "-"), o.get("since"), o["rates"]["input"]) for o in offers]
+    assert found[:2] == [("-", None, "1"), ("batch", None, "0.5")]
+    assert found[2:] == [("-", "2026-08-13", "2"), ("batch", "2026-08-13", "1"), ("-", "2027-01-01", "3")]
+
+
+def test_an_entry_out_of_order_is_refused() -> None:
+    """A later price before an earlier one would never end."""
+    offers = [{"rates": {"input": "1"}, "since": day} for day in ("2026-02-01", "2026-01-01")]
+    with pytest.raises(ValueError, match="stands behind a later one"):
+        assemble({("x", "m"): {"type": "text", "offers": offers}}, "2026-11-21", [])
 
 
 def test_a_tier_both_agree_on_held_before_the_day_it_was_checked() -> None:

@@ -47,6 +47,8 @@ SMALL: list[tuple[str, str, str, str, dict[str, Any], str]] = [
     ("google", "gemini-3.6-flash", "standard", "2026-08-05", PLAIN, "3"),
     ("google", "gemini-3.6-flash", "standard", "2026-10-15", PLAIN, "1.5"),
     ("google", "gemini-3.6-flash", "priority", "2027-01-15", PLAIN, "5.4"),
+    ("google", "gemini-3.6-flash", "standard", "2027-01-15", PLAIN, "3"),
+    ("google", "gemini-3.6-flash", "batch", "2026-10-15", PLAIN, "0.75"),
     ("google", "gemini-1.5-pro", "standard", "2025-03-01", CACHED, "0.3125"),
     ("anthropic", "claude-opus-4-6", "batch", "2026-02-20", LONG, "150"),
     ("anthropic", "claude-opus-4-6", "batch", "2026-06-15", LONG, "75"),
