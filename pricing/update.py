@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -92,16 +93,30 @@ def _fetched(source: str) -> tuple[str, bytes]:
             return path.name, path.read_bytes()
         except OSError as error:
             raise PriceFileError(f"{source}: cannot read the prices: {error.strerror or error}") from error
-    import urllib.request
+    return source, _downloaded(source)
 
+
+def _downloaded(source: str) -> bytes:
+    """The whole answer of an address. Its size and the time it takes are bounded, however slowly it comes."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    data, until = bytearray(), time.monotonic() + TIMEOUT_SECONDS
     try:
-        with urllib.request.urlopen(source, timeout=TIMEOUT_SECONDS) as answer:
-            data: bytes = answer.read(LARGEST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise PriceFileError(f"{source}: cannot read the prices: {getattr(error, 'reason', None) or error}") from error
+        with urlopen(source, timeout=TIMEOUT_SECONDS) as answer:
+            while len(data) <= LARGEST_BYTES and (chunk := answer.read1(1 << 16)):
+                data += chunk
+                if time.monotonic() > until:
+                    raise TimeoutError("timed out")
+    except (OSError, ValueError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        reason = str(getattr(error, "reason", None) or error or type(error).__name__).partition("\n")[0]
+        raise PriceFileError(f"{source}: cannot read the prices: {reason}") from error
     if len(data) > LARGEST_BYTES:
         raise PriceFileError(f"{source}: has more than {LARGEST_BYTES >> 20} MiB; that is no price catalog")
-    return source, data
+    return bytes(data)
 
 
 def _installed(source: str) -> Any:

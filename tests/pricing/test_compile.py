@@ -171,10 +171,11 @@ def test_float_artefacts_and_cut_prices_are_made_good(tmp_path: Path) -> None:
 
 def test_of_two_rows_for_one_model_the_plain_route_counts(tmp_path: Path) -> None:
     """The other row gives the tiers that the plain one does not list, and none of its own prices."""
-    table = {
-        "azure_ai/m": {"litellm_provider": "azure_ai", "mode": "chat", "input_cost_per_token": 2e-06, "input_cost_per_token_priority": 4e-06},
-        "azure/m": {"litellm_provider": "azure", "mode": "chat", "input_cost_per_token": 1e-06, "input_cost_per_token_batches": 5e-07},
-    }  # fmt: skip
+    chat = {"mode": "chat"}
+    prices = {"input_cost_per_token": 2e-06, "input_cost_per_token_priority": 4e-06}
+    plain = {"input_cost_per_token": 1e-06, "input_cost_per_token_batches": 5e-07}
+    rows = {"azure_ai": chat | prices, "azure": chat | plain}
+    table = {f"{route}/m": row | {"litellm_provider": route} for route, row in rows.items()}
     (tmp_path / "table.json").write_text(json.dumps(table))
     drafts, _ = litellm.read(tmp_path / "table.json")
     offers = {offer.tier: offer.rates for offer in drafts["azure", "m"].offers}
