@@ -110,16 +110,18 @@ def convention_is_unknown(draft: Draft) -> None:
     """Nobody has looked at what this scope means: the conventions are believed, as far as the numbers allow.
 
     An input that is less than what was cached cannot include it, nor an output its thoughts. Of those whose own input excludes
-    the cache, a larger input may still be the one or the other.
+    the cache, an input may be the one or the other, counted or not.
     """
     fields = draft.fields
     get = fields.get
     cached = (get("cached_tokens") or 0) + (get("cache_write_tokens") or 0)
     thoughts = get("reasoning_tokens") or 0
-    if cached and "prompt_tokens" in fields and (get("provider") in EXCLUSIVE or fields["prompt_tokens"] < cached):
+    prompt = get("prompt_tokens", cached)
+    if "prompt_tokens" in fields and get("provider") in EXCLUSIVE and (cached or "cached_tokens" not in fields):
         draft.settle_for(Doubt.ESTIMATED)
-        if fields["prompt_tokens"] < cached:
-            input_excludes_cache(draft)
+    if prompt < cached:
+        draft.settle_for(Doubt.ESTIMATED)
+        input_excludes_cache(draft)
     if thoughts > get("completion_tokens", thoughts):
         draft.settle_for(Doubt.ESTIMATED)
         output_excludes_counted_reasoning(draft)
@@ -142,13 +144,14 @@ def usage_is_unusable(draft: Draft) -> None:
 
 def streamed_output_is_inexact(draft: Draft) -> None:
     """In a stream, the output tokens of the opening event are counted twice: a few tokens too many."""
-    if draft.fields.get("is_streaming"):
+    if draft.fields.get("is_streaming") and "completion_tokens" in draft.fields:
         draft.settle_for(Doubt.ESTIMATED)
 
 
 def streamed_usage_may_be_guessed(draft: Draft) -> None:
     """Where a stream brings no usage, the client's own count stands in its place; it knows no cached tokens."""
-    if draft.fields.get("is_streaming") and "cached_tokens" not in draft.fields:
+    fields = draft.fields
+    if fields.get("is_streaming") and "prompt_tokens" in fields and "cached_tokens" not in fields:
         draft.settle_for(Doubt.ESTIMATED)
 
 

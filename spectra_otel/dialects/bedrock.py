@@ -20,7 +20,7 @@ def read_rpc(draft: Draft) -> None:
         draft.put("is_streaming", True)
     if not method.startswith("Converse"):
         bedrock_input_lacks_cache(draft)
-        if any(maker in draft.fields.get("model", "") for maker in _GUESSED):
+        if "prompt_tokens" in draft.fields and any(maker in draft.fields.get("model", "") for maker in _GUESSED):
             draft.settle_for(Doubt.ESTIMATED)
     input_excludes_cache(draft)
 

@@ -73,7 +73,7 @@ def bedrock_input(draft: Draft) -> None:
 def anthropic_usage(draft: Draft) -> None:
     """A stream's output is inexact. That of the SDK's helper has no flag: there, the id is before the model."""
     keys = [key for key in draft.attributes if key in ("gen_ai.response.id", "gen_ai.response.model")]
-    if keys == ["gen_ai.response.id", "gen_ai.response.model"]:
+    if "completion_tokens" in draft.fields and keys == ["gen_ai.response.id", "gen_ai.response.model"]:
         draft.settle_for(Doubt.ESTIMATED)
     streamed_output_is_inexact(draft)
 

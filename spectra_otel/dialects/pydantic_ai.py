@@ -26,7 +26,7 @@ def streamed_before_1(draft: Draft) -> None:
     """That both names of the model are one is all that tells a stream."""
     if draft.fields.get("snapshot") == draft.fields.get("model"):
         draft.drop("snapshot")
-        if draft.fields.get("provider") == "anthropic":
+        if draft.fields.get("provider") == "anthropic" and "completion_tokens" in draft.fields:
             draft.settle_for(Doubt.ESTIMATED)
 
 

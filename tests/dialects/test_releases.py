@@ -446,3 +446,19 @@ def test_frameworks_that_hand_on_totals_alone(scope: str, more: dict[str, Any]) 
     """What was cached of a long prompt is not said: the cost at the full rate is an estimate."""
     _, draft = read(scope, {**SEMCONV, "gen_ai.usage.input_tokens": 2000, **more})
     assert (draft.fields["prompt_tokens"], draft.doubt and draft.doubt.value) == (2000, "estimated")
+
+
+def test_langtrace_hands_on_anthropics_own_input() -> None:
+    """It counts nothing of the cache: the input is not known."""
+    attributes = {key: value for key, value in ANTHROPIC.items() if "cache" not in key}
+    found = fields("langtrace_python_sdk.instrumentation.anthropic.instrumentation", attributes, "3.8.21")
+    assert (found.get("prompt_tokens"), found["completion_tokens"]) == (None, 20)
+
+
+def test_nobody_knows_what_an_unknown_scope_means_by_anthropics_input() -> None:
+    """Without cache counts it may be whole, or Anthropic's own; a call that failed has nothing to doubt."""
+    attributes = {key: value for key, value in ANTHROPIC.items() if "cache" not in key}
+    _, draft = read("some.unknown.scope", attributes)
+    assert (draft.doubt and draft.doubt.value) == "estimated"
+    _, draft = read("some.unknown.scope", {key: value for key, value in attributes.items() if "usage" not in key})
+    assert draft.doubt is None
