@@ -113,9 +113,11 @@ class Book:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_SECONDS
-        if not on_event_loop():
+        if not on_event_loop() and self.problem is None:
             self.refresh()
-        elif self._ledger is not None:  # a loop must not wait for a ledger that others have
+        elif (
+            self._ledger is not None
+        ):  # a loop must not wait for a ledger that others have, nobody for one that is gone
             from spectra_otel.budgets import alerts
 
             alerts.worker().put(self.refresh)
@@ -125,7 +127,6 @@ class Book:
     def refresh(self) -> None:
         """Look at the ledger now, if there is one."""
         with self._lock:
-            self._look_at = time.monotonic() + LOOK_SECONDS
             self.is_unread = False
             try:
                 self._look()
@@ -135,6 +136,8 @@ class Book:
                 faults.report("budgets", str(error))
             except ConfigError as error:
                 faults.report("budgets", str(error))
+            finally:
+                self._look_at = time.monotonic() + LOOK_SECONDS
 
     def _has_ledger(self) -> bool:
         """Whether there may be budgets to read: a file that is not there has none."""

@@ -118,6 +118,8 @@ def _admit(
             return _no_room(claims, request, found, may_rewrite and bool(body), wait)
     except LedgerError as error:
         faults.report("budgets", str(error))
+        if error.__cause__ is not None:  # not a budget that the ledger cannot count, but the ledger itself
+            book.problem = error  # calls that follow do not wait for it, until it was looked at again
         _unavailable(claims, error)
         return Ticket(None, bound, request)
     return _ticket(found, bound, request)

@@ -174,6 +174,20 @@ def test_redis_that_does_not_answer_does_not_hold_an_event_loop_up(redis: Redis)
     assert longest < 0.25  # of two seconds
 
 
+@pytest.mark.backend
+def test_redis_that_does_not_answer_is_not_waited_for_by_every_call(redis: Redis) -> None:
+    """One call in a second finds out whether it is back; the others go on by the policy at once."""
+    spectra.budgets.set("soft", cost="1 USD", mode="soft")
+    guard.admit(CALL, BODY)
+    with redis.frozen():
+        begin = time.monotonic()
+        for _ in range(20):
+            assert guard.admit(CALL, BODY).lease is None
+        assert time.monotonic() - begin < 10  # of forty seconds
+    book.refresh()
+    assert guard.admit(CALL, BODY).lease is not None
+
+
 def test_budgets_are_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds, refusals and overshoot are counters of the app's meter provider, with the budget's name."""
     from opentelemetry import metrics
