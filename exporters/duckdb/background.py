@@ -6,17 +6,20 @@ import atexit
 import logging
 import os
 import random
+import time
 import weakref
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spectra_otel.errors import SpectraError
 from spectra_otel.exporters.duckdb.spool import Spool
 
 if TYPE_CHECKING:
     from spectra_otel.exporters.duckdb.merge import Merger
-    from spectra_otel.model.store import Prices
+    from spectra_otel.model.store import Price, Prices
 
 FIRST_SECONDS = 2.0
 """A script that is over by then never pays for importing duckdb; the next ``spectra`` command merges its records."""
@@ -25,6 +28,27 @@ _EVERY_SECONDS = 1.0
 _JOIN_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
+
+
+class _StoppedError(Exception):
+    """The thread is to stop."""
+
+
+class _WhileRunning:
+    """Prices until the thread is to stop: an app that ends does not wait until a million records are priced."""
+
+    def __init__(self, prices: Prices, stopped: Event) -> None:
+        self._prices = prices
+        self._stopped = stopped
+
+    @property
+    def version(self) -> str:
+        return self._prices.version
+
+    def price(self, row: Mapping[str, Any]) -> Price | None:
+        if self._stopped.is_set():
+            raise _StoppedError
+        return self._prices.price(row)
 
 
 class BackgroundMerge:
@@ -50,7 +74,7 @@ class BackgroundMerge:
         self._lock = Lock()
         self.merging = Lock()
         self._pending = Event()
-        self._stopped = Event()
+        self._stopped, self._ended = Event(), Event()
         self._thread: Thread | None = None
         self._complaint = ""
 
@@ -62,8 +86,10 @@ class BackgroundMerge:
         if self._thread is None:
             with self._lock:
                 if self._thread is None and not self._stopped.is_set():
-                    self._thread = Thread(target=self._run, name="spectra-merge", daemon=True)
-                    self._thread.start()
+                    thread = Thread(target=self._run, name="spectra-merge", daemon=True)
+                    with suppress(RuntimeError):  # at the end of the interpreter; the next process merges
+                        thread.start()
+                        self._thread = thread
 
     def stop(self) -> None:
         """End the thread, after the merge in progress."""
@@ -71,11 +97,16 @@ class BackgroundMerge:
         self._pending.set()
         thread, self._thread = self._thread, None
         if thread is not None and self._pid == os.getpid() and thread.is_alive():
-            thread.join(_JOIN_SECONDS)
+            _wait(self._ended, _JOIN_SECONDS)
 
     def _run(self) -> None:
-        if self._stopped.wait(FIRST_SECONDS):
-            return
+        try:
+            if not self._stopped.wait(FIRST_SECONDS):
+                self._work()
+        finally:
+            self._ended.set()
+
+    def _work(self) -> None:
         with self.merging:  # a fork waits for it: a child must not inherit a module that is half imported
             from spectra_otel.exporters.duckdb.merge import Merger
 
@@ -97,10 +128,11 @@ class BackgroundMerge:
             from spectra_otel.exporters.duckdb import reprice
 
         assert self._prices is not None
+        access = reprice.Access(self._database, self._spool, reprice.SHORT_PATIENCE, self.merging)
         try:
-            reprice.learn(
-                reprice.Access(self._database, self._spool, reprice.SHORT_PATIENCE, self.merging), self._prices
-            )
+            reprice.learn(access, _WhileRunning(self._prices, self._stopped))
+        except _StoppedError:
+            return False
         except SpectraError as error:
             self._complain(str(error), error.transient)
             return not error.transient
@@ -123,6 +155,22 @@ class BackgroundMerge:
         if text != self._complaint:
             self._complaint = text
             _log.log(logging.DEBUG if transient else logging.WARNING, "duckdb: merge: %s; trying again", text)
+
+
+def _wait(ended: Event, seconds: float) -> None:
+    """Wait so long, and raise a Ctrl-C that comes meanwhile only then.
+
+    A thread that is within DuckDB when the interpreter ends would make an abort of it.
+    """
+    deadline = time.monotonic() + seconds
+    interruption: KeyboardInterrupt | None = None
+    while not ended.is_set() and (left := deadline - time.monotonic()) > 0:
+        try:
+            ended.wait(left)
+        except KeyboardInterrupt as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
 
 
 _everyone: weakref.WeakSet[BackgroundMerge] = weakref.WeakSet()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Thread
+from threading import Event, Thread
 
 from spectra_otel.exporters.duckdb.merge import Merger
 from spectra_otel.exporters.duckdb.spool import Lines
@@ -17,6 +17,8 @@ class _Merging(Thread):
     def __init__(self, merger: Merger) -> None:
         super().__init__(name="spectra-import", daemon=True)
         self._merger = merger
+        self.done = Event()
+        """Waited for instead of the thread: a join that Ctrl-C interrupts takes the thread for ended, in Python 3.11."""
         self.result = MergeResult()
         self.error: Exception | None = None
 
@@ -25,6 +27,8 @@ class _Merging(Thread):
             self.result = self._merger.merge_all()
         except Exception as error:
             self.error = error
+        finally:
+            self.done.set()
 
 
 def append_alongside(append: Callable[[Lines], int], batches: Iterable[Lines]) -> Generator[int, None, None]:
@@ -50,15 +54,21 @@ def merge_alongside(merger: Merger, appended: Iterable[int], progress: Progress 
     total = MergeResult()
     merging: _Merging | None = None
     rows = 0
-    for count in appended:
-        rows += count
-        if merging is None or not merging.is_alive():
-            total += _finished(merging)
-            merging = _Merging(merger)
-            merging.start()
-        if progress:
-            progress(total.new, rows)
-    total += _finished(merging)
+    try:
+        for count in appended:
+            rows += count
+            if merging is None or merging.done.is_set():
+                total += _finished(merging)
+                merging = _Merging(merger)
+                merging.start()
+            if progress:
+                progress(total.new, rows)
+        total += _finished(merging)
+    except BaseException:  # Ctrl-C, say: a thread within DuckDB at the end of the process would make that an abort
+        if merging is not None:
+            merger.stopping = True
+            merging.done.wait()
+        raise
     total += merger.merge_all(progress)
     return total
 
@@ -66,7 +76,7 @@ def merge_alongside(merger: Merger, appended: Iterable[int], progress: Progress 
 def _finished(merging: _Merging | None) -> MergeResult:
     if merging is None:
         return MergeResult()
-    merging.join()
+    merging.done.wait()
     if merging.error is not None:
         raise merging.error
     return merging.result

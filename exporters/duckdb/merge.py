@@ -98,6 +98,8 @@ class Merger:
         self._spool = spool
         self._pace = _Pace(spool.folder / "merge.next")
         self._small_session = SMALL_SESSION
+        self.stopping = False
+        """Set by another thread: :meth:`merge_all` ends soon, and the rest waits for the next."""
         self.held = 0.0
         """Seconds that the last session kept the database from others."""
         self.is_behind = False
@@ -116,7 +118,7 @@ class Merger:
         try:
             with merge_lock(self._spool, patience):
                 # What comes in meanwhile is left for the next merge: a busy collector would keep us here for ever.
-                while segments := [s for s in self._spool.sealed() if s.name <= there[-1].name]:
+                while not self.stopping and (segments := [s for s in self._spool.sealed() if s.name <= there[-1].name]):
                     result += self._merge_session(segments, LONG_SESSION, patience)
                     if progress:
                         progress(result.new, result.new + result.pending)

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from spectra_otel.component import ComponentID, Kind, registry
 from spectra_otel.errors import ConfigError, StoreError
-from spectra_otel.exporters.duckdb import background, database, schema
+from spectra_otel.exporters.duckdb import background, database, importing, merge, schema
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
 from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
 from spectra_otel.exporters.duckdb.store import DuckDBStore
@@ -240,9 +240,25 @@ def test_forks_at_any_moment_lose_and_double_nothing(store: DuckDBStore) -> None
     assert len(ids(store)) == len(set(ids(store))) == 8 * 40
 
 
-@pytest.mark.usefixtures("hasty")
-def test_a_fork_waits_for_a_merge(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child inherits neither the open database nor the lock of the merger."""
+def test_no_new_thread_at_the_end_of_the_interpreter_is_no_failure(
+    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last record of a script is stored all the same, and the next process merges it."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert exporter.export(spans(record(0))) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+    assert len(ids(store)) == 1
+
+
+@pytest.fixture
+def is_open(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a merge has the database open, which is then slow."""
     is_open, opening = threading.Event(), database.attached
 
     @contextmanager
@@ -253,6 +269,39 @@ def test_a_fork_waits_for_a_merge(store: DuckDBStore, monkeypatch: pytest.Monkey
             yield began
 
     monkeypatch.setattr(database, "attached", slowly)
+    return is_open
+
+
+@pytest.mark.usefixtures("hasty")
+def test_ctrl_c_at_the_end_waits_for_the_merge(store: DuckDBStore, is_open: threading.Event) -> None:
+    """And is raised then: a thread within DuckDB at the end of the interpreter would make an abort of it."""
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    exporter.export(spans(record(0)))
+    assert is_open.wait(10)
+    threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        exporter.shutdown()
+    assert store.spool.sealed() == []
+
+
+def test_ctrl_c_in_an_import_waits_for_the_merge(store: DuckDBStore, is_open: threading.Event) -> None:
+    """What was appended is merged or waits in the spool."""
+
+    def appended() -> Iterator[int]:
+        yield store.append([record(0)])
+        assert is_open.wait(10)
+        store.append([record(1)])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        importing.merge_alongside(merge.Merger(store.path, store.spool), appended(), None)
+    assert [segment.rows for segment in store.spool.sealed()] == [1]
+    assert len(ids(store)) == 2
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_fork_waits_for_a_merge(store: DuckDBStore, is_open: threading.Event) -> None:
+    """A child inherits neither the open database nor the lock of the merger."""
     exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
     exporter.export(spans(record(0)))
     assert is_open.wait(10)

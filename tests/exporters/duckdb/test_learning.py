@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +16,8 @@ import pytest
 from spectra_otel.config.load import load
 from spectra_otel.config.settings import read_settings
 from spectra_otel.exporters.duckdb import background
+from spectra_otel.exporters.duckdb.config import DuckDBConfig
+from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.pipeline import build, shutdown
 from spectra_otel.pricing import Cost
@@ -124,6 +128,31 @@ def test_so_does_a_collector(store: DuckDBStore) -> None:
         assert collector.post(request(CHAT).SerializeToString()).status == 200
         assert until(lambda: _learnt(store), 10)
     assert current(store)["chatcmpl-0"] == Decimal("0.01400000")
+
+
+def test_an_app_that_ends_does_not_wait_for_prices(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand records that take a second to price: the thread ends with the one it is at, and the next process goes on."""
+    monkeypatch.setattr(background, "FIRST_SECONDS", 0.0)
+    store.append(unpriced(number) for number in range(1000))
+    store.merge_pending()
+    prices = Prices("v1", {"gpt-new"})
+    price = prices.price
+
+    def slowly(row: Mapping[str, Any]) -> Cost:
+        time.sleep(0.01)
+        return price(row)
+
+    monkeypatch.setattr(prices, "price", slowly)
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    exporter.learn_from(prices)
+    exporter.export(spans(record(2000)))
+    assert until(lambda: len(prices.asked) > 5, 10)
+    exporter.shutdown()
+    assert len(prices.asked) < 500
+    assert until(lambda: not any(thread.name == "spectra-merge" for thread in threading.enumerate()), 2)
+    assert current(store)["chatcmpl-0"] is None
+    assert store.learn_prices(Prices("v1", {"gpt-new"})) is not None
+    assert current(store)["chatcmpl-0"] == CENT
 
 
 def _learnt(store: DuckDBStore) -> bool:
