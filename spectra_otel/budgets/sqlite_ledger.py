@@ -310,7 +310,7 @@ class SqliteLedger:
                 job.turn.acquire()
                 self._jobs.append(job)
         if not leads:
-            job.turn.acquire()
+            self._wait_for_turn(job)
         if not job.is_done:
             try:
                 self._lead(job, wait)
@@ -319,6 +319,20 @@ class SqliteLedger:
         if job.error is not None:
             raise job.error
         return job.result
+
+    def _wait_for_turn(self, job: _Job) -> None:
+        try:
+            job.turn.acquire()
+        except BaseException:  # a signal's handler raised: the lead must not be left with somebody who is gone
+            with self._agree:
+                waits = job in self._jobs
+                if waits:
+                    self._jobs.remove(job)
+            if not waits:
+                job.turn.acquire()
+                if not job.is_done:
+                    self._hand_over()
+            raise
 
     def _is_shared(self) -> bool:
         """Whether somebody else may have written since this process did, or did a moment ago: an event loop then stays away.
@@ -370,6 +384,9 @@ class SqliteLedger:
             _fail(jobs, self._problem(error))
         except (LedgerError, WouldWait) as error:
             _fail(jobs, error)
+        except BaseException as error:  # raised by a signal's handler, say: what the others wanted was not done
+            _fail(jobs[1:], self._problem(error))
+            raise
         finally:
             for job in jobs[1:]:
                 job.is_done = True
@@ -395,7 +412,7 @@ class SqliteLedger:
         return rows
 
     def _problem(self, error: BaseException) -> LedgerError:
-        return LedgerError(f"the ledger of budgets {self.path} cannot be used: {error}")
+        return LedgerError(f"the ledger of budgets {self.path} cannot be used: {str(error) or type(error).__name__}")
 
     def _sweep_is_due(self) -> bool:
         """Dead holders are looked for before a call is refused, at most four times a second."""
