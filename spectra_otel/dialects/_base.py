@@ -151,10 +151,12 @@ class Rule:
     since: str = ""
     below: str = ""
     providers: frozenset[str] = frozenset()
+    outside: tuple[str, ...] = ()
+    """Scopes below ``scope`` that it is not for."""
 
     def holds(self, scope: str, version: str | None) -> bool:
         """Whether the rule is for that scope and version; without a version, the newest rule is."""
-        if not is_under(scope, self.scope):
+        if not is_under(scope, self.scope) or any(is_under(scope, other) for other in self.outside):
             return False
         number = version_number(version)
         if number is None:

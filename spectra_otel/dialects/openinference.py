@@ -99,21 +99,9 @@ def agents_names(draft: Draft) -> None:
 
 def framework_names(draft: Draft) -> None:
     """A framework knows what it asked for; which model served, only a response that it kept can tell."""
-    if _is_framework(draft):
-        if draft.fields.get("snapshot") == draft.attributes.get("llm.model_name"):
-            draft.drop("snapshot")
-        litellm_names(draft)
-
-
-def framework_counts(draft: Draft) -> None:
-    """A framework hands on totals, and rarely what was cached."""
-    if _is_framework(draft):
-        no_cache_counts(draft)
-
-
-def _is_framework(draft: Draft) -> bool:
-    scope = draft.span.instrumentation_scope
-    return scope is not None and scope.name.removeprefix(f"{SCOPE}.") not in SDKS
+    if draft.fields.get("snapshot") == draft.attributes.get("llm.model_name"):
+        draft.drop("snapshot")
+    litellm_names(draft)
 
 
 def adk_counts(draft: Draft) -> None:
@@ -156,11 +144,15 @@ def chat_of_openai_agents(draft: Draft) -> None:
 
 
 SCOPE = "openinference.instrumentation"
-SDKS = frozenset({
-    "anthropic", "bedrock", "google_genai", "groq", "langchain", "litellm", "mistralai", "openai", "openai_agents",
-    "portkey", "vertexai",
-})  # fmt: skip
-"""Parts of the scope that read the provider's response, or have rules of their own."""
+SDKS = tuple(
+    f"{SCOPE}.{name}"
+    for name in (
+        "anthropic", "bedrock", "google_genai", "groq", "langchain", "litellm", "mistralai", "openai", "openai_agents", "portkey",
+        "vertexai",
+    )
+)  # fmt: skip
+"""Scopes that read the provider's response, or have rules of their own; all others are of frameworks, which hand on totals."""
+
 DIALECT = Dialect(
     name="openinference",
     scopes=(SCOPE, "openinference"),
@@ -190,12 +182,12 @@ DIALECT = Dialect(
     ),
     names=(
         Rule("", (names,)),
-        Rule(SCOPE, (framework_names,)),
+        Rule(SCOPE, (framework_names,), outside=SDKS),
         Rule(f"{SCOPE}.litellm", (litellm_names,)),
         Rule(f"{SCOPE}.openai_agents", (agents_names,)),
     ),
     rules=(
-        Rule(SCOPE, (framework_counts,)),
+        Rule(SCOPE, (no_cache_counts,), outside=SDKS),
         Rule(f"{SCOPE}.agno", (input_excludes_cache,), providers=EXCLUSIVE),
         Rule(f"{SCOPE}.google_adk", (adk_counts,)),
         Rule(f"{SCOPE}.bedrock", (input_short_of_total,)),

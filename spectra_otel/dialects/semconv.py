@@ -6,9 +6,7 @@ conventions. Input includes cached tokens unless a rule says otherwise.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule, is_under
+from spectra_otel.dialects._base import CALL, Dialect, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import first, seconds
 from spectra_otel.dialects._fixes import (
     bedrock_input_lacks_cache,
@@ -108,18 +106,6 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
 }  # fmt: skip
 
 
-def of_others(draft: Draft) -> None:
-    """A scope that no dialect knows is one whose numbers nobody has checked."""
-    scope = draft.span.instrumentation_scope
-    if scope is None or not _is_known(scope.name):
-        convention_is_unknown(draft)
-
-
-@lru_cache(maxsize=1024)
-def _is_known(scope: str) -> bool:
-    return any(is_under(scope, known) for known in DIALECT.scopes)
-
-
 def reasoning_beside(draft: Draft) -> None:
     """xAI counts reasoning beside the output; the total tells whether it did."""
     fields = draft.fields
@@ -130,10 +116,13 @@ def reasoning_beside(draft: Draft) -> None:
         fields["completion_tokens"] = completion + reasoning
 
 
+SCOPES = (
+    "opentelemetry.instrumentation.genai", "opentelemetry.instrumentation.openai_v2", "opentelemetry.util.genai",
+    "xai", "xai_sdk",
+)  # fmt: skip
 DIALECT = Dialect(
     name="semconv",
-    scopes=("opentelemetry.instrumentation.genai", "opentelemetry.instrumentation.openai_v2", "opentelemetry.util.genai",
-            "xai", "xai_sdk"),
+    scopes=SCOPES,
     keys=("gen_ai.",),
     role=role,
     fields=FIELDS,
@@ -143,6 +132,6 @@ DIALECT = Dialect(
         Rule("opentelemetry.util.genai.handler", (no_cache_counts,)),
         Rule("opentelemetry.instrumentation.botocore", (bedrock_input_lacks_cache,)),  # its scope before 0.54
         Rule("xai_sdk", (reasoning_beside,)),
-        Rule("", (of_others,)),
+        Rule("", (convention_is_unknown,), outside=SCOPES),  # whose numbers nobody has checked
     ),
 )  # fmt: skip
