@@ -249,9 +249,10 @@ def test_no_new_thread_at_the_end_of_the_interpreter_is_no_failure(
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    last = spans(record(0))
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        assert exporter.export(spans(record(0))) is SpanExportResult.SUCCESS
+        assert exporter.export(last) is SpanExportResult.SUCCESS
         exporter.shutdown()
     assert len(ids(store)) == 1
 
