@@ -130,9 +130,10 @@ class Merger:
         """Merge one batch if it is time to, and say when the next may be. None if another process is at it or it is too early.
 
         Backlog under 8,000 rows: at most 4,096 rows, or what took 300 ms before; then a pause, so that readers have the file
-        for 80 % of any five seconds. Above: about 16,384 rows at once, then a pause as long as the hold.
+        for 80 % of any five seconds. Above: about 16,384 rows at once, then a pause as long as the hold; what is left
+        of such a backlog in the end is merged at once, too.
         """
-        self.is_behind = False
+        was_behind, self.is_behind = self.is_behind, False
         if self._pace.wait() > 0:
             return None
         try:
@@ -140,13 +141,14 @@ class Merger:
                 segments = self._spool.sealed()
                 if not segments or self._pace.wait() > 0:
                     return None
-                small = sum(segment.rows for segment in segments) < SMALL_BACKLOG
+                is_behind = sum(segment.rows for segment in segments) >= SMALL_BACKLOG
+                small = not (is_behind or was_behind)
                 rows = self._small_session if small else LARGE_SESSION
                 try:
                     result = self._merge_session(segments, rows, _POLITE_PATIENCE)
                 finally:  # a merge that fails, on a full disk say, has kept others out as well
                     self._pace.pause(_courtesy(self.held) if small else self.held)
-                self.is_behind = not small
+                self.is_behind = is_behind
                 if small:
                     self._adapt()
                 return result
