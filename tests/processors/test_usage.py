@@ -180,7 +180,7 @@ def test_without_an_id_time_model_and_usage_tell() -> None:
 
 def test_a_stream_whose_answer_another_took_is_the_others() -> None:
     """Of two instrumentations one may get no chunk to read: its stream without an answer is the stream that went on meanwhile."""
-    read = call(**{"gen_ai.request.stream": True})
+    read = {**call(), "gen_ai.request.stream": True}
     hidden = {"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "gpt-4o-mini",
               "llm.invocation_parameters": '{"model": "gpt-4o-mini", "stream": true}'}  # fmt: skip
     one, other = (made(OPENINFERENCE, hidden, start=start, end=end) for start, end in ((1, 101), (300, 400)))
