@@ -6,8 +6,9 @@ of calls stand for one response when
 * one is an ancestor of the other (a failed child of a call that went well is an attempt of its own);
 * they carry one response id, overlap in time, do not contradict each other's usage, and come from two scopes. An id alone is
   not enough: mock servers and some gateways answer every call with `chatcmpl-123`;
-* one of them has no id, they come from two scopes, one lies within the other in time (with equal numbers, half of it), and model,
-  usage and outcome are equal.
+* one of them has no id, they come from two scopes, one lies within the other in time (with equal numbers, half of it), model,
+  usage and outcome are equal, and one trace has both or nothing says that two processes made them: a collector sees many
+  applications, whose equal calls are each a call.
 
 What is remembered is bounded in number and in time. With one instrumentation, as most apps have, only ancestry can join two
 spans: the indexes by response and by usage are made when a second scope appears.
@@ -25,6 +26,8 @@ _LOOK_BACK = 256
 _SLACK_NS = 2_000_000
 """Two libraries stamp the same moment up to this far apart."""
 _NO_USAGE = (None, 0, False)
+_PROCESS = ("service_name", "host_id", "process_id")
+"""Fields that are equal for all that one process records."""
 
 SpanKey: TypeAlias = tuple[int, int]
 """(trace id, span id)"""
@@ -191,7 +194,7 @@ class Election:
             for call in _recent(self._by_usage.get(key)):
                 if has_id and "response_id" in call.fields:
                     continue
-                if call.scopes.isdisjoint(new.scopes) and _within(call, new, key) and _same_model(call, new):
+                if _may_join(call, new) and _within(call, new, key) and _same_model(call, new):
                     return call
         return self._same_stream(new) if usage == _NO_USAGE and not has_id and new.fields.get("is_streaming") else None
 
@@ -199,7 +202,7 @@ class Election:
         """Of a stream without usage or id, the one that another instrumentation read meanwhile: it may hide the answer."""
         for call in islice(reversed(self._calls), _LOOK_BACK):
             is_stream = call.fields.get("is_streaming") and not call.is_failed
-            is_near = call.scopes.isdisjoint(new.scopes) and _within(call, new, _usage_key(call))
+            is_near = _may_join(call, new) and _within(call, new, _usage_key(call))
             if is_stream and is_near and _same_model(call, new):
                 return call
         return None
@@ -222,6 +225,16 @@ def _same_kind(a: Call, b: Call) -> bool:
 def _same_id(a: Call, b: Call) -> bool:
     response_id = a.fields.get("response_id")
     return response_id is not None and response_id == b.fields.get("response_id")
+
+
+def _may_join(a: Call, b: Call) -> bool:
+    """Two scopes may have told of one call: in one trace, or as far as is known in one process."""
+    if not a.scopes.isdisjoint(b.scopes):
+        return False
+    return a.key[0] == b.key[0] or all(
+        one is None or other is None or one == other
+        for one, other in ((a.fields.get(name), b.fields.get(name)) for name in _PROCESS)
+    )
 
 
 def _overlap(a: Call, b: Call) -> bool:

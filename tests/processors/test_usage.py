@@ -178,6 +178,16 @@ def test_without_an_id_time_model_and_usage_tell() -> None:
     assert len(records(UsageProcessor(), inner, apart)) == 2
 
 
+def test_equal_calls_of_two_applications_are_two() -> None:
+    """A collector sees many applications: without an id, in traces of their own, what two of them do at one moment is two calls."""
+    one, other = (Resource({"service.name": name}) for name in ("shop", "search"))
+    spans = [
+        made(GENAI, call("r1"), start=5, end=90, resource=one),
+        made(OPENINFERENCE, seen_by_openinference(None), start=0, end=100, resource=other),
+    ]
+    assert len(records(UsageProcessor(), *spans)) == 2
+
+
 def test_a_stream_whose_answer_another_took_is_the_others() -> None:
     """Of two instrumentations one may get no chunk to read: its stream without an answer is the stream that went on meanwhile."""
     read = {**call(), "gen_ai.request.stream": True}
