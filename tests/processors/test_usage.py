@@ -179,7 +179,7 @@ def test_without_an_id_time_model_and_usage_tell() -> None:
 
 
 def test_equal_calls_of_two_applications_are_two() -> None:
-    """A collector sees many applications: without an id, in traces of their own, what two of them do at one moment is two calls."""
+    """Without an id, in traces of their own, what two applications do at one moment is two calls."""
     one, other = (Resource({"service.name": name}) for name in ("shop", "search"))
     spans = [
         made(GENAI, call("r1"), start=5, end=90, resource=one),
