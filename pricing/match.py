@@ -23,6 +23,7 @@ _REVISION = re.compile(r"-00\d\Z")
 _BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::0)?(?::\d+k)?\Z")
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.")
 """Geographies with one premium for the models of Anthropic; GovCloud has another."""
+_AURA = re.compile(r"(aura(?:-2)?)-[a-z]+-[a-z]{2}\Z")
 _FINE_TUNED = re.compile(r"(ft:[^:]+):.+")
 
 Rule = tuple[str, str]  # what the rule does, in words; the name it gives
@@ -153,6 +154,11 @@ def _bedrock_rules(name: str) -> Iterator[Rule]:
             yield f"without the geography {geography}", rest
 
 
+def _deepgram_rules(name: str) -> Iterator[Rule]:
+    if found := _AURA.match(name):
+        yield "model of the voice", found[1]
+
+
 def _no_rules(name: str) -> Iterator[Rule]:
     return iter(())
 
@@ -162,6 +168,7 @@ _PROVIDER_RULES: dict[str, Callable[[str], Iterator[Rule]]] = {
     "google": _google_rules,
     "vertex": _google_rules,
     "bedrock": _bedrock_rules,
+    "deepgram": _deepgram_rules,
 }
 
 

@@ -1,7 +1,7 @@
 """genai-prices is an independent implementation: over its whole catalog it comes to the same price, to the last digit.
 
-Where it does not, the rate that counted was read elsewhere, which our price says: on a page of the provider, with the day, or in the
-other catalog, for what theirs does not list.
+Where it does not, the rate that counted was read elsewhere, which our price says: on a page of the provider, with the day, or in
+the other catalog, for what theirs does not list.
 """
 
 from __future__ import annotations
