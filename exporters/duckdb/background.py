@@ -26,6 +26,8 @@ FIRST_SECONDS = 2.0
 
 _EVERY_SECONDS = 1.0
 _JOIN_SECONDS = 10.0
+_GRACE_SECONDS = 0.005
+"""Who comes a moment too early has come in vain."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,9 +119,7 @@ class BackgroundMerge:
             self._pending.clear()
             while not self._stopped.is_set() and self._spool.sealed():
                 self._merge_once(merger)
-                # A little at random, so that eight processes do not knock at the same moment.
-                shortest = 0.0 if merger.is_behind else _EVERY_SECONDS
-                self._stopped.wait(max(merger.wait(), shortest) * random.uniform(1.0, 1.4))
+                self._stopped.wait(_pause(merger))
             is_learnt = is_learnt or self._learn()
 
     def _learn(self) -> bool:
@@ -171,6 +171,16 @@ def _wait(ended: Event, seconds: float) -> None:
             interruption = error
     if interruption is not None:
         raise interruption
+
+
+def _pause(merger: Merger) -> float:
+    """Seconds until the next merge: a little at random, so that eight processes do not knock at the same moment.
+
+    One that is behind comes as soon as it may; the others do not compete with it.
+    """
+    if merger.is_behind:
+        return max(merger.wait(), 0.0) + _GRACE_SECONDS
+    return max(merger.wait(), _EVERY_SECONDS) * random.uniform(1.0, 1.4)
 
 
 _everyone: weakref.WeakSet[BackgroundMerge] = weakref.WeakSet()
