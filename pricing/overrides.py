@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """What a name means, from a moment on; ``account`` is the ``provider_account`` where it does, empty: all of them."""
+    """What a name means, from a moment on; ``account`` is the ``provider_account`` where it does, empty: all of them.
+
+    ``place`` is where it is written, file and line.
+    """
 
     model: str
     since: datetime | None = None
     account: str = ""
+    place: str = ""
 
 
 @dataclass
@@ -70,7 +74,7 @@ def load_overrides(paths: Iterable[str | Path]) -> Overrides:
         overrides.contract.multipliers += map(_multiplier, file.multipliers)
         for written in file.aliases:
             _add_alias(overrides.aliases, written)
-        _refuse_alias_loops(file.name, overrides.aliases)
+        _refuse_alias_loops(overrides.aliases)
     overrides.contract.prices.sort(key=lambda price: (price.offer.since is not None, price.offer.since))
     overrides.contract.multipliers.sort(key=lambda one: (one.since is not None, one.since))
     return overrides
@@ -96,7 +100,7 @@ def _multiplier(one: WrittenMultiplier) -> Multiplier:
 def _add_alias(aliases: Aliases, written: WrittenAlias) -> None:
     """Add a meaning; one of the same account and day replaces that of an earlier file."""
     since = utc(datetime.fromisoformat(written.since)) if written.since else None
-    one = Alias(written.model, since, written.account)
+    one = Alias(written.model, since, written.account, written.place)
     means = aliases.setdefault((written.provider, written.alias.lower()), [])
     means[:] = [other for other in means if (other.since, other.account) != (since, written.account)] + [one]
 
@@ -108,14 +112,14 @@ def _offer(offer: WrittenOffer, price: FilePrice) -> Offer:
     return Offer.read(raw, "override")
 
 
-def _refuse_alias_loops(file: str, aliases: Aliases) -> None:
+def _refuse_alias_loops(aliases: Aliases) -> None:
     """Follow every meaning of every alias, whenever and wherever it holds."""
 
     def follow(provider: str, path: list[str]) -> None:
         for one in aliases.get((provider, path[-1]), ()):
             name = one.model.lower()
             if name in path:
-                raise PriceFileError(f"{file}: aliases of {provider} go in a circle: {' → '.join([*path, name])}")
+                raise PriceFileError(f"{one.place}: aliases of {provider} go in a circle: {' → '.join([*path, name])}")
             follow(provider, [*path, name])
 
     for provider, alias in aliases:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ _PRICE_KEYS = (
     "account",
 )
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d\Z")
-_HOURS = re.compile(r"([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d\Z")
+_HOUR = r"(?:[01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)"
+_HOURS = re.compile(rf"{_HOUR}-{_HOUR}\Z")
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,14 @@ class WrittenMultiplier:
 
 @dataclass(frozen=True)
 class WrittenAlias:
-    """One of ``aliases``."""
+    """One of ``aliases``; ``place`` is file and line."""
 
     provider: str
     alias: str
     model: str
     since: str = ""
     account: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,7 @@ class _Reader:
         """A day, or a moment of one in UTC."""
         text = node.get(key) or ""
         if isinstance(text, str) and _MOMENT.match(text):
-            return self.day_of(node, key, text[:10]) + text[10:]
+            return self.day_of(node, key, text[:10]) + text[10:].removesuffix("T00:00")
         return self.day(node, key)
 
     def day_of(self, node: _Node, key: str, text: str) -> str:
@@ -326,6 +328,7 @@ class _Reader:
         items = document.get("multipliers") or []
         if not isinstance(items, list) or not all(isinstance(item, _Node) for item in items):
             raise self.fail(document.lines["multipliers"], "`multipliers` is a list of mappings")
+        seen: dict[WrittenMultiplier, int] = {}
         for item in items:
             self.check_keys(item, _MULTIPLIER_KEYS)
             factor = item.get("factor")
@@ -335,9 +338,15 @@ class _Reader:
             if not isinstance(model, str) or not isinstance(tier, str):
                 raise self.fail(item.line, "`model` and `tier` of a multiplier are names")
             account = self.account(document, item, item.line)
-            yield WrittenMultiplier(
+            one = WrittenMultiplier(
                 self.provider(document, item, item.line), model, factor, tier, self.moment(item, "since"), account
             )
+            first = seen.setdefault(replace(one, factor=""), item.line)
+            if first != item.line:
+                raise self.fail(
+                    item.line, f"a multiplier of {one.provider}/{model} stands here twice; it was at line {first}"
+                )
+            yield one
 
     def aliases(self, document: _Node) -> Iterator[WrittenAlias]:
         items = document.get("aliases") or ()
@@ -345,7 +354,7 @@ class _Reader:
             line = document.lines["aliases"]
             provider, account = self.provider(document, document, line), self.account(document, document, line)
             for alias, model in self.mapping(document, "aliases").items():
-                yield WrittenAlias(provider, alias, model, "", account)
+                yield WrittenAlias(provider, alias, model, "", account, f"{self.name}:{items.lines[alias]}")
             return
         if not all(isinstance(item, _Node) for item in items):
             raise self.fail(
@@ -362,26 +371,30 @@ class _Reader:
             first = seen.setdefault((provider, alias.lower(), since, account), item.line)
             if first != item.line:
                 raise self.fail(item.line, f"alias {provider}/{alias} stands here twice; it was at line {first}")
-            yield WrittenAlias(provider, alias, model, since, account)
+            yield WrittenAlias(provider, alias, model, since, account, f"{self.name}:{item.line}")
 
     def refuse_doubles(self, prices: list[tuple[int, FilePrice]]) -> None:
-        seen: dict[tuple[str, ...], int] = {}
+        """Two prices of one thing at one time: which of them holds would depend on their order."""
+        seen: dict[tuple[str, ...], list[tuple[int, WrittenOffer]]] = {}
         for line, price in prices:
             for name in (price.model, *price.names):
                 for offer in price.offers:
-                    key = (
-                        price.provider,
-                        name.lower(),
-                        offer.tier,
-                        offer.since,
-                        offer.hours,
-                        offer.days,
-                        price.account,
-                        str(price.contract),
-                    )
-                    if key in seen:
-                        what = f"{price.provider}/{name} {offer.tier}" + (
-                            f" since {offer.since}" if offer.since else ""
-                        )
-                        raise self.fail(line, f"{what} stands here twice; it was at line {seen[key]}")
-                    seen[key] = line
+                    key = (price.provider, name.lower(), offer.tier, offer.since, price.account, str(price.contract))
+                    what = f"{price.provider}/{name} {offer.tier}" + (f" since {offer.since}" if offer.since else "")
+                    for first, other in seen.setdefault(key, []):
+                        if (offer.hours, offer.days) == (other.hours, other.days):
+                            raise self.fail(line, f"{what} stands here twice; it was at line {first}")
+                        if _minutes(offer) & _minutes(other):
+                            raise self.fail(line, f"{what}: its hours overlap with those of line {first}")
+                    seen[key].append((line, offer))
+
+
+def _minutes(offer: WrittenOffer) -> set[int]:
+    """The minutes of the week that an offer has for itself; none if it is one for all hours, which others interrupt."""
+    if not offer.hours:
+        return set()
+    minutes: set[int] = set()
+    for text in offer.hours.split():
+        start, end = (int(time[:2]) * 60 + int(time[3:]) for time in text.split("-"))
+        minutes |= set(range(start, end)) if start < end else {*range(start, 1440), *range(end)}
+    return {int(day) * 1440 + minute for day in offer.days or "1234567" for minute in minutes}

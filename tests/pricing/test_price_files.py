@@ -151,7 +151,25 @@ def test_spectra_prices_names_the_files(tmp_path: Path, monkeypatch: pytest.Monk
             "p.yaml:4: p/M standard stands here twice; it was at line 3",
         ),
         ("provider: p\nprovider: q\n", "p.yaml:2: 'provider' stands here twice; it was at line 1"),
-        ("provider: p\naliases: {a: b, b: c, c: a}\n", "p.yaml: aliases of p go in a circle: a → b → c → a"),
+        (
+            "provider: p\nprices:\n  - {model: m, since: 2026-01-01, rates: {input: 1}}\n"
+            "  - {models: [n, m], since: '2026-01-01T00:00', rates: {input: 2}}\n",
+            "p.yaml:4: p/m standard since 2026-01-01 stands here twice; it was at line 3",
+        ),
+        (
+            "provider: p\nprices:\n  - {model: m, hours: 08:00-12:00, rates: {input: 1}}\n"
+            "  - {model: m, hours: 22:00-09:00, days: '15', rates: {input: 2}}\n",
+            "p.yaml:4: p/m standard: its hours overlap with those of line 3",
+        ),
+        (
+            "provider: p\nprices:\n  - {model: m, hours: 08:00-24:30, rates: {input: 1}}\n",
+            "p.yaml:3: hours: '08:00-24:30'",
+        ),
+        (
+            "provider: p\nmultipliers:\n  - {factor: 1}\n  - {factor: 2}\n",
+            "p.yaml:4: a multiplier of p/* stands here twice",
+        ),
+        ("provider: p\naliases: {a: b, b: c, c: a}\n", "p.yaml:2: aliases of p go in a circle: a → b → c → a"),
         ("provider: p\naliases: [a]\n", "p.yaml:2: `aliases` is a mapping"),
         (
             "provider: p\naliases:\n  - {alias: a, since: 2026-01-01}\n",
@@ -164,7 +182,7 @@ def test_spectra_prices_names_the_files(tmp_path: Path, monkeypatch: pytest.Monk
         ),
         (
             "provider: p\naliases:\n  - {alias: a, model: b, account: x}\n  - {alias: b, model: A}\n",
-            "p.yaml: aliases of p go in a circle",
+            "p.yaml:4: aliases of p go in a circle: a → b → a",
         ),
         ("provider: p\nprices:\n  - {model: m, rates: {input: '1 beyond 5: 2 above 9: 3'}}\n", "p.yaml:3: input: "),
         ("provider: p\nprices:\n  - {model: m, rates: {input: '1 beyond 9K: 2 beyond 5K: 3'}}\n", "p.yaml:3: input: "),
@@ -178,6 +196,16 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, message: str) -
         load_overrides([write(tmp_path / "p.yaml", text)])
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_nothing_of_several_files_is_used_where_one_is_wrong(tmp_path: Path) -> None:
+    """The prices before stay in use: the new ones are an object of their own."""
+    good = write(tmp_path / "1.yaml", "provider: p\nprices: [{model: m, rates: {input: 1, output: 1}}]\n")
+    bad = write(tmp_path / "2.yaml", "provider: p\nprices:\n  - {model: m, rates: {input: cheap}}\n")
+    before = pricer([good])
+    with pytest.raises(PriceFileError, match=r"2\.yaml:3: input"):
+        pricer([good, bad])
+    assert before.calculate("p", "m", USAGE).total_cost_in_cents == 100
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
