@@ -102,6 +102,8 @@ class Merger:
         """Set by another thread: :meth:`merge_all` ends soon, and the rest waits for the next."""
         self.held = 0.0
         """Seconds that the last session kept the database from others."""
+        self._staging = 0.0
+        """Seconds that reading the segments of the last session took."""
         self.is_behind = False
         """Whether the last polite merge found a large backlog: more comes in than small merges take."""
 
@@ -133,19 +135,21 @@ class Merger:
         for 80 % of any five seconds. Above: about 16,384 rows at once, then a pause as long as the hold; what is left
         of such a backlog in the end is merged at once, too.
         """
-        was_behind, self.is_behind = self.is_behind, False
-        if self._pace.wait() > 0:
+        if self.wait() > 0:
+            self.is_behind = False
             return None
+        was_behind, self.is_behind = self.is_behind, False
+        lead = self._staging if was_behind else 0.0
         try:
             with merge_lock(self._spool, 0):
                 segments = self._spool.sealed()
-                if not segments or self._pace.wait() > 0:
+                if not segments or self._pace.wait() > lead:
                     return None
                 is_behind = sum(segment.rows for segment in segments) >= SMALL_BACKLOG
                 small = not (is_behind or was_behind)
                 rows = self._small_session if small else LARGE_SESSION
                 try:
-                    result = self._merge_session(segments, rows, _POLITE_PATIENCE)
+                    result = self._merge_session(segments, rows, _POLITE_PATIENCE, keeps_pace=True)
                 finally:  # a merge that fails, on a full disk say, has kept others out as well
                     self._pace.pause(_courtesy(self.held) if small else self.held)
                 self.is_behind = is_behind
@@ -156,8 +160,11 @@ class Merger:
             return None
 
     def wait(self) -> float:
-        """Seconds until a polite merge may begin; may be negative."""
-        return self._pace.wait()
+        """Seconds until a polite merge may begin; may be negative.
+
+        One that is behind reads its segments while the pause lasts: reading keeps nobody from the database.
+        """
+        return self._pace.wait() - (self._staging if self.is_behind else 0.0)
 
     def _adapt(self) -> None:
         """Fewer rows next time where the hold was long, as on a slow machine; more again where it was short."""
@@ -166,9 +173,11 @@ class Merger:
         elif self.held < LONGEST_HOLD / 3:
             self._small_session = min(self._small_session * 2, SMALL_SESSION)
 
-    def _merge_session(self, segments: Sequence[Segment], rows: int, patience: float) -> MergeResult:
+    def _merge_session(
+        self, segments: Sequence[Segment], rows: int, patience: float, *, keeps_pace: bool = False
+    ) -> MergeResult:
         """Merge the oldest segments, about ``rows`` rows: all are read before the database is opened, once."""
-        result = MergeResult()
+        result, started = MergeResult(), time.monotonic()
         left = list(segments)
         with database.workbench(self._path) as connection:
             intake = Intake(connection, self._spool)
@@ -179,6 +188,9 @@ class Merger:
                 left = left[len(batch) :]
                 rows -= sum(segment.rows for segment in batch)
                 size += sum(segment.size for segment in batch)
+            self._staging = time.monotonic() - started
+            if keeps_pace:
+                time.sleep(max(0.0, self._pace.wait()))
             self.held = 0.0
             began = math.inf
             try:
