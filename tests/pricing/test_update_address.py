@@ -46,16 +46,17 @@ class Answers(BaseHTTPRequestHandler):
             while not stopped.wait(0.05):
                 self.wfile.write(b"x")
         elif self.path in MOVED:
-            self.answer(b"", 302, Location=MOVED[self.path])
+            self.answer(b"", 302, location=MOVED[self.path])
         elif self.path == "/part":
-            self.answer(GOOD[:-7], **{"Content-Length": str(len(GOOD))})
+            self.answer(GOOD[:-7], length=len(GOOD))
         else:
             self.answer(FILES.get(self.path, b""), 200 if self.path in FILES else 404)
 
-    def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
+    def answer(self, body: bytes, status: int = 200, *, length: int | None = None, location: str = "") -> None:
         self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        if location:
+            self.send_header("Location", location)
         self.end_headers()
         self.wfile.write(body)
 
