@@ -84,6 +84,8 @@ class BudgetProcessor:
             span.set_attributes(ticket.marks)
             _add_events(span, ticket.events)
             return True
+        if span.completes:
+            tickets.settle_job(values, span.attributes or {}, not on_event_loop())
         if record.rev or values.get("cost_status") == "not_billed":
             return True
         return self._count_late(span, values)

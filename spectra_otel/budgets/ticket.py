@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]
 NAME, REMAINING, COUNTED = "spectra.budget.name", "spectra.budget.remaining_cents", "spectra.budget.counted"
 BLOCKED = "spectra.budget.blocked"
+CHARGED = "spectra.budget.charged"
+"""Of a job under way: cost and tokens that the budgets were charged until it is known what it took, and the call's floor."""
 WARNING, EXCEEDED = "spectra.budget.warning", "spectra.budget.exceeded"
 LEAST_STEP = 64
 """A stream is not extended by fewer tokens than this."""
@@ -55,6 +57,8 @@ class Ticket:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.marks: dict[str, Any] = {}
         self.settled: Amount | None = None
+        self.is_for_job = False
+        """The answer is a job: until that is done, nobody knows what the call takes, and it is charged its bound."""
         self._once = Lock()
         self._key: tuple[int, int] | None = None
         self._room = bound.output * bounds.CHARACTERS_PER_TOKEN
@@ -133,6 +137,12 @@ class Ticket:
             if self._key is not None and _by_span.get(self._key) is self:
                 del _by_span[self._key]
 
+    def charged(self) -> dict[str, Any]:
+        """What whoever learns how the job ended must know: the budgets that counted it, and what they were charged."""
+        if self.settled is None or not self.claims:
+            return {}
+        return {COUNTED: [claim.budget for claim in self.claims], CHARGED: [*self.settled[:2], *self.bound.floor[:2]]}
+
     def close(self) -> None:
         """Nobody will say what became of the call: it is charged its floor."""
         if self.settled is None:
@@ -174,13 +184,9 @@ class Ticket:
         status = values.get("cost_status")
         if status == "not_billed":
             return Amount(), 0
-        tokens = values.get("total_tokens")
-        if tokens is None:
-            parts = [values.get("prompt_tokens"), values.get("completion_tokens")]
-            tokens = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
-        cost = cost_of(values)
+        tokens, cost = _tokens_of(values), cost_of(values)
         if status == "billed_unknown":
-            return self.bound.floor, 0
+            return (self.bound.amount if self.is_for_job else self.bound.floor), 0
         if cost is not None:
             return Amount(units(cost), tokens if tokens is not None else 0, 1), 0
         # Its cost is not known: what was set aside for it is charged, never nothing.
@@ -269,6 +275,37 @@ def cost_of(values: Values) -> Decimal | None:
             if found.total_cost_in_cents is not None:
                 return found.total_cost_in_cents
     return None
+
+
+def _tokens_of(values: Values) -> int | None:
+    total: int | None = values.get("total_tokens")
+    if total is None:
+        parts = [values.get("prompt_tokens"), values.get("completion_tokens")]
+        total = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
+    return total
+
+
+def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
+    """A job is done: its budgets are charged what it took in place of what :meth:`Ticket.charged` ``said``.
+
+    One that may have been billed though it failed is charged its floor, as other calls are; where no price is known, all stays
+    as it is. Raises :class:`WouldWait` and :class:`LedgerError`.
+    """
+    names, charged, started = said.get(COUNTED), said.get(CHARGED), values.get("started_at")
+    if not names or not charged or started is None:
+        return
+    status, known = values.get("cost_status"), cost_of(values)
+    if status == "not_billed":
+        actual = Amount()
+    elif status == "billed_unknown":
+        actual = Amount(charged[2], charged[3], 1)
+    elif known is not None:
+        actual = Amount(units(known), _tokens_of(values) or 0, 1)
+    else:
+        return
+    difference = Amount(actual.cost - charged[0], actual.tokens - charged[1], actual.requests - 1)
+    claims = [claim for _, claim in book.claims(values, started.timestamp(), wait) if claim.budget in names]
+    owe(lambda: book.ledger().correct(claims, difference))
 
 
 def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None:

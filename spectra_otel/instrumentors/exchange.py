@@ -375,8 +375,13 @@ class Exchange:
             if self.reader is not None:
                 values.update(self.reader.finish())
             self._complete(values)
-            if self.request.finish() and values.get(JOB) and not values["is_failed"]:
-                self._observer.jobs.remember(self._sent.provider.name, values[JOB], self.request.as_record())
+            job = None if values["is_failed"] else values.get(JOB)
+            ticket = self.request.ticket
+            if ticket is not None:
+                ticket.is_for_job = bool(job)
+            if self.request.finish() and job:
+                charged = ticket.charged() if ticket is not None else {}
+                self._observer.jobs.remember(self._sent.provider.name, job, self.request.as_record() | charged)
         except Exception as error:
             faults.report("instrumentor", error)
 

@@ -107,7 +107,8 @@ def _update(values: Values) -> TrackedSpan:
         name=span_name(values),
         context=context,
         kind=SpanKind.CLIENT,
-        attributes=start_attributes(values),
+        attributes=start_attributes(values)
+        | {name: value for name, value in values.items() if name.startswith("spectra.budget.")},
         start_time=round(started.timestamp() * 1e9),
         end_time=round(done.timestamp() * 1e9),
     )
