@@ -179,7 +179,7 @@ def _pause(merger: Merger) -> float:
     One that is behind comes as soon as it may; the others do not compete with it.
     """
     if merger.is_behind:
-        return max(merger.wait(), 0.0) + _GRACE_SECONDS
+        return max(merger.due(), 0.0) + _GRACE_SECONDS
     return max(merger.wait(), _EVERY_SECONDS) * random.uniform(1.0, 1.4)
 
 

@@ -135,7 +135,7 @@ class Merger:
         for 80 % of any five seconds. Above: about 16,384 rows at once, then a pause as long as the hold; what is left
         of such a backlog in the end is merged at once, too.
         """
-        if self.wait() > 0:
+        if self.due() > 0:
             self.is_behind = False
             return None
         was_behind, self.is_behind = self.is_behind, False
@@ -160,11 +160,15 @@ class Merger:
             return None
 
     def wait(self) -> float:
-        """Seconds until a polite merge may begin; may be negative.
+        """Seconds until a polite merge may open the database; may be negative."""
+        return self._pace.wait()
+
+    def due(self) -> float:
+        """Seconds until :meth:`merge_politely` should be called; may be negative.
 
         One that is behind reads its segments while the pause lasts: reading keeps nobody from the database.
         """
-        return self._pace.wait() - (self._staging if self.is_behind else 0.0)
+        return self.wait() - (self._staging if self.is_behind else 0.0)
 
     def _adapt(self) -> None:
         """Fewer rows next time where the hold was long, as on a slow machine; more again where it was short."""
