@@ -7,6 +7,8 @@ A provider, and every tracer ever taken from it, shares one composite of span pr
   tracer was taken;
 * one processor of ours is added. It queues what it gets and passes on ``force_flush`` and ``shutdown``.
 
+And its ids are taken from elsewhere than the app's ``random`` (:mod:`spectra_otel.tracking.ids`).
+
 Adding only a processor would not do: those before it have exported by then. Replacing the composite misses tracers that were
 taken earlier. A provider that the app makes later is met in ``TracerProvider.__init__``.
 """
@@ -27,7 +29,7 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.forks import in_forked_child
 from spectra_otel.sdk.host import Host
-from spectra_otel.tracking import context
+from spectra_otel.tracking import context, ids
 
 
 class _Tap(SpanProcessor):
@@ -72,6 +74,8 @@ class Attachment:
             forward(host.enrich(span))
 
         vars(self.composite)["on_end"] = on_end
+        self._ids = provider.id_generator
+        ids.lend(self._ids)
         provider.add_span_processor(self._tap)
 
     @property
@@ -87,6 +91,7 @@ class Attachment:
     def detach(self) -> None:
         """Take the shadow away; the tap stays in the composite, which cannot be asked to remove it, and does nothing."""
         vars(self.composite).pop("on_end", None)
+        ids.take_back(self._ids)
         self._tap.host = None
 
 

@@ -31,6 +31,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from spectra_otel import faults
 from spectra_otel.model.attributes import usage_attributes
 from spectra_otel.model.spans import TrackedSpan, handoff
+from spectra_otel.tracking import ids
 
 if TYPE_CHECKING:
     from spectra_otel.budgets.ticket import Ticket
@@ -191,7 +192,7 @@ class Request:
             context = trace.set_span_in_context(trace.INVALID_SPAN, context)
             tracer = _tracer_of_trace(tracer, self._trace)
         self._said = start_attributes(self.values)
-        return tracer.start_span(
+        span = tracer.start_span(
             span_name(self.values),
             context=context,
             kind=SpanKind.CLIENT,
@@ -199,6 +200,7 @@ class Request:
             links=links,
             start_time=self._started,
         )
+        return span if span.is_recording() else _of_its_own(span, trace.get_current_span(context), self._trace)
 
     def _write_on(self, span: SdkSpan) -> None:
         """Add what the wire says to the span that another instrumentation made for this call."""
@@ -346,6 +348,18 @@ def _tracer_of_trace(tracer: Tracer, trace_id: int) -> Tracer:
     twin = copy.copy(tracer)
     twin.id_generator = _OneTrace(tracer.id_generator, trace_id)
     return twin
+
+
+def _of_its_own(span: Span, parent: Span, trace_id: int | None) -> Span:
+    """A span that nobody records, with an id by which its record can be told from others.
+
+    Without the SDK, or where the app has let go of its provider, a span has no id, or its parent's.
+    """
+    own, above = span.get_span_context(), parent.get_span_context()
+    if own.is_valid and own.span_id != above.span_id:
+        return span
+    trace_id = trace_id or above.trace_id or ids.trace_id()
+    return trace.NonRecordingSpan(trace.SpanContext(trace_id, ids.span_id(), is_remote=False))
 
 
 def _parent_context(context: Context) -> trace.SpanContext | None:

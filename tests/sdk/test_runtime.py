@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gc
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -155,3 +158,29 @@ def test_what_is_no_provider_is_said(caplog: pytest.LogCaptureFixture, provider:
     runtime.configure(tracer_provider=provider)
     runtime.configure(tracer_provider=object())
     assert "object is not a tracer provider of the OpenTelemetry SDK" in caplog.text
+
+
+def test_runs_with_one_seed_are_records_of_their_own(home: Path) -> None:
+    """An app that seeds ``random`` has other ids each time: records with the same would be taken for known ones."""
+    for _ in range(2):
+        provider = TracerProvider(shutdown_on_exit=False)
+        runtime.configure(tracer_provider=provider)
+        random.seed(42)
+        before = random.getstate()
+        call(provider)
+        assert random.getstate() == before
+        assert runtime.shutdown()
+        assert "generate_span_id" not in vars(provider.id_generator)
+    assert len(stored(home)) == 2
+
+
+def test_calls_without_a_provider_are_records_of_their_own(home: Path) -> None:
+    """Where the app has let go of its provider, spans have no ids; records have."""
+    runtime.configure(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    gc.collect()
+    answer = {"model": "gpt-4o", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer))) as client:
+        for _ in range(2):
+            client.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-4o", "messages": []})
+    assert runtime.shutdown()
+    assert len({row["span_id"] for row in stored(home)}) == 2
