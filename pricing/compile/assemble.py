@@ -47,7 +47,9 @@ def check(provider: str, names: str, value: Mapping[str, Any]) -> None:
     for offer in value["offers"]:
         tier, since = offer.get("tier", "standard"), offer.get("since", "")
         if since < last.get(tier, ""):
-            raise ValueError(f"{model}: the price of tier {tier} from {since or 'the first day'} stands behind a later one")
+            raise ValueError(
+                f"{model}: the price of tier {tier} from {since or 'the first day'} stands behind a later one"
+            )
         last[tier] = since
         for meter, rate in offer["rates"].items():
             try:
