@@ -19,18 +19,24 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from spectra_otel import faults
+from spectra_otel.budgets.book import on_event_loop
 from spectra_otel.instrumentors.polls import Poll
 from spectra_otel.instrumentors.streams import EVENT_LIMIT, Decompressor, EventSplitter, Tap, UsageHider
 from spectra_otel.providers.base import Endpoint, Json, Sent, Values, as_dict
 from spectra_otel.providers.wire.batch import Batch, Result
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
+from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.reading import read_answer
-from spectra_otel.tracking.request import SCOPE, known_values, span_name, start_attributes
+from spectra_otel.tracking.request import SCOPE, Owner, known_values, span_name, start_attributes
 
 if TYPE_CHECKING:
     from spectra_otel.instrumentors.exchange import Observer
 
+Row = tuple[str, Values]
+"""What tells a result from the others of its batch, and the fields of its record."""
+_MANY = 1000
+"""Records that are made without looking whether those before them are on disk."""
 PREFIX = "batch:"
 """Before the ids of batches and their files, among the jobs."""
 
@@ -45,7 +51,7 @@ class BatchCall(Poll):
         self._seed = seed
         self._format = cast(Batch, row.format)
         self._splitter = EventSplitter(sse=False)
-        self._results: list[Result] = []
+        self._results: list[Row] = []
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -73,8 +79,12 @@ class BatchCall(Poll):
             found = self._format.result(as_dict(orjson.loads(line)))
         except (ValueError, TypeError, AttributeError, KeyError):
             return
-        if found is not None:
-            self._results.append(found)
+        if found is None:
+            return
+        try:
+            self._results.append(self._row_of(len(self._results), found))
+        except Exception as fault:  # the other lines still count
+            faults.report("batches", fault)
 
     def _over(self, aborted: bool, error: BaseException | None) -> None:
         try:
@@ -103,8 +113,8 @@ class BatchCall(Poll):
             self._remember(file, seed)
         results = [self._format.result(as_dict(row)) for row in self._format.entries(body)]
         known = set(self._seed.get("seen", ()))
-        fresh = {_digest(batch, n, found): found for n, found in enumerate(results) if found is not None}
-        fresh = {digest: found for digest, found in fresh.items() if digest not in known}
+        rows = [self._row_of(number, found) for number, found in enumerate(results) if found is not None]
+        fresh = {digest: (digest, values) for digest, values in rows if digest not in known}
         if fresh and self._claim():
             self._record(list(fresh.values()))
             if not self._format.is_over(body):
@@ -116,16 +126,43 @@ class BatchCall(Poll):
     def _claim(self) -> bool:
         return self._observer.jobs.claim(self._sent.provider.name, PREFIX + self._sent.places["job"])
 
-    def _record(self, results: Sequence[Result]) -> None:
-        batch, provider = str(self._seed["id"]), self._sent.provider.name
+    def _row_of(self, number: int, result: Result) -> Row:
+        """What is recorded of a result: without the answer's text, of which a file may have a gigabyte."""
+        values = _values(result, self._seed.get("model"))
+        if result.name:
+            values["metadata"] = {"custom_id": result.name}
+        return _digest(str(self._seed.get("id")), number, result), values
+
+    def _record(self, rows: Sequence[Row]) -> None:
+        """Make the records; an event loop does not wait for them, for there may be thousands."""
         known = context.known_fields()
         known.pop("pricing_tier", None)
-        for number, result in enumerate(results):
-            values = _values(result, self._seed.get("model"))
-            metadata = {**(known.get("metadata") or {}), **({"custom_id": result.name} if result.name else {})}
-            row = {**known, **values, "provider": provider, "metadata": metadata, "endpoint": self._sent.path}
-            span = _span(batch, _digest(batch, number, result), row, self._observer.owner.resource)
-            self._observer.owner.record(span, known_values(row))
+        recording = _Recording(self._observer.owner, str(self._seed["id"]), rows, known, self._sent)
+        if on_event_loop():
+            abandoned.watch()
+            abandoned.put(recording)
+        else:
+            recording.close()
+
+
+class _Recording:
+    """Results that wait to be recorded."""
+
+    def __init__(self, owner: Owner, batch: str, rows: Sequence[Row], known: Values, sent: Sent) -> None:
+        self._owner, self._batch, self._rows, self._known = owner, batch, rows, known
+        self._shared = {"provider": sent.provider.name, "endpoint": sent.path}
+
+    def close(self) -> None:
+        """Record them. Never raises."""
+        try:
+            for number, (digest, values) in enumerate(self._rows):
+                if number % _MANY == 0:
+                    self._owner.make_room()
+                metadata = {**(self._known.get("metadata") or {}), **values.get("metadata", {})}
+                row = {**self._known, **values, **self._shared, "metadata": metadata}
+                self._owner.record(_span(self._batch, digest, row, self._owner.resource), known_values(row))
+        except Exception as fault:
+            faults.report("batches", fault)
 
 
 def _values(result: Result, model: str | None) -> Values:

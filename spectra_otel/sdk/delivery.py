@@ -107,6 +107,11 @@ class Delivery:
         for tracked in _run(self._enrichers, (span,)):
             self._enqueue(tracked)
 
+    def make_room(self) -> None:
+        """Return when less than half of the records that may wait do."""
+        if self._records.waiting > self._records.limit // 2:
+            self._records.flush()
+
     def force_flush(self, deadline: float) -> bool:
         """Write and send all that waits, until ``deadline`` (of ``time.monotonic``)."""
         self._retry_held()

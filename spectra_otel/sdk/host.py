@@ -84,6 +84,13 @@ class Host:
         except Exception as error:
             faults.report("record", error)
 
+    def make_room(self) -> None:
+        """Wait for the disk where many records wait for it: for who makes thousands at once, lest some are dropped."""
+        try:
+            self.delivery.make_room()
+        except Exception as error:
+            faults.report("record", error)
+
     def before_flush(self, call: Callable[[], object]) -> None:
         """Have ``call`` run before each flush and at shutdown; it may end spans."""
         self._flush_calls.append(call)

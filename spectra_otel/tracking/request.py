@@ -58,6 +58,8 @@ class Owner(Protocol):
 
     def complete(self, span: TrackedSpan) -> None: ...
 
+    def make_room(self) -> None: ...
+
 
 class Request:
     """One call. ``values`` are the record fields known so far; ``span`` is ours, None while another's stands for the call."""

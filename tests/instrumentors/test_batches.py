@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import httpx2
 import pytest
@@ -70,6 +74,32 @@ def test_results_of_openai_are_records_once(recorder, stream):
     assert (first["response_id"], first["prompt_tokens"], first["pricing_tier"]) == ("chatcmpl-1", 1000, "batch")
     assert (second["metadata"], failed["cost_status"]) == ({"custom_id": "b"}, "not_billed")
     assert len({record["_span"].context.trace_id for record in recorder.records}) == 1
+
+
+def test_an_event_loop_does_not_wait_for_the_records_of_a_batch(recorder):
+    """A file may have a hundred thousand results: they are recorded on another thread, and by a flush at the latest."""
+    send("POST", BATCHES, {"id": "batch_1"})
+    send("GET", f"{BATCHES}/batch_1", {"id": "batch_1", "status": "completed", "output_file_id": "file-9"})
+    made_on: list[str] = []
+    record = recorder.record
+
+    def noting(*args: Any) -> None:
+        made_on.append(threading.current_thread().name)
+        record(*args)
+
+    recorder.record = noting
+
+    async def download() -> None:
+        answer = httpx2.MockTransport(lambda _: httpx2.Response(200, content=lines(OPENAI)))
+        async with httpx2.AsyncClient(transport=answer) as client:
+            await client.get(FILE)
+
+    asyncio.run(download())
+    deadline = time.monotonic() + 5
+    while len(made_on) < len(OPENAI) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [record["metadata"]["custom_id"] for record in recorder.records] == ["a", "b", "c"]
+    assert set(made_on) == {"spectra-streams"}
 
 
 def test_results_of_anthropic_are_records_once(recorder):

@@ -212,6 +212,22 @@ def test_a_background_record_is_stored_soon_without_a_flush(attachments: Attachm
     assert store.batches == [5]
 
 
+def test_who_makes_thousands_of_records_can_wait_for_room() -> None:
+    """A store that is slower than they are made gets all of them, where ``make_room`` is asked now and then."""
+    store = Remembering()
+    host = host_of([pipeline(store)])
+    host.delivery._records.limit = 400
+    store.gate.clear()
+    threading.Timer(0.2, store.gate.set).start()
+    for number in range(1000):
+        if number % 100 == 0:
+            host.make_room()
+        context = SpanContext(number + 1, 1, False)
+        host.record(ReadableSpan(name="chat", context=context, start_time=1, end_time=2), {"prompt_tokens": 3})
+    assert host.force_flush()
+    assert len(store.spans) == 1000
+
+
 def test_records_are_announced_on_a_worker_after_they_are_stored(attachments: Attachments) -> None:
     """A record is announced once, after the store took it, and on no thread of the app; updates are not."""
     store, told = Remembering(), list[tuple[str, bool, str]]()
