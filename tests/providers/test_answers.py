@@ -100,6 +100,10 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     (f"{VERTEX}/endpoints/123:generateContent", {"contents": []},
      {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 4}}, {},
      {"provider": "vertex", "snapshot": "gemini-2.5-flash", "prompt_tokens": 9, "completion_tokens": 4}),
+    ("https://generativelanguage.googleapis.com/v1beta/models/gemini-omni-1.1-flash:generateContent", {"contents": []},
+     {"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 40, "candidatesTokensDetails": [
+         {"modality": "TEXT", "tokenCount": 4}, {"modality": "VIDEO", "tokenCount": 36}]}}, {},
+     {"completion_tokens": 40, "cost_status": "partial"}),
     ("https://api.openai.com/v1/audio/transcriptions", {"model": "gpt-4o-transcribe"}, {"text": "x", "usage": {
         "type": "tokens", "input_tokens": 9, "output_tokens": 4, "input_token_details": {"audio_tokens": 8}}}, {},
      {"model_type": "stt", "prompt_tokens": 9, "audio_prompt_tokens": 8, "completion_tokens": 4}),

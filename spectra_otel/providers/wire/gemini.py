@@ -95,6 +95,8 @@ def _read_modalities(rows: Any, side: str, values: Values) -> None:
         kind = str(row.get("modality")).lower()
         if kind in ("audio", "image"):
             put_count(values, f"{kind}_{side}_tokens", row.get("tokenCount"))
+        elif kind == "video" and side == "completion" and row.get("tokenCount"):
+            values["cost_status"] = "partial"  # generated video costs more than text, and a record has no count for it
 
 
 class GenerateStream(StreamReader):
