@@ -58,8 +58,12 @@ EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 """How a stream of server-sent events can begin, whatever its content type says."""
 BINARY = ("audio/", "image/", "video/", "application/octet-stream")
 _UNSENT = frozenset(
-    {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError", "InvalidURL"}
-)
+    {
+        "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError", "InvalidURL",
+        "ClientConnectorError", "ClientConnectorDNSError", "ClientProxyConnectionError", "ConnectionTimeoutError",  # aiohttp
+        "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError",  # botocore
+    }
+)  # fmt: skip
 """Errors of a client that say the request never reached the provider: nothing is billed."""
 
 

@@ -65,7 +65,11 @@ class _Kit:
             response = send(*call.args, **call.kwargs)
         _observe(exchange, self, response, call)
         if call.hider is not None and not call.streams:
-            response.read()
+            try:
+                response.read()
+            except BaseException:  # as the client does where it reads
+                response.close()
+                raise
         return response
 
     async def asend(self, send: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -82,7 +86,11 @@ class _Kit:
             response = await send(*call.args, **call.kwargs)
         _observe(exchange, self, response, call)
         if call.hider is not None and not call.streams:
-            await response.aread()
+            try:
+                await response.aread()
+            except BaseException:
+                await response.aclose()
+                raise
         return response
 
     def _answer(self, blocked: Blocked, request: Any) -> Any:

@@ -135,14 +135,36 @@ def test_an_error_is_a_record_that_says_so(call, url, recorder, monkeypatch):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_server_that_is_not_there_is_not_billed(call, provider, recorder, monkeypatch):
-    """Nothing reached the provider, and the app gets its client's own error."""
+    """Nothing reached the provider, and the app gets its client's own error. That of requests does not tell what was sent."""
     monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", "127.0.0.1:9=openai")
     recorder.install()
     with pytest.raises(Exception, match="onnect") as raised:
         call("http://127.0.0.1:9/v1/chat/completions", ASK, None)
     assert not type(raised.value).__module__.startswith("spectra")
     assert recorder.only["is_failed"] is True
-    assert recorder.only["cost_status"] in ("not_billed", "billed_unknown")
+    is_told = recorder.only["error_type"] != "requests.ConnectionError"
+    assert recorder.only["cost_status"] == ("not_billed" if is_told else "billed_unknown")
+
+
+def test_a_stream_that_breaks_while_we_read_it_is_closed(recorder):
+    """What the client does where it reads a body, we do where we read it for the client: no connection is left open."""
+
+    class Breaking(httpx.SyncByteStream):
+        is_closed = False
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"data: {}\n\n"
+            raise httpx.ReadTimeout("slow")
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    body = Breaking()
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
+    with httpx.Client(transport=answer) as client, pytest.raises(httpx.ReadTimeout):
+        client.post("https://api.openai.com/v1/chat/completions", json={**ASK, "stream": True})
+    assert body.is_closed
+    assert recorder.only["error_type"] == "httpx.ReadTimeout"
 
 
 @pytest.mark.parametrize("call", CALLS)
