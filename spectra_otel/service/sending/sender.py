@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
+from spectra_otel import faults
 from spectra_otel.otlp.protobuf import split
 from spectra_otel.otlp.signals import TRACES, Signal
 from spectra_otel.otlp.transport import SendError, Transport
@@ -97,7 +98,12 @@ class Sender:
     def _consume(self) -> None:
         assert self._queue is not None
         while items := self._next(self._queue):
-            if self._deliver(items):
+            try:
+                is_done = self._deliver(items)
+            except Exception as error:  # those behind it are sent all the same; it is tried again at the next start
+                faults.report(f"exporter {self.name}, a request stays in its queue", error)
+                is_done = False
+            if is_done:
                 for item in items:
                     self._queue.done(item)
 

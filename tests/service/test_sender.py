@@ -1,0 +1,49 @@
+"""What sends a queue's requests outlives whatever a transport raises."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from spectra_otel import faults
+from spectra_otel.otlp.signals import TRACES, Signal
+from spectra_otel.service.sending.config import SendingQueue, SendingSettings
+from spectra_otel.service.sending.sender import Sender
+from spectra_otel.service.telemetry import Telemetry
+
+
+class Odd:
+    """A transport that fails in a way nobody foresaw at its first request."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.got_one = threading.Event()
+
+    def send(self, signal: Signal, body: bytes) -> None:
+        if body == b"odd":
+            raise ValueError("odd")
+        self.sent.append(body)
+        self.got_one.set()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_a_request_that_cannot_be_sent_does_not_keep_those_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays on disk, which is said; the next one goes out."""
+    monkeypatch.setattr("spectra_otel.service.sending.sender._DRAIN_SECONDS", 0.1)
+    transport = Odd()
+    settings = SendingSettings(sending_queue=SendingQueue(num_consumers=1))
+    sender = Sender("otlp_http", transport, settings, tmp_path, Telemetry())
+    before = sum(faults.counts().values())
+    sender.offer(TRACES, b"odd", 1)
+    sender.offer(TRACES, b"next", 1)
+    assert transport.got_one.wait(5)
+    sender.stop()
+    assert transport.sent == [b"next"]
+    assert sum(faults.counts().values()) == before + 1
+    assert [path.read_bytes() for path in tmp_path.rglob("*.traces")] == [b"odd"]
