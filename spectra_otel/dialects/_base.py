@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -35,6 +36,7 @@ class Role(Enum):
 CALL, WRAPPER, OTHER = Role
 """To name a member through its class takes three times as long in Python 3.11."""
 _ERROR = StatusCode.ERROR
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Doubt(Enum):
@@ -60,7 +62,7 @@ class Draft:
         self.attributes = attributes_of(span)
         self.fields: dict[str, Any] = {}
         self.doubt: Doubt | None = None
-        self.absurd: dict[str, Any] = {}
+        self.absurd: Mapping[str, Any] = _NOTHING
         """Numbers that cannot be, by field."""
         self.said: frozenset[str] = frozenset()
         """Fields that the span itself says under the name and with the value they have."""
@@ -89,7 +91,7 @@ class Draft:
         try:
             found = how(value)
         except convert.Absurd:
-            self.absurd[name] = value
+            self.absurd = {**self.absurd, name: value}
             return
         if found is not None:
             self.fields[name] = found
