@@ -25,6 +25,8 @@ FIRST_SECONDS = 2.0
 """A script that is over by then never pays for importing duckdb; the next ``spectra`` command merges its records."""
 
 _EVERY_SECONDS = 1.0
+_AGAIN_SECONDS = 2.0
+"""Until prices are learnt after all from a file that was in use: an app may record nothing for hours."""
 _JOIN_SECONDS = 10.0
 _GRACE_SECONDS = 0.005
 """Who comes a moment too early has come in vain."""
@@ -115,7 +117,7 @@ class BackgroundMerge:
         merger = Merger(self._database, self._spool)
         is_learnt = self._prices is None
         while not self._stopped.is_set():
-            self._pending.wait()
+            self._pending.wait(None if is_learnt else _AGAIN_SECONDS)
             self._pending.clear()
             while not self._stopped.is_set() and self._spool.sealed():
                 self._merge_once(merger)

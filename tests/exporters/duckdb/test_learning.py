@@ -15,10 +15,12 @@ import pytest
 
 from spectra_otel.config.load import load
 from spectra_otel.config.settings import read_settings
-from spectra_otel.exporters.duckdb import background
+from spectra_otel.errors import StoreBusyError
+from spectra_otel.exporters.duckdb import background, reprice
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
 from spectra_otel.exporters.duckdb.exporter import DuckDBExporter
 from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.model.store import RepriceResult
 from spectra_otel.pipeline import build, shutdown
 from spectra_otel.pricing import Cost
 from tests.exporters.duckdb.processes import until
@@ -128,6 +130,29 @@ def test_so_does_a_collector(store: DuckDBStore) -> None:
         assert collector.post(request(CHAT).SerializeToString()).status == 200
         assert until(lambda: _learnt(store), 10)
     assert current(store)["chatcmpl-0"] == Decimal("0.01400000")
+
+
+def test_prices_are_learnt_when_the_file_is_free_again(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question holds the file while the app would learn: it comes again, though nothing more is recorded."""
+    monkeypatch.setattr(background, "FIRST_SECONDS", 0.0)
+    store.append([unpriced(0)])
+    store.merge_pending()
+    results: list[RepriceResult | None] = []
+    learn = reprice.learn
+
+    def at_first_in_use(access: reprice.Access, prices: Prices) -> RepriceResult | None:
+        results.append(learn(access, prices) if results else None)
+        if len(results) == 1:
+            raise StoreBusyError("in use")
+        return results[-1]
+
+    monkeypatch.setattr(reprice, "learn", at_first_in_use)
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    exporter.learn_from(Prices("v1", {"gpt-new"}))
+    exporter.export(spans(record(1)))
+    assert until(lambda: len(results) > 1, 10)
+    exporter.shutdown()
+    assert current(store)["chatcmpl-0"] == CENT
 
 
 def test_an_app_that_ends_does_not_wait_for_prices(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
