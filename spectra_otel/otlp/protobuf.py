@@ -278,8 +278,10 @@ def in_place(change: Change) -> Change:
 
     def changed(span: ReadableSpan) -> ReadableSpan | None:
         made = span if type(span) is PassedSpan else change(span)
-        if made is not None and made is not span and hasattr(span, "place"):
-            made.__dict__["place"] = span.place
+        if made is not None and made is not span:
+            place = getattr(span, "place", None)
+            if place is not None:
+                made.__dict__["place"] = place
         return made
 
     return changed
