@@ -28,7 +28,7 @@ _SCHEMAS = frozenset({"tools", "functions", "toolConfig", "tool_config", "respon
 """What describes data instead of holding some: a property named `image` is no image."""
 _NESTED = (
     "generationConfig", "generation_config", "inferenceConfig", "parameters", "config", "options", "input",
-    "textGenerationConfig",
+    "textGenerationConfig", "imageGenerationConfig",
 )  # fmt: skip
 _TOOLS: Mapping[str, str] = {
     "web_search": "web_search", "file_search": "file_search", "code_interpreter": "code_interpreter",
@@ -100,8 +100,17 @@ def _kind_of(part: dict[Any, Any]) -> str:
 
 
 def answers(body: Mapping[str, Any]) -> int:
-    """How many answers are asked for."""
-    return max(1, number(body, *_ANSWERS) or 1)
+    """How many answers are asked for; of the best of several all are billed, and each of a list of prompts has its own."""
+    asked = number(body, *_ANSWERS) or 1
+    if "best_of" in body:
+        asked = max(asked, number(body, "best_of") or 1)
+    return asked * prompts(body)
+
+
+def prompts(body: Mapping[str, Any]) -> int:
+    """How many prompts the body has, each with a window of its own: a list of them is for text completion alone."""
+    said = body.get("prompt")
+    return sum(not isinstance(one, int) for one in said) or 1 if isinstance(said, list | tuple) else 1
 
 
 def output_limit(body: Mapping[str, Any]) -> int | None:

@@ -11,7 +11,7 @@ reasoning. The dearest of them counts, and of a marginal price the dearest of it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -212,7 +212,8 @@ class _Call:
             context = LONG_CONTEXT if steps and max(steps) >= context else context
         most = context or self.ceilings.context
         refers = bodies.refers_elsewhere(self.body)
-        if refers or self.tools or self.weight.files:
+        is_list = self.kind in _NO_ANSWER  # of texts, each with a window of its own
+        if refers or self.tools or (self.weight.files and not (is_list and most)):
             return most
         text = (
             max(self.weight.text, self.size if self.kind == "stt" else 0)
@@ -220,7 +221,12 @@ class _Call:
             + bodies.built_in_tools(self.body) * TOOL_OVERHEAD
             + self.weight.images * IMAGE_TOKENS
         )
-        return text if context is None else min(text, context)
+        if self.kind == "rerank":  # every document is read with the query
+            query, documents = self._ranked
+            text += query * len(documents)
+        if context is None or is_list:
+            return text + self.weight.files * (most or 0)
+        return min(text, context * bodies.prompts(self.body))
 
     def _most_completion(self) -> int | None:
         if self.kind in _NO_ANSWER:
@@ -268,7 +274,10 @@ class _Call:
 
     def _most_of_tools(self, priced: Priced) -> Decimal:
         total = Decimal(0)
-        for tool, said in self.tools.items():
+        tools = self.tools
+        if self.provider == "openai" and "-search-" in self.model:
+            tools = tools | {"web_search": 1}  # these search before they answer, once
+        for tool, said in tools.items():
             rate = priced.plan.rates.get(f"tool.{tool}")
             most = said if said is not None else self.ceilings.tool_calls
             if rate is None or not rate.pico:
@@ -318,10 +327,15 @@ class _Call:
         if "video" in plan.rates:
             yield {"video_count": self.answers}
 
-    def _searches(self, most: bool) -> int:
+    @property
+    def _ranked(self) -> tuple[int, Sequence[Any]]:
+        """The bytes of the query, and the documents."""
         said = self.body.get("documents") or self.body.get("texts")
-        documents = said if isinstance(said, list | tuple) else ()
-        query = len(str(self.body.get("query") or "").encode())
+        query = len(str(self.body.get("query") or "").encode("utf-8", "surrogatepass"))
+        return query, said if isinstance(said, list | tuple) else ()
+
+    def _searches(self, most: bool) -> int:
+        query, documents = self._ranked
         sizes = [sum(len(text.encode("utf-8", "surrogatepass")) for text in bodies.texts(one)) for one in documents]
         parts = sum(max(1, -(-(size + query) // DOCUMENT_TOKENS)) for size in sizes) if most else len(sizes)
         return max(1, -(-parts // 100))

@@ -129,6 +129,12 @@ def test_a_batch_or_a_priority_call_is_bounded_at_its_own_price() -> None:
         ("openai", {"model": "sora-2", "prompt": "a cat", "seconds": "8", "size": "1280x720"}, "80", "80"),
         ("cohere", {"model": "rerank-v3.5", "query": "q", "documents": ["a"] * 101}, "0.4", "0.4"),
         ("openai", {"model": "omni-moderation-latest", "input": "x"}, "0", "0"),
+        (
+            "bedrock",
+            {"modelId": "amazon.titan-image-generator-v2:0", "imageGenerationConfig": {"numberOfImages": 5}},
+            "4",
+            "6",
+        ),
     ],
 )  # fmt: skip
 def test_media_is_bounded_by_what_the_body_asks_for(
@@ -136,6 +142,46 @@ def test_media_is_bounded_by_what_the_body_asks_for(
 ) -> None:
     """Images by size and quality, speech by character, video by second, reranking by search."""
     assert bounds(provider, body) == (Decimal(lower), Decimal(upper))
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "usage"),
+    [
+        ("openai", {"model": "text-embedding-3-small", "input": ["word " * 1_600] * 100}, {"prompt_tokens": 160_000}),
+        (
+            "openai",
+            {"model": "gpt-3.5-turbo-instruct", "prompt": ["hi"] * 20, "max_tokens": 500},
+            {"prompt_tokens": 20, "completion_tokens": 20 * 500},
+        ),
+        (
+            "openai",
+            {"model": "gpt-3.5-turbo-instruct", "prompt": "hi", "max_tokens": 500, "n": 1, "best_of": 20},
+            {"prompt_tokens": 1, "completion_tokens": 20 * 500},
+        ),
+        (
+            "openai",
+            {"model": "gpt-4o-search-preview", "messages": [], "max_tokens": 5},
+            {"prompt_tokens": 8, "completion_tokens": 5, "tool_call_counts": {"web_search": 1}},
+        ),
+        (
+            "voyage",
+            {"model": "rerank-2.5", "query": "word " * 1_000, "documents": ["word"] * 500},
+            {"prompt_tokens": 500 * 1_001},
+        ),
+        (
+            "voyage",
+            {"model": "rerank-2.5", "query": "q", "documents": [{"url": "https://a.b", "text": "word " * 30_000}] * 5},
+            {"prompt_tokens": 5 * 30_000},
+        ),
+    ],
+)
+def test_each_of_many_texts_is_bounded_by_a_window_of_its_own(
+    provider: str, body: dict[str, Any], usage: dict[str, Any]
+) -> None:
+    """Lists of texts, of prompts with an answer each, documents that are read with the query, a search that nobody asks for."""
+    cost = calculate(provider, body["model"], usage, at=AT).total_cost_in_cents
+    assert cost is not None
+    assert cost <= bounds(provider, body)[1]
 
 
 def test_searches_are_bounded_where_the_body_bounds_them() -> None:
