@@ -107,6 +107,9 @@ def _unwrapped(provider: str, name: str) -> Iterator[Rule]:
         if name.startswith(prefix):
             name = name.removeprefix(prefix)
             yield f"without {prefix}", name
+    if provider == "vertex" and name.startswith("google/"):
+        name = name.removeprefix("google/")
+        yield "without google/", name
     if provider in ("vertex", "google") and name.startswith("projects/"):
         yield "last part of the resource name", name.rpartition("/")[2]
     if provider == "bedrock" and name.startswith("arn:"):

@@ -68,9 +68,11 @@ def load_overrides(paths: Iterable[str | Path]) -> Overrides:
     overrides = Overrides()
     for path in paths:
         file = read_price_file(Path(path))
-        for price in file.prices:
-            for name in (price.model, *price.names):
-                _add(overrides, price, name)
+        for some_hours in (False, True):  # of the offers in force the last counts: those of some hours interrupt others
+            for price in file.prices:
+                offers = [_offer(one, price) for one in price.offers if bool(one.hours or one.days) == some_hours]
+                for name in (price.model, *price.names) if offers else ():
+                    _add(overrides, price, name, offers)
         overrides.contract.multipliers += map(_multiplier, file.multipliers)
         for written in file.aliases:
             _add_alias(overrides.aliases, written)
@@ -80,8 +82,7 @@ def load_overrides(paths: Iterable[str | Path]) -> Overrides:
     return overrides
 
 
-def _add(overrides: Overrides, price: FilePrice, name: str) -> None:
-    offers = [_offer(offer, price) for offer in price.offers]
+def _add(overrides: Overrides, price: FilePrice, name: str, offers: list[Offer]) -> None:
     if price.contract:
         overrides.contract.prices += [ContractPrice(price.provider, name, price.account, offer) for offer in offers]
         return
@@ -89,7 +90,8 @@ def _add(overrides: Overrides, price: FilePrice, name: str) -> None:
     earlier = overrides.entries.get(key)
     offers = [*(earlier.offers if earlier else ()), *offers]
     offers.sort(key=lambda offer: (bool(offer.account), offer.since is not None, offer.since))
-    overrides.entries[key] = Entry(price.provider, price.model, price.model_type, tuple(offers))
+    model_type = price.model_type or (earlier.model_type if earlier else "")
+    overrides.entries[key] = Entry(price.provider, price.model, model_type, tuple(offers))
 
 
 def _multiplier(one: WrittenMultiplier) -> Multiplier:

@@ -25,6 +25,7 @@ PRICER = Pricer()
         ("google", "models/gemini-2.5-pro", "gemini-2.5-pro", "without models/"),
         ("google", "gemini-2.5-flash-lite-preview-09-2025", "gemini-2.5-flash-lite", "exact name"),
         ("vertex", "publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro", "without publishers/google/models/"),
+        ("vertex", "google/gemini-2.5-pro", "gemini-2.5-pro", "without google/"),
         (
             "vertex",
             "projects/p/locations/global/publishers/anthropic/models/claude-opus-4-5@20251101",

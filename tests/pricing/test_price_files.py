@@ -92,6 +92,20 @@ def test_a_price_may_be_for_one_account(tmp_path: Path) -> None:
     assert [one.is_bounded for one in bounds] == [False, True]
 
 
+def test_prices_of_some_hours_interrupt_the_others_wherever_they_stand(tmp_path: Path) -> None:
+    """In one file the order does not matter; a price of a later file holds at all hours, as it says."""
+    peak = "  - {model: m, hours: 01:00-04:00, rates: {input: 10, output: 10}}\n"
+    always = "  - {model: m, rates: {input: 1, output: 1}}\n"
+
+    def cents(*texts: str) -> Decimal | None:
+        files = [write(tmp_path / f"{i}.yaml", f"provider: p\nprices:\n{text}") for i, text in enumerate(texts)]
+        at = datetime(2026, 1, 1, 2, tzinfo=UTC)
+        return pricer(files).calculate("p", "m", USAGE, at=at).total_cost_in_cents
+
+    assert cents(peak + always) == cents(always + peak) == 1000
+    assert cents(peak + always, always) == 100
+
+
 def test_a_price_for_all_models_of_a_provider(tmp_path: Path) -> None:
     """Tools are priced once for a provider."""
     own = with_file(tmp_path, "provider: openai\nall_models: {tool.web_search: 7/1K}\n")
