@@ -201,6 +201,7 @@ class Pricer:
         if not entries:
             return None
         offers = [o for e in (*entries, *self.matcher.defaults(provider, account)) for o in e.offers]
+        offers += [price.offer for price in self._contract.prices if price.provider == provider]
         starts = [*renamed, *self._contract.starts(), *(offer.since for offer in offers if offer.since is not None)]
         if any(offer.currency != self.currency for offer in offers):
             starts += [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self.fx.days]

@@ -44,6 +44,25 @@ def test_a_contract_price_of_a_model_comes_before_a_multiplier(tmp_path: Path) -
     assert own.calculate("openai", "gpt-4o", usage, at=date(2026, 5, 31)).contract_cost_in_cents == 625
 
 
+def test_a_contract_price_follows_its_hours_and_the_rates_of_exchange(tmp_path: Path) -> None:
+    """However the list price of the model is: dollars, the same at all hours."""
+    own = with_file(
+        tmp_path,
+        "provider: openai\ncontract: true\nprices:\n  - {model: gpt-4o, rates: {input: 1}}\n"
+        "  - {model: gpt-4o, hours: 01:00-04:00, rates: {input: 5}}\n"
+        "  - {model: gpt-4o-mini, currency: EUR, rates: {input: 1, output: 1}}\n",
+    )
+    at_night, at_noon, again = (
+        own.calculate("openai", "gpt-4o", USAGE, at=AT.replace(hour=hour)).contract_cost_in_cents for hour in (2, 12, 3)
+    )
+    assert (at_night, at_noon, again) == (500, 100, 500)
+    for day in (date(2025, 1, 15), date(2026, 9, 15)):
+        exchange = shipped_fx().rate("EUR", "USD", datetime(day.year, day.month, day.day, tzinfo=UTC))
+        cost = own.calculate("openai", "gpt-4o-mini", USAGE, at=day).contract_cost_in_cents
+        assert exchange is not None
+        assert cost == exchange.rate * 100
+
+
 def test_a_contract_may_be_for_one_account(tmp_path: Path) -> None:
     """Another account of the same provider pays the list price."""
     own = with_file(
