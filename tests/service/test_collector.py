@@ -364,7 +364,7 @@ def test_a_slow_password_is_looked_at_once_and_a_wrong_one_never_passes() -> Non
         assert refusal(name, password) == "invalid credentials"
 
 
-@pytest.mark.parametrize("digest", ["$apr1$abc$def", "$2y$10$short"])
+@pytest.mark.parametrize("digest", ["$apr1$abc$def", "$6$salt$digest", "{SSHA}digest", "$2y$10$short"])
 def test_a_digest_that_cannot_be_checked_is_refused_at_start(digest: str) -> None:
     """To lock everybody out would be worse."""
     with pytest.raises(ConfigError, match="the digest of 'ann' is of a kind that is not supported"):

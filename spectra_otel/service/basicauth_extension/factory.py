@@ -19,6 +19,7 @@ from spectra_otel.errors import ConfigError
 
 _SHA = "{SHA}"
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
+_NOT_SUPPORTED = ("$apr1$", "$1$", "$5$", "$6$", "{SSHA}")
 _IS_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}").fullmatch
 _BCRYPT_BYTES = 72
 """Bcrypt looks at no more of a password."""
@@ -59,13 +60,15 @@ class BasicAuth:
             text = Path(config.htpasswd.file).read_text() if config.htpasswd.file else ""
         except OSError as error:
             raise ConfigError(f"htpasswd::file: cannot read '{config.htpasswd.file}': {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"htpasswd::file: cannot read '{config.htpasswd.file}': it is no UTF-8 text") from error
         self._passwords: dict[str, str] = {}
         self._proved: dict[str, bytes] = {}
         for line in f"{text}\n{config.htpasswd.inline.reveal()}".splitlines():
             name, colon, password = line.strip().partition(":")
             if not colon:
                 continue
-            if password.startswith("$apr1$") or (password.startswith(_BCRYPT) and not _IS_BCRYPT(password)):
+            if password.startswith(_NOT_SUPPORTED) or (password.startswith(_BCRYPT) and not _IS_BCRYPT(password)):
                 valid = f"bcrypt, {_SHA}, plain text"
                 raise ConfigError(
                     f"htpasswd: the digest of '{name}' is of a kind that is not supported, valid: {valid}"
