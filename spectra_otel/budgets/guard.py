@@ -155,7 +155,10 @@ def _no_room(
 
 def _fit(claims: Sequence[tuple[Budget, Claim]], request: Request, refused: list[Refusal], wait: bool) -> Ticket | None:
     """The same call with its output limited to what there is room for."""
-    room = {r.kind: r.limit - r.settled - r.reserved for r in refused}
+    room: dict[str, int] = {}
+    for r in refused:
+        left = r.limit - r.settled - r.reserved
+        room[r.kind] = min(left, room.get(r.kind, left))
     if "requests" in room:
         return None
     before = bounds.upper_bound(request)

@@ -178,6 +178,15 @@ def test_fit_lowers_the_limit_of_output(app: LocalProvider) -> None:
     assert 16 <= line.request["max_tokens"] < 1000
 
 
+def test_fit_fits_the_tightest_of_several_budgets(app: LocalProvider) -> None:
+    """Whichever of them was looked at last."""
+    for name, cost in (("a", "0.008 USD"), ("b", "0.01 USD"), ("c", "0.009 USD")):
+        spectra.budgets.set(name, cost=cost, period="total", on_exceeded="fit")
+    chat(client_of(app), max_tokens=100_000)
+    [line] = app.ledger
+    assert 16 <= line.request["max_tokens"] < 1000
+
+
 def test_fit_holds_for_a_stream_whose_usage_we_ask_for(app: LocalProvider) -> None:
     """The body that is sent has the limit that fits, and asks for usage; the app sees neither."""
     spectra.budgets.set("fit", cost="0.01 USD", period="total", on_exceeded="fit")
