@@ -312,7 +312,7 @@ def _take_cost(fields: dict[str, Any], draft: Draft) -> None:
     attributes = draft.attributes
     from_provider = fields.pop("provider_cost_usd", None)
     if from_provider is not None:
-        if from_provider >= 0:
+        if 0 <= from_provider < _MAX_USD:
             fields["total_cost_in_cents"] = _cents(from_provider)
             fields["cost_status"] = fields["cost_source"] = "provider"
     elif COST_AMOUNT in attributes:

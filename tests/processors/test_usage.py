@@ -412,3 +412,12 @@ def test_a_provider_host_that_cannot_be_used_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", "llm.corp=opnai")
     with pytest.raises(ConfigError, match="SPECTRA_PROVIDER_HOSTS"):
         UsageProcessor()
+
+
+@pytest.mark.parametrize("cost", ["1e30", "1e999", "-5"])
+def test_a_cost_that_cannot_be_costs_no_record(cost: str) -> None:
+    """What a provider is said to have charged may be anything: beyond reason it is no cost, and the usage counts."""
+    output = f'{{"id": "r1", "usage": {{"prompt_tokens": 100, "completion_tokens": 20, "cost": {cost}}}}}'
+    span = made(OPENINFERENCE, {**seen_by_openinference(None), "output.value": output})
+    (record,) = records(UsageProcessor(), span)
+    assert (record["prompt_tokens"], record["total_cost_in_cents"]) == (100, None)
