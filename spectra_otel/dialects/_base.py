@@ -196,7 +196,7 @@ def version_number(version: str | None) -> tuple[int, ...] | None:
     for part in (version or "").split("."):
         digits = ""
         for char in part:
-            if not char.isdigit():
+            if char not in "0123456789":
                 break
             digits += char
         if not digits:

@@ -55,8 +55,9 @@ def usage_details(draft: Draft, found: Any) -> None:
     inputs = [value for key, value in parts.items() if key.startswith(("input", "cache_"))]
     outputs = [value for key, value in parts.items() if key.startswith("output")]
     prompt, completion = sum(inputs), sum(outputs)
-    if inputs and outputs and counts.get("total", 0) >= completion:
-        prompt = counts["total"] - completion
+    total = counts.get("total")
+    if inputs and outputs and total and total >= completion:
+        prompt = total - completion
     draft.put("prompt_tokens", prompt if inputs else None)
     draft.put("completion_tokens", completion if outputs else None)
     for field, names in PARTS.items():

@@ -70,10 +70,11 @@ def before_6(draft: Draft) -> None:
     provider = fields.get("provider")
     if provider == "bedrock" and "cached_tokens" not in fields:
         bedrock_input_lacks_cache(draft)
-    if provider in EXCLUSIVE:
+    is_google = provider in ("google", "vertex")
+    if provider in EXCLUSIVE or (is_google and "claude" in fields.get("model", "")):  # Vertex sells Anthropic's, too
         input_excludes_cache(draft)
         return
-    if provider in ("google", "vertex"):
+    if is_google:
         output_excludes_reasoning(draft)
     no_cache_counts(draft)
 

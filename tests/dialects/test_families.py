@@ -82,6 +82,11 @@ def test_a_rule_is_for_a_range_of_versions() -> None:
     assert fields(scope, attributes, "99.1")["completion_tokens"] == 20
 
 
+def test_a_version_of_any_digits_costs_no_record() -> None:
+    """What follows a version's number may be a digit of another script."""
+    assert fields("pydantic-ai", ANTHROPIC, "2.62.²")["prompt_tokens"] == 100
+
+
 def test_summed_input_of_old_gemini_streams_is_not_trusted() -> None:
     """0.3b0 adds up the input of every chunk: the number stays raw, and is no floor."""
     attributes = {
@@ -206,6 +211,14 @@ def test_langfuse_knows_two_conventions() -> None:
     assert (found["prompt_tokens"], found["cached_tokens"], found["completion_tokens"]) == (100, 40, 20)
 
 
+def test_langfuse_parts_without_a_total_are_read() -> None:
+    """What an app counted by itself may have no output, and no total: the input is known all the same."""
+    base = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o-mini"}
+    for usage in ({"input": 1000, "output": 0}, {"input": 1000, "output": 0, "total": 0}):
+        found = fields("langfuse-sdk", {**base, "langfuse.observation.usage_details": json.dumps(usage)})
+        assert (found["prompt_tokens"], found["completion_tokens"]) == (1000, 0)
+
+
 def test_litellm_ids_are_unwrapped_or_forgotten() -> None:
     """An id that LiteLLM made up is none; one it wrapped in Base64 is the provider's again."""
     wrapped = b64encode(b"litellm:custom_llm_provider:openai;model_id:None;response_id:resp_abc").decode()
@@ -287,6 +300,8 @@ def test_vercel_5_and_6_mean_different_inputs() -> None:
     }
     found = fields("ai", attributes)
     assert (found["provider"], found["prompt_tokens"], found["cache_write_tokens"]) == ("anthropic", 100, 30)
+    found = fields("ai", {**attributes, "ai.model.provider": "vertex.anthropic.messages"})
+    assert (found["provider"], found["prompt_tokens"], found["completion_tokens"]) == ("vertex", 100, 20)
     six = {**attributes, "ai.usage.inputTokens": 100, "ai.usage.inputTokenDetails.noCacheTokens": 30,
            "ai.usage.inputTokenDetails.cacheReadTokens": 40, "ai.usage.inputTokenDetails.cacheWriteTokens": 30}  # fmt: skip
     assert fields("ai", six)["prompt_tokens"] == 100
