@@ -281,7 +281,7 @@ class Exchange:
         kind = type(error)
         values["is_failed"] = True
         values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-        values["error_message"] = str(error)[:1000] or None
+        values["error_message"] = _words_of(error)
         values["cost_status"] = "not_billed" if kind.__name__ in _UNSENT else "billed_unknown"
         if kind.__name__ in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
             values["is_aborted"] = True
@@ -370,7 +370,7 @@ class Exchange:
         if kind.__name__ not in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
             values["is_failed"] = True
             values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-            values["error_message"] = str(error)[:1000] or None
+            values["error_message"] = _words_of(error)
 
     def _finish(self) -> None:
         """Make the record, once. Never raises."""
@@ -476,6 +476,14 @@ class _Body:
             self._exchange.keep_piece(piece, self._type)
         elif self._parts is not None:
             self._parts.append(piece)
+
+
+def _words_of(error: BaseException) -> str | None:
+    """What an error says of itself, which is code of the app's or of its client's."""
+    try:
+        return str(error)[:1000] or None
+    except Exception:
+        return None
 
 
 def _ignore(lines: Iterable[bytes]) -> None:

@@ -151,20 +151,24 @@ class UsageHider:
     ``held``: the pieces that wait. ``mark``: what that chunk has; nothing once it was taken out, for what follows is the end.
     """
 
-    __slots__ = ("_size", "held", "mark")
+    __slots__ = ("_last", "_size", "held", "mark")
 
     def __init__(self) -> None:
         self.held: list[bytes] = []
         self.mark = _COUNT
         self._size = 0
+        self._last = b""
+        """The last bytes of what waits, where the blank line that ends an event may have begun."""
 
     def feed(self, piece: bytes) -> bytes:
         """What the app may see now."""
         if not self.held and piece.endswith(b"\n\n"):
             return self._without_usage(piece) if _COUNT in piece else piece
+        seam = self._last + piece
         self.held.append(piece)
         self._size += len(piece)
-        if b"\n" not in piece and self._size < EVENT_LIMIT:
+        self._last = seam[-3:]
+        if not _end_of_events(seam) and self._size < EVENT_LIMIT:  # all that waits is joined once, not for every piece
             return b""
         data = b"".join(self.held)
         end = len(data) if self._size >= EVENT_LIMIT else _end_of_events(data)
@@ -173,6 +177,7 @@ class UsageHider:
             return b""
         self.held = [data[end:]] if end < len(data) else []
         self._size = len(data) - end
+        self._last = data[max(end, len(data) - 3) :]
         whole = data[:end]
         return self._without_usage(whole) if b'"choices"' in whole and _COUNT in whole else whole
 

@@ -261,3 +261,22 @@ def test_other_traffic_is_left_alone(recorder, url, body):
     """Anything else is neither span nor record."""
     unnamed(url, body, lambda _: httpx2.Response(200, json={}))
     assert recorder.spans == recorder.records == []
+
+
+def test_an_error_without_words_leaves_the_next_call_tracked(recorder):
+    """An error of a transport whose text cannot be had reaches the app as it is, and ends the call like any other."""
+
+    class Mute(httpx2.ReadError):
+        def __str__(self) -> str:
+            raise KeyError("text")
+
+    def fail(_: object) -> httpx2.Response:
+        raise Mute("")
+
+    with httpx2.Client(transport=httpx2.MockTransport(fail)) as client, pytest.raises(Mute):
+        client.post(URL, json=ASK)
+    call(json.dumps(GOOD).encode())
+    assert [(r["is_failed"], r.get("cost_status")) for r in recorder.records] == [
+        (True, "billed_unknown"),
+        (False, None),
+    ]

@@ -113,6 +113,15 @@ def test_the_end_after_a_hidden_chunk_is_read_at_once():
     assert reading.settled == [False]
 
 
+def test_lines_without_an_end_of_event_are_joined_once():
+    """A stream of single lines takes time by its length, not by its square; the app gets all of it at the end."""
+    hider, lines = UsageHider(), [b"data: " + b"x" * 90 + b"\n"] * 20_000
+    began = time.process_time()
+    assert not any(map(hider.feed, lines))
+    assert hider.rest() == b"".join(lines)
+    assert time.process_time() - began < 3
+
+
 LAST = [
     (Chat(), b"data: [DONE]\n\n"),
     (Responses(), event(type="response.completed", response={"id": "r", "status": "completed"})),
