@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.model.store import RepriceResult
 from spectra_otel.pipeline import build, shutdown
 from spectra_otel.pricing import Cost
+from spectra_otel.pricing.calculate import _default as default_prices
 from tests.exporters.duckdb.processes import until
 from tests.exporters.duckdb.records import record, rollup_differences, spans
 from tests.service.running import CHAT, request, running, tree
@@ -98,7 +99,7 @@ def test_what_an_app_with_older_prices_records_meanwhile_is_learnt_too(store: Du
 
 
 @pytest.fixture
-def known_by_now(store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def known_by_now(store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store with a record of a model that a price file knows by now, and one of a model that nobody knows."""
     monkeypatch.setattr(background, "FIRST_SECONDS", 0.0)
     store.append([unpriced(0), unpriced(1, "gpt-newer")])
@@ -107,6 +108,9 @@ def known_by_now(store: DuckDBStore, tmp_path: Path, monkeypatch: pytest.MonkeyP
     prices.write_text(PRICE_FILE)
     monkeypatch.setenv("SPECTRA_DB", str(store.path))
     monkeypatch.setenv("SPECTRA_PRICES", str(prices))
+    default_prices.cache_clear()  # a process reads them once
+    yield
+    default_prices.cache_clear()
 
 
 @pytest.mark.usefixtures("known_by_now")
