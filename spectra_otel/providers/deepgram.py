@@ -39,7 +39,8 @@ class Read(Format):
         values["usage_raw"] = work
         values.setdefault("snapshot", next((row["model_uuid"] for row in work.values() if row.get("model_uuid")), None))
         for name, field in (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")):
-            put_count(values, field, sum(row[name] for row in work.values() if type(row.get(name)) is int))
+            counts = [row[name] for row in work.values() if type(row.get(name)) is int]
+            put_count(values, field, sum(counts) if counts else None)
 
 
 class Speak(Format):

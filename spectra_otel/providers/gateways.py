@@ -38,7 +38,7 @@ def _perplexity_cost(body: Json, values: Values) -> None:
 
 
 def _vercel_cost(body: Json, values: Values) -> None:
-    holders = [body, *(as_dict(c).get(part) for c in body.get("choices") or () for part in ("message", "delta"))]
+    holders = [body, *(as_dict(c).get(part) for c in as_list(body.get("choices")) for part in ("message", "delta"))]
     for holder in map(as_dict, holders):
         gateway = as_dict(as_dict(holder.get("provider_metadata")).get("gateway"))
         put_provider_cost(values, cents(gateway.get("cost")))

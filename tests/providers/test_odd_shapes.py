@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from spectra_otel.model.fields import TOKEN_FIELDS
-from spectra_otel.providers import ollama
-from spectra_otel.providers.base import Format, Sent
+from spectra_otel.providers import deepgram, ollama
+from spectra_otel.providers.base import JOB, Format, Sent
 from spectra_otel.providers.registry import built_in
 from spectra_otel.providers.wire import (
     chat,
@@ -24,6 +24,7 @@ from spectra_otel.providers.wire import (
     responses,
     threads,
 )
+from spectra_otel.providers.wire.batch import Batch, Result
 from tests.providers.examples import EXAMPLES, Example
 
 ODD: list[Any] = [None, True, -1, 1.5, 10**30, "x", "", [], {}, [None], ["x"], [[]], {"x": None}, {"type": []}]
@@ -203,3 +204,57 @@ def test_an_event_with_an_odd_part_is_read(format_, events):
             assert type(reader.characters) is int
             for field in TOKEN_FIELDS:
                 assert values.get(field) is None or type(values[field]) is int, (field, values[field], odd)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[bad/x.png",
+        "http://h/x?Expires=%C2%B2",
+        "http://h/x?Expires=" + "9" * 5000,
+        "http://h/x?se=0001-01-01T00:00:00%2B10:00",
+    ],
+)
+def test_an_odd_address_of_a_medium_costs_no_usage(address):
+    """What is no address, or signed until a time that cannot be, has no end; what the answer counts is still read."""
+    values: dict[str, Any] = {}
+    usage = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
+    media.Images().read_response({"data": [{"url": address}], "usage": usage}, values)
+    assert (values["image_count"], values["prompt_tokens"], values.get("media_expires_at")) == (1, 10, None)
+
+
+def test_work_without_counts_is_not_counted_as_none():
+    """Deepgram's reading whose answer counts no tokens: how many there were is not known, and not 0."""
+    values: dict[str, Any] = {}
+    deepgram.Read().read_response({"metadata": {"request_id": "r", "summary_info": {"model_uuid": "m"}}}, values)
+    assert not values.keys() & set(TOKEN_FIELDS)
+
+
+def test_an_interaction_that_was_streamed_to_its_end_is_no_job():
+    """Its first event says that it is in progress, as the answer of a job does; the last one has it whole."""
+    reader = gemini.Interactions().open_stream({})
+    reader.event({"interaction": {"id": "v1", "status": "in_progress"}})
+    assert reader.values[JOB] == "v1"
+    reader.event({"interaction": {"id": "v1", "status": "completed", "usage": {"total_input_tokens": 5}}})
+    assert not {JOB, "cost_status"} & reader.finish().keys()
+
+
+@pytest.mark.parametrize("dollars", [1e30, "1e30", float("inf"), -1, "x", True])
+def test_an_amount_beyond_reason_is_no_cost(dollars):
+    """What cannot have been charged for one call is not taken as its cost: an exporter could not even send it."""
+    assert chat.cents(dollars) is None
+
+
+def test_a_batch_result_with_an_odd_status_is_one():
+    """A gateway that writes the status as text costs none of the results beside it."""
+    result = Batch().result({"custom_id": "a", "response": {"status_code": "200", "body": {"id": "x"}}})
+    assert result == Result("a", None, {"id": "x"})
+
+
+def test_a_gateway_answer_with_odd_choices_is_read():
+    """The cost that a gateway adds is looked for in choices; what is no list of them has none."""
+    row = built_in().by_name["vercel-gateway"].endpoint("POST", "/v1/chat/completions")
+    values: dict[str, Any] = {}
+    assert row is not None
+    row[0].format.read_response({"choices": 5, "usage": {"prompt_tokens": 3}}, values)
+    assert values["prompt_tokens"] == 3

@@ -53,7 +53,8 @@ class Batch(Format):
         """One result; None for a call that was never answered."""
         name, response = row.get("custom_id"), as_dict(row.get("response"))
         body = {"error": row["error"]} if row.get("error") else as_dict(response.get("body"))
-        return Result(name, response.get("status_code"), body)
+        status = response.get("status_code")
+        return Result(name, status if type(status) is int else None, body)
 
 
 class MessageBatch(Batch):

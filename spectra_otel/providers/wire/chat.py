@@ -46,6 +46,10 @@ def read_attribution(body: Json, values: Values) -> None:
         values["metadata"] = metadata
 
 
+_MOST_CENTS = Decimal(10) ** 10
+"""No single call was ever charged more than this: it is no cost, and its parts are no numbers that an exporter can send."""
+
+
 def cents(dollars: Any) -> Decimal | None:
     """An amount of US dollars, as number or text, in cents; None when it is neither."""
     if isinstance(dollars, bool) or not isinstance(dollars, int | float | str):
@@ -54,7 +58,7 @@ def cents(dollars: Any) -> Decimal | None:
         amount = Decimal(str(dollars)) * 100
     except ArithmeticError:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and 0 <= amount < _MOST_CENTS else None
 
 
 def put_provider_cost(values: Values, amount: Decimal | None) -> None:

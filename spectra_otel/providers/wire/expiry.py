@@ -23,7 +23,10 @@ def put_expiry(values: Values, said: Any, addresses: list[Any], term: timedelta 
 
 def expiry_of(address: str) -> datetime | None:
     """When a signed address ends: as Azure (``se``), CloudFront and Google's old ones (``Expires``), AWS and Google sign."""
-    asked = dict(parse_qsl(urlsplit(address).query))
+    try:
+        asked = dict(parse_qsl(urlsplit(address).query))
+    except ValueError:  # not an address
+        return None
     for prefix in ("X-Amz-", "X-Goog-"):
         start, length = asked.get(f"{prefix}Date", ""), asked.get(f"{prefix}Expires", "")
         if start and length.isdigit():
@@ -35,12 +38,12 @@ def expiry_of(address: str) -> datetime | None:
 
 
 def _time(said: Any) -> datetime | None:
-    if isinstance(said, str) and said.isdigit():
-        said = int(said)
     try:
+        if isinstance(said, str) and said.isdigit():
+            said = int(said)
         if isinstance(said, int | float) and not isinstance(said, bool) and said > 0:
             return datetime.fromtimestamp(said, UTC)
         found = datetime.fromisoformat(said) if isinstance(said, str) else None
+        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
     except (ValueError, OverflowError, OSError):
         return None
-    return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spectra_otel.providers.base import (
+    JOB,
     Format,
     Json,
     Sent,
@@ -297,6 +298,7 @@ class InteractionStream(StreamReader):
         interaction = data.get("interaction")
         if interaction:
             self.values.pop("cost_status", None)
+            self.values.pop(JOB, None)  # of an event before: the stream itself brings what the job made
             self._format.read_response(as_dict(interaction), self.values)
             if as_dict(interaction).get("status") not in (None, "in_progress"):
                 self.complete = True
