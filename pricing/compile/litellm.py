@@ -99,8 +99,8 @@ def read(path: Path) -> tuple[Drafts, dict[str, str]]:
         if model_type == "image" and (variant := _IMAGE_NAME.match(name)):
             _add_image_variant(drafts, provider, variant, row)
             continue
-        offers = _offers(row)
-        if offers:
+        offers = [] if provider == "fireworks" and model_type == "image" else _offers(row)
+        if offers:  # (those images are sold by the step or the piece; their rows have that for a million tokens)
             draft = drafts.setdefault((provider, name.lower()), Draft(provider, name, model_type, source="litellm"))
             known = {offer.tier for offer in draft.offers}
             if not known:

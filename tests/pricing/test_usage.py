@@ -210,6 +210,28 @@ def test_a_price_is_that_of_the_hour_and_weekday(at: str, total: str) -> None:
     assert cents(cost) == total
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "snapshot", "tier", "at"),
+    [
+        ("openai", "gpt-5.5-pro", "gpt-5.5-pro-2026-04-23", "batch", "2026-11-20"),
+        ("openai", "gpt-5.5-pro", "gpt-5.5-pro-2026-04-23", "flex", "2026-11-20"),
+        ("anthropic", "claude-opus-4-6", "claude-opus-4-6-20260205", "batch", "2026-02-10"),
+        ("anthropic", "claude-opus-4-6", "claude-opus-4-6-20260205", "fast", "2026-05-01"),
+        ("anthropic", "claude-opus-4-7", "claude-opus-4-7-20260416", "fast", "2026-05-01"),
+        ("azure", "gpt-5.6-sol", "gpt-5.6-sol-2026-07-09", "standard", "2026-08-01"),
+        ("azure", "gpt-5.6-terra", "gpt-5.6-terra-2026-07-09", "standard", "2026-08-01"),
+        ("azure", "gpt-5.6-luna", "gpt-5.6-luna-2026-07-09", "standard", "2026-08-01"),
+    ],
+)
+def test_a_snapshot_costs_what_its_model_costs(provider: str, model: str, snapshot: str, tier: str, at: str) -> None:
+    """What a response names is the snapshot: a step or an earlier price that we keep holds for it, too."""
+    usage = {"prompt_tokens": 300_000, "completion_tokens": 1_000}
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    costs = [calculate(provider, name, usage, pricing_tier=tier, at=moment) for name in (model, snapshot)]
+    assert costs[0].total_cost_in_cents == costs[1].total_cost_in_cents is not None
+    assert costs[0].cost_status == costs[1].cost_status == "priced"
+
+
 def test_estimate_names_what_is_wrong() -> None:
     """A person who asks gets one line: the field, its value, what is valid."""
     with pytest.raises(
