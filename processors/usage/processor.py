@@ -38,6 +38,8 @@ _STREAM_END = "#stream"
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _PLACES = Decimal("1e-8")
 _MAX_USD = 1e8
+_LONGEST_SECONDS = 86_400
+"""A stream that lasted longer is not one: a log of the app's own may say anything under the name."""
 _COST_FIELDS = (
     "total_cost_in_cents", "prompt_cost_in_cents", "completion_cost_in_cents", "media_cost_in_cents", "tool_cost_in_cents",
     "estimated_cost_in_cents", "current_cost_in_cents", "current_cost_status", "cost_status", "cost_source", "price_id",
@@ -177,7 +179,9 @@ class UsageProcessor:
         fields = self._origin(span.resource, scope).copy()
         name = emitter = fields["instrumentation"] or ""
         if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
-            start, emitter = end - round(float(draft.attributes["duration"]) * 1e9), name + _STREAM_END
+            lasted = draft.attributes.get("duration")
+            if isinstance(lasted, (int, float)) and 0 <= lasted < _LONGEST_SECONDS:
+                start, emitter = end - round(lasted * 1e9), name + _STREAM_END
         trace_id, span_id = trace.to_bytes(16, "big").hex(), own.to_bytes(8, "big").hex()
         parent_id = parent.span_id if parent else 0
         fields["id"] = f"{trace_id}-{span_id}"

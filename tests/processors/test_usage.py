@@ -334,7 +334,7 @@ def test_what_the_app_wrote_is_never_overwritten() -> None:
 
 def test_a_span_that_cannot_be_read_is_passed_on() -> None:
     """A fault of ours is counted and never raised."""
-    span = made("logfire.openai", {"logfire.span_type": "log", "duration": "long", "request_data": "{}"})
+    span = made(GENAI, call(), end=1e18)  # which no calendar has
     processor = UsageProcessor()
     (done,) = processor.process([span])
     assert done is span
@@ -421,3 +421,10 @@ def test_a_cost_that_cannot_be_costs_no_record(cost: str) -> None:
     span = made(OPENINFERENCE, {**seen_by_openinference(None), "output.value": output})
     (record,) = records(UsageProcessor(), span)
     assert (record["prompt_tokens"], record["total_cost_in_cents"]) == (100, None)
+
+
+@pytest.mark.parametrize("lasted", [None, "x", float("nan"), float("inf"), 1e30])
+def test_a_log_that_tells_of_a_call_is_a_record(lasted: Any) -> None:
+    """A log of Logfire's that an app wrote about a call need not say how long it took, as those of its streams do."""
+    (record,) = records(UsageProcessor(), made("logfire", call(**{"logfire.span_type": "log", "duration": lasted})))
+    assert (record["prompt_tokens"], record["completion_tokens"]) == (100, 20)
