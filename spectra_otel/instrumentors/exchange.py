@@ -501,7 +501,7 @@ def _attribute(values: Values, headers: Headers) -> None:
         if tier:
             values["requested_tier"] = values[_SAID_TIER] = tier
     retries = headers.get("x-stainless-retry-count")
-    if retries is not None and retries.isdigit():
+    if retries is not None and retries.isdecimal():
         values["attempt"] = int(retries) + 1
     account = headers.get("openai-project") or headers.get("openai-organization")
     key = (

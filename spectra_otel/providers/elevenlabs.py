@@ -49,7 +49,7 @@ class Speak(Format):
     def read_headers(self, headers: Mapping[str, str], values: Values) -> None:
         put_text(values, "response_id", headers.get("request-id"))
         billed = headers.get("character-cost", "")
-        if billed.isdigit():
+        if billed.isdecimal():
             values["usage_raw"] = {"character_cost": int(billed)}
 
 

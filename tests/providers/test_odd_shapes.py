@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spectra_otel.model.fields import TOKEN_FIELDS
-from spectra_otel.providers import deepgram, ollama
+from spectra_otel.providers import deepgram, elevenlabs, ollama
 from spectra_otel.providers.base import JOB, Format, Sent
 from spectra_otel.providers.registry import built_in
 from spectra_otel.providers.wire import (
@@ -258,3 +258,11 @@ def test_a_gateway_answer_with_odd_choices_is_read():
     assert row is not None
     row[0].format.read_response({"choices": 5, "usage": {"prompt_tokens": 3}}, values)
     assert values["prompt_tokens"] == 3
+
+
+@pytest.mark.parametrize("format_", [elevenlabs.speak, invoke.Invoke()], ids=lambda value: type(value).__name__)
+def test_a_header_with_an_odd_digit_is_no_count(format_):
+    """A superscript is a digit that is no number: a count that is written with it is none, and nothing is raised."""
+    values: dict[str, Any] = {}
+    format_.read_headers({"character-cost": "²", "x-amzn-bedrock-input-token-count": "²"}, values)
+    assert values.get("usage_raw") is None

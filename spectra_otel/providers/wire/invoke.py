@@ -66,7 +66,7 @@ class Invoke(Format):
 
     def read_headers(self, headers: Mapping[str, str], values: Values) -> None:
         read_error_header(headers, values)
-        counts = {name: int(headers[key]) for name, key in _COUNT_HEADERS.items() if headers.get(key, "").isdigit()}
+        counts = {name: int(headers[key]) for name, key in _COUNT_HEADERS.items() if headers.get(key, "").isdecimal()}
         if "inputTokens" in counts:
             read_usage(counts, values)
 
