@@ -45,7 +45,7 @@ class Bound(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What bounds look at. ``size`` is the body's in bytes (0: not known)."""
+    """What bounds look at. ``size`` is the body's in bytes (0: not known), ``account`` the one at the provider."""
 
     provider: str
     model: str
@@ -53,17 +53,18 @@ class Request(NamedTuple):
     tier: str
     body: Json
     size: int
+    account: str = ""
 
 
 def upper_bound(request: Request, *, cap: int | None = None) -> Bound:
     """The bound of a call. ``cap`` takes the place of its own limit of an answer's tokens."""
-    provider, model, model_type, tier, body, size = request
+    provider, model, model_type, tier, body, size, account = request
     if tier in _CHEAPER_TIERS:
         tier = "standard"
     grows = cap is None and body.get("stream") is True and bodies.output_limit(body) is None
     output = 0 if model_type in _NO_ANSWER else STREAM_STEP if grows else cap
     found = pricing.estimate_request(
-        provider, body, model=model, tier=tier, size=size, output=output, ceilings=CEILINGS
+        provider, body, model=model, tier=tier, account=account, size=size, output=output, ceilings=CEILINGS
     )
     prompt, completion = found.prompt_tokens or 0, found.completion_tokens or 0
     usual = min(prompt, found.text_bytes // CHARACTERS_PER_TOKEN + 1)
@@ -71,7 +72,7 @@ def upper_bound(request: Request, *, cap: int | None = None) -> Bound:
         cost = floor = 0
     else:
         cost = min(units(found.upper_in_cents), MOST_UNITS // 4)
-        floor = min(cost, _cost(provider, model, tier, usual, 0))
+        floor = min(cost, _cost(provider, model, tier, usual, 0, account))
     return Bound(
         Amount(cost, prompt + completion, 1),
         Amount(floor, usual, 1),
@@ -87,7 +88,9 @@ def unsaid(request: Request, grows: bool) -> Bound:
     It keeps a place, and finds none where nothing is left; what such a call takes beyond it is overshoot. ``grows``: the call
     will tell what it delivers.
     """
-    priced = not request.model or pricing.pricer().plan(request.provider, request.model, pricing_tier=request.tier)
+    priced = not request.model or pricing.pricer().priced(
+        request.provider, request.model, pricing_tier=request.tier, account=request.account
+    )
     reason = "" if priced else f"no price is known for {request.provider}/{request.model}"
     return Bound(Amount(1, 1, 1), Amount(0, 0, 1), reason, 0, grows)
 
@@ -115,9 +118,9 @@ def with_output_limit(body: Json, tokens: int, provider: str) -> dict[str, Any]:
     return {**body, "max_completion_tokens" if is_openai else "max_tokens": tokens}
 
 
-def _cost(provider: str, model: str, tier: str, prompt: int, completion: int) -> int:
+def _cost(provider: str, model: str, tier: str, prompt: int, completion: int, account: str = "") -> int:
     usage = {"prompt_tokens": prompt, "completion_tokens": completion}
-    cost = pricing.calculate(provider, model, usage, pricing_tier=tier).total_cost_in_cents
+    cost = pricing.calculate(provider, model, usage, pricing_tier=tier, account=account).total_cost_in_cents
     return units(cost) if cost is not None else 0
 
 

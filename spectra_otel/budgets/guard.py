@@ -259,8 +259,9 @@ def _give_back(waiting: Any) -> None:
 def _request(values: Values, body: Mapping[str, Any], size: int) -> Request:
     tier = values.get("requested_tier") or values.get("pricing_tier") or "standard"
     return Request(
-        values.get("provider") or "", values.get("model") or "", values.get("model_type") or "text", tier, body, size
-    )
+        values.get("provider") or "", values.get("model") or "", values.get("model_type") or "text", tier, body, size,
+        values.get("provider_account") or "",
+    )  # fmt: skip
 
 
 def _load(path: str) -> Callable[..., Any]:

@@ -270,8 +270,9 @@ def cost_of(values: Values) -> Decimal | None:
         if name:
             tier = values.get("pricing_tier")
             found = pricing.calculate(
-                values.get("provider") or "", name, values, pricing_tier=tier, at=values.get("started_at")
-            )
+                values.get("provider") or "", name, values, pricing_tier=tier, at=values.get("started_at"),
+                account=values.get("provider_account"),
+            )  # fmt: skip
             if found.total_cost_in_cents is not None:
                 return found.total_cost_in_cents
     return None

@@ -17,6 +17,7 @@ import pytest
 import spectra_otel as spectra
 from spectra_otel.budgets.book import book
 from spectra_otel.demo.provider import LocalProvider
+from spectra_otel.pricing.calculate import _default
 from tests.budgets.conftest import Held
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
@@ -168,6 +169,26 @@ def test_a_soft_budget_marks_and_lets_through(app: LocalProvider) -> None:
     chat(client)
     [row] = spectra.budgets.status("soft")
     assert (row.settled_requests, row.state) == (2, "exceeded")
+
+
+def test_a_price_for_one_account_is_reserved_for_its_calls(
+    app: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call of that account has the bound of its own price, which a cheaper list price would undercut."""
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        "provider: openai\naccount: org-7\nprices: [{model: gpt-4o, rates: {input: 250, output: 1000}}]\n"
+    )
+    monkeypatch.setenv("SPECTRA_PRICES", str(prices))
+    spectra.budgets.set("all", cost="0.05 USD", period="total")
+    _default.cache_clear()
+    try:
+        chat(client_of(app, organization="org-8"))
+        with pytest.raises(openai.RateLimitError):
+            chat(client_of(app, organization="org-7"))
+    finally:
+        _default.cache_clear()
+    assert len(app.ledger) == 1
 
 
 def test_fit_lowers_the_limit_of_output(app: LocalProvider) -> None:
