@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -221,8 +222,11 @@ class Intake:
             self._note(names)
             self._connection.commit()
         except BaseException:
-            self._connection.rollback()
+            with suppress(duckdb.Error):  # a commit that failed has ended the transaction
+                self._connection.rollback()
             raise
+        # Its memory is wanted for closing. Not before the commit, which DuckDB 1.4 refuses to a table that was deleted from.
+        self._connection.execute("DROP TABLE IF EXISTS temp.incoming")
         return result
 
     def _read(self, files: Sequence[_File]) -> str | None:
@@ -254,7 +258,6 @@ class Intake:
             run("DELETE FROM incoming WHERE id IN (SELECT id FROM lost)")
         left_out = kept - self._count("incoming") if elected else 0
         self._store()
-        run("DROP TABLE temp.incoming")  # its memory is wanted for closing
         return MergeResult(new=kept - revised - left_out, revised=revised, duplicates=rows - kept, elected=elected)
 
     def _store(self) -> None:
