@@ -103,28 +103,24 @@ def only(recorder: Recorder, **want: Any) -> dict[str, Any]:
 
 TOKENS = {"prompt_tokens": 12, "completion_tokens": 3}
 
+BATCH = {
+    "id": "b1", "object": "batch", "endpoint": "/v1/chat/completions", "input_file_id": "i", "completion_window": "24h",
+    "status": "completed", "created_at": 1, "output_file_id": "f1",
+}  # fmt: skip
+BATCH_ROW = {"custom_id": "a", "response": {"status_code": 200, "body": COMPLETION}, "error": None}
+
+
 # -- OpenAI, Groq, Anthropic --------------------------------------------------------------------------------------------
 
 
 def test_openai_batches(playing):
     """Made, looked at and downloaded."""
-    batch = {
-        "id": "b1",
-        "object": "batch",
-        "endpoint": "/v1/chat/completions",
-        "input_file_id": "i",
-        "completion_window": "24h",
-        "status": "completed",
-        "created_at": 1,
-        "output_file_id": "f1",
-    }
-    row = {"custom_id": "a", "response": {"status_code": 200, "body": COMPLETION}, "error": None}
     url, recorder = playing(
         "openai",
         {
-            "POST /batches": {**batch, "status": "validating", "output_file_id": None},
-            "GET /batches/b1": batch,
-            "GET /files/f1/content": json.dumps(row).encode() + b"\n",
+            "POST /batches": {**BATCH, "status": "validating", "output_file_id": None},
+            "GET /batches/b1": BATCH,
+            "GET /files/f1/content": json.dumps(BATCH_ROW).encode() + b"\n",
         },
     )
     with openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client:
@@ -234,23 +230,12 @@ def test_openai_moderation_and_decisions(playing):
 
 def test_groq_batches(playing):
     """OpenAI's way under Groq's prefix."""
-    batch = {
-        "id": "b1",
-        "object": "batch",
-        "endpoint": "/v1/chat/completions",
-        "input_file_id": "i",
-        "completion_window": "24h",
-        "status": "completed",
-        "created_at": 1,
-        "output_file_id": "f1",
-    }
-    row = {"custom_id": "a", "response": {"status_code": 200, "body": COMPLETION}, "error": None}
     url, recorder = playing(
         "groq",
         {
-            "POST /openai/v1/batches": batch,
-            "GET /openai/v1/batches/b1": batch,
-            "GET /openai/v1/files/f1/content": json.dumps(row).encode(),
+            "POST /openai/v1/batches": BATCH,
+            "GET /openai/v1/batches/b1": BATCH,
+            "GET /openai/v1/files/f1/content": json.dumps(BATCH_ROW).encode(),
         },
     )
     with groq.Groq(base_url=url, api_key="x") as client:
