@@ -141,7 +141,7 @@ def test_redis_that_goes_in_the_middle(redis: Redis) -> None:
         guard.admit({**CALL, "user_id": "u1"}, BODY)
     assert "\n" not in str(caught.value)
     assert guard.admit({**CALL, "user_id": "u2"}, BODY).lease is None
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 5
     redis.start()
     book.refresh()
     last = guard.admit({**CALL, "user_id": "u1"}, BODY)
@@ -171,7 +171,7 @@ def test_redis_that_does_not_answer_does_not_hold_an_event_loop_up(redis: Redis)
     with redis.frozen():
         admitted, longest = asyncio.run(main())
     assert admitted.lease is None
-    assert longest < 0.25  # of two seconds
+    assert longest < 1  # of two seconds
 
 
 @pytest.mark.backend

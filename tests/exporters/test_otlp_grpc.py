@@ -62,7 +62,7 @@ def test_unavailable_is_tried_again() -> None:
         assert send(exporter(endpoint=server.endpoint, tls={"insecure": True})) is SpanExportResult.SUCCESS
     assert len(server.headers) == 2
     assert len(server.spans) == 1
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 8
 
 
 def test_an_invalid_argument_is_not_tried_again() -> None:

@@ -88,7 +88,7 @@ def test_it_waits_as_long_as_the_server_asks() -> None:
         assert send(exporter(endpoint=server.endpoint)) is SpanExportResult.SUCCESS
     assert len(server.headers) == 3
     assert len(server.spans) == 1
-    assert 0.2 <= time.monotonic() - start < 2
+    assert 0.2 <= time.monotonic() - start < 8
 
 
 def test_a_400_is_not_tried_again() -> None:
@@ -102,7 +102,7 @@ def test_a_dead_backend_fails_within_the_timeout() -> None:
     """Nothing waits for ever."""
     start = time.monotonic()
     assert send(exporter(endpoint="http://localhost:9", timeout="300ms")) is SpanExportResult.FAILURE
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
 
 
 def test_headers_of_the_apps_own_backend_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_what_is_no_whole_catalog_is_refused(
         read_update(f"{address}/{path}", current_catalog(), ON)
     assert str(error.value).startswith(f"{address}/{path}:")
     assert "\n" not in str(error.value)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
     done = CliRunner().invoke(prices, ["update", "--from", f"{address}/{path}"])
     assert done.exit_code != 0
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before

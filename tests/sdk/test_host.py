@@ -270,7 +270,7 @@ def test_a_dead_backend_does_not_delay_the_store(attachments: Attachments) -> No
     attached(host, attachments).start_span("chat", attributes=GENAI).end()
     start = time.monotonic()
     assert not host.force_flush(0.3)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 4
     assert len(store.spans) == 1
     dead.gate.set()
     assert host.force_flush(5)

@@ -124,7 +124,8 @@ def test_readers_and_merges_share_the_file_politely(
         longest, slowness = _longest_wait(store.path, SECONDS)
         noted = holds.noted()
         slack = max(hold.end - hold.began for hold in noted)
-        assert max(hold.worked for hold in noted) < 2 * merge.LONGEST_HOLD
+        # A merge that came out too long makes the next one smaller: some may be, not many, whatever the machine.
+        assert sum(hold.worked > 2 * merge.LONGEST_HOLD for hold in noted) <= max(1, len(noted) // 10)
         assert longest < max(1.0 * slowness, 1.2 * slack), f"on a machine that gave {1 / slowness:.0%} of a core"
         # The pause follows from the hold before it; the last hold of a window may be longer than the others.
         assert most_held(noted, merge.WINDOW_SECONDS) <= merge.HOLD_SHARE * merge.WINDOW_SECONDS + slack
