@@ -91,6 +91,8 @@ def _tree(document: Document, shows_secrets: bool) -> dict[str, Any]:
         components = getattr(document, section)
         if components:
             tree[section] = {str(id_): _plain(item.config, shows_secrets) for id_, item in components.items()}
+    if document.providers:
+        tree["providers"] = _plain(document.providers, shows_secrets)
     tree["service"] = {
         **({"telemetry": _plain(document.telemetry, shows_secrets)} if document.telemetry else {}),
         **({"extensions": [str(id_) for id_ in document.service_extensions]} if document.service_extensions else {}),
@@ -105,9 +107,13 @@ def _tree(document: Document, shows_secrets: bool) -> dict[str, Any]:
 
 
 def _plain(value: Any, shows_secrets: bool) -> Any:
-    """Settings as plain data. A secret's text is what its type prints, which is not the secret, unless it shall be."""
+    """Settings as plain data. A secret's text is what its type prints, which is not the secret, unless it shall be.
+
+    A block that is off is left out: written as null it would be on with its defaults.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name), shows_secrets) for field in fields(value)}
+        found = {field.name: _plain(getattr(value, field.name), shows_secrets) for field in fields(value)}
+        return {name: item for name, item in found.items() if item is not None}
     if isinstance(value, Mapping):
         return {str(key): _plain(item, shows_secrets) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -142,7 +142,8 @@ def _scalar(item: Any, hint: Any, path: str) -> Any:
             raise _wrong_type(path, "string", Opaque(str(text)), _type_name(_value(item)))
         raise _wrong_type(path, _NAMES[hint], _value(item))
     value = _value(item)
-    right = type(value) is hint or (hint is float and type(value) is int)
+    is_whole = hint is int and type(value) is float and value.is_integer()  # 1e3, as in the collector
+    right = type(value) is hint or (hint is float and type(value) is int) or is_whole
     if not right:
         raise _wrong_type(path, _NAMES[hint], value)
     return hint(value)

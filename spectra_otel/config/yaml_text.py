@@ -1,7 +1,7 @@
-"""YAML as the collector reads it: YAML 1.2 scalars, and a key written twice is an error.
+"""YAML as the collector reads it: the scalars of its Go library, and a key written twice is an error.
 
-PyYAML alone follows YAML 1.1, where ``on`` is true, ``0123`` is 83 and ``1:30`` is 90. It is imported on first use, so that a
-process without a configuration file never pays for it.
+Those are YAML 1.2's with the whole numbers of 1.1: ``on`` and ``1:30`` are text, ``0123`` is 83 and ``1_000`` is 1000. PyYAML is
+imported on first use, so that a process without a configuration file never pays for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 _SCALARS: tuple[tuple[str, str, str], ...] = (
     ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)\Z", "~nN\0"),
     ("tag:yaml.org,2002:bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", "tTfF"),
-    ("tag:yaml.org,2002:int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", "-+0123456789"),
+    (
+        "tag:yaml.org,2002:int",
+        r"[-+]?(?:0[0-7_]*|[1-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+)\Z",
+        "-+0123456789",
+    ),
     (
         "tag:yaml.org,2002:float",
         r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z",
@@ -58,7 +62,7 @@ def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """SafeLoader with the scalars of YAML 1.2 and unique keys."""
+        """SafeLoader with the scalars of Go's library and unique keys."""
 
         yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  (PyYAML's own class attribute)
 
@@ -70,8 +74,10 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    text = str(node.value)
-    return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+    text = str(node.value).replace("_", "")
+    digits = text.lstrip("+-")
+    is_octal = digits.isdecimal() and digits.startswith("0")
+    return int(text, 8 if is_octal else 0)
 
 
 def _construct_map(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Any:

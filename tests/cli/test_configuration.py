@@ -71,6 +71,15 @@ def test_the_configuration_in_effect_shows_secrets_where_that_is_asked_for(spect
     assert "secret-token" not in spectra("print-config", "--config", good, "--mode", "redacted").stdout
 
 
+def test_the_configuration_in_effect_can_be_read_back(spectra: Spectra, tmp_path: Path) -> None:
+    """What is off in it stays off: an empty block would be on with its defaults."""
+    full = ROOT / "tests" / "config" / "testdata" / "good_full.yaml"
+    first = spectra("print-config", "--config", full, "--mode", "unredacted").stdout
+    (tmp_path / "printed.yaml").write_text(first)
+    assert "grpc" not in yaml.safe_load(first)["receivers"]["otlp/enriched"]["protocols"]
+    assert spectra("print-config", "--config", tmp_path / "printed.yaml", "--mode", "unredacted").stdout == first
+
+
 def test_without_a_file_the_built_in_configuration_is_in_effect(
     spectra: Spectra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

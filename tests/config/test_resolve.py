@@ -40,8 +40,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_whole_reference_is_typed_by_yaml_and_keeps_its_text() -> None:
-    """A string setting can have 0123 verbatim, a number setting 123."""
-    assert value_of("${env:NUMBER}") == Expanded(123, "0123")
+    """A string setting can have 0123 verbatim, a number setting 83, as in the collector."""
+    assert value_of("${env:NUMBER}") == Expanded(83, "0123")
     assert value_of("${env:TRUE}") == Expanded(True, "true")
 
 
@@ -76,7 +76,7 @@ def test_an_embedded_reference_is_always_text(text: str, expected: str) -> None:
 
 def test_references_in_values_are_substituted_too() -> None:
     """A variable may point to another."""
-    assert value_of("${env:INDIRECT}") == Expanded(123, "0123")
+    assert value_of("${env:INDIRECT}") == Expanded(83, "0123")
 
 
 def test_an_unset_variable_is_null_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -103,7 +103,7 @@ def test_references_that_never_end_are_an_error() -> None:
 def test_files_and_yaml_can_be_referred_to(tmp_path: Path) -> None:
     """``${file:}`` brings in a tree in which references hold too; ``${yaml:}`` is its own value."""
     (tmp_path / "part.yaml").write_text("a: ${env:NUMBER}\n")
-    assert plain(value_of(f"${{file:{tmp_path}/part.yaml}}")) == {"a": 123}
+    assert plain(value_of(f"${{file:{tmp_path}/part.yaml}}")) == {"a": 83}
     assert value_of("${yaml:{a: [1]}}") == {"a": [1]}
     with pytest.raises(ConfigError, match=r"unable to read the file .*nope: No such file or directory"):
         value_of(f"${{file:{tmp_path}/nope}}")
@@ -169,11 +169,12 @@ def test_set_wins_over_every_location() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("on", "on"), ("yes", "yes"), ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("0123", 123), ("0x1F", 31), ("0o17", 15),
-        ("1e3", 1000.0), ("~", None), ("", None), ("TRUE", True), ("-.5", -0.5), ("'5'", "5"), ("1_000", "1_000"),
+        ("on", "on"), ("yes", "yes"), ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("0123", 83), ("0x1F", 31), ("0o17", 15),
+        ("1_000", 1000), ("0b11", 3), ("089", 89.0), ("-010", -8),
+        ("1e3", 1000.0), ("~", None), ("", None), ("TRUE", True), ("-.5", -0.5), ("'5'", "5"), ("1__", 1), ("_1", "_1"),
     ],
 )  # fmt: skip
-def test_scalars_are_those_of_yaml_1_2(text: str, expected: object) -> None:
+def test_scalars_are_those_of_the_collector(text: str, expected: object) -> None:
     """What is text to the collector is text to us."""
     assert parse_yaml(text) == expected
 
