@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -10,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.trace import Tracer
 
-from spectra_otel import instrumentors
+from spectra_otel import faults, instrumentors
 from spectra_otel.model.spans import TrackedSpan, handoff
 
 
@@ -63,3 +64,16 @@ class Recorder(SpanProcessor):
 
     def install(self) -> None:
         instrumentors.install(self)  # type: ignore[arg-type]
+
+
+@contextmanager
+def recording(recorder: Recorder | None = None) -> Iterator[Recorder]:
+    """The instrumentors installed on ``recorder``; no fault of ours may have happened by the end."""
+    before = faults.counts()
+    recorder = recorder or Recorder()
+    recorder.install()
+    try:
+        yield recorder
+    finally:
+        instrumentors.uninstall()
+    assert faults.counts() == before

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spectra_otel import faults, instrumentors
 from spectra_otel.demo.provider import LocalProvider, Served
-from tests.recording import Recorder
+from tests.recording import Recorder, recording
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +29,8 @@ def provider(server: LocalProvider, monkeypatch: pytest.MonkeyPatch) -> LocalPro
 def recorder(provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """The instrumentors installed on a recorder; no fault of ours may have happened by the end."""
     monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
-    before = faults.counts()
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
-    assert faults.counts() == before
+    with recording() as recorder:
+        yield recorder
 
 
 @pytest.fixture

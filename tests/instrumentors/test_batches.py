@@ -9,15 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import httpx2
 import pytest
-
-from spectra_otel import faults, instrumentors
-from tests.recording import Recorder
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 CHAT = {"id": "chatcmpl-1", "model": "gpt-4o-2024-08-06", "choices": [], "service_tier": "default", "usage": USAGE}
@@ -42,17 +38,6 @@ MESSAGES = "https://api.anthropic.com/v1/messages/batches"
 
 def lines(rows: list[dict]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-@pytest.fixture
-def recorder(tmp_path, monkeypatch) -> Iterator[Recorder]:
-    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
-    before = faults.counts()
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
-    assert faults.counts() == before
 
 
 def send(method: str, url: str, answer: bytes | dict, *, stream: bool = False) -> None:

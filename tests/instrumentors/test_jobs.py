@@ -6,29 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 
 import httpx2
-import pytest
-
-from spectra_otel import faults, instrumentors
-from tests.recording import Recorder
 
 PENDING = {"id": "p1", "model": "stability-ai/sdxl", "status": "starting", "output": None}
 DONE = {**PENDING, "status": "succeeded", "output": ["https://x/1.png"], "metrics": {"predict_time": 2.5}}
 VIDEO = {"id": "video_1", "object": "video", "status": "queued", "model": "sora-2", "seconds": "4", "size": "1280x720"}
-
-
-@pytest.fixture
-def recorder(tmp_path, monkeypatch) -> Iterator[Recorder]:
-    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
-    before = faults.counts()
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
-    assert faults.counts() == before
 
 
 def send(method: str, url: str, answer: object, body: object = None, status: int = 200) -> None:

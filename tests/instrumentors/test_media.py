@@ -5,15 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
-
-from spectra_otel import faults, instrumentors
-from tests.recording import Recorder
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(400)
 TEXT = base64.b64encode(PNG).decode()
@@ -22,16 +18,9 @@ OPENAI = "https://api.openai.com/v1"
 GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-3-pro-image:generateContent"
 
 
-@pytest.fixture
-def recorder(tmp_path, monkeypatch) -> Iterator[Recorder]:
-    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+@pytest.fixture(autouse=True)
+def kept(monkeypatch) -> None:
     monkeypatch.setenv("SPECTRA_CAPTURE_CONTENT", "true")
-    before = faults.counts()
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
-    assert faults.counts() == before
 
 
 def call(url: str, ask: Any, answer: Any, *, stream: bool = False, kind: str = "", method: str = "POST") -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from spectra_otel import faults, instrumentors
 from spectra_otel.config.load import load
 from spectra_otel.errors import ConfigError
 from spectra_otel.providers import custom
 from spectra_otel.providers.registry import load as load_providers
-from tests.recording import Recorder
+from tests.recording import Recorder, recording
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 ANSWER = {"ref": "r1", "text": "Lisbon", "counts": {"in": 12, "out": 3}}
@@ -25,12 +24,8 @@ ANSWER = {"ref": "r1", "text": "Lisbon", "counts": {"in": 12, "out": 3}}
 def recorder(monkeypatch) -> Iterator[Recorder]:
     monkeypatch.setattr(custom, "_configured", {})
     monkeypatch.setattr(custom, "_registered", {})
-    before = faults.counts()
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
-    assert faults.counts() == before
+    with recording() as recorder:
+        yield recorder
 
 
 def send(url: str, body: Any, **answer: Any) -> bytes:

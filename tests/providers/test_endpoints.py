@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from spectra_otel import faults, instrumentors
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.registry import built_in
 from tests.providers.examples import EXAMPLES, JOB, Example
-from tests.recording import Recorder
 
 PROVIDERS = {name: found for name, found in built_in().by_name.items() if found.hosts}
-
-
-@pytest.fixture
-def recorder(tmp_path, monkeypatch) -> Iterator[Recorder]:
-    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
-    before = faults.counts()
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
-    assert faults.counts() == before
 
 
 def send(

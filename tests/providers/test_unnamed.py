@@ -9,9 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from spectra_otel import instrumentors
 from spectra_otel.providers import custom
-from tests.recording import Recorder
+from tests.recording import Recorder, recording
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 GEMINI = {"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": "STOP"}],
@@ -21,10 +20,8 @@ GEMINI = {"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason":
 @pytest.fixture
 def recorder(tmp_path, monkeypatch) -> Iterator[Recorder]:
     monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
-    recorder = Recorder()
-    recorder.install()
-    yield recorder
-    instrumentors.uninstall()
+    with recording() as recorder:
+        yield recorder
     custom.configure({})
 
 
