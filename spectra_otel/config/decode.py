@@ -6,6 +6,7 @@ Paths in messages are those of the tree, joined with dots as the collector's dec
 
 from __future__ import annotations
 
+import logging
 import types
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -18,6 +19,7 @@ from spectra_otel.config.resolve import Expanded
 from spectra_otel.errors import ConfigError
 
 T = TypeVar("T")
+_logger = logging.getLogger(__name__)
 _NAMES = {
     str: "string",
     int: "int",
@@ -54,6 +56,9 @@ class Opaque:
 def decode(data: Any, default: T, path: str = "") -> T:
     """Decode ``data`` on top of the dataclass instance ``default``.
 
+    A class may name settings of the collector that make no difference here, ``without_effect: ClassVar[frozenset[str]]``: they
+    are taken with a warning, so that a file that works there works here.
+
     Args:
         data: A map, or None for "all defaults".
         default: The settings where ``data`` says nothing; not changed.
@@ -68,11 +73,15 @@ def decode(data: Any, default: T, path: str = "") -> T:
     if not isinstance(data, Mapping):
         raise ConfigError(f"'{path}' expected a map, got '{_type_name(data)}'")
     hints = _hints(cast("Hashable", type(default)))
-    unknown = sorted(key for key in data if key not in hints)
+    without_effect: frozenset[str] = getattr(type(default), "without_effect", frozenset())
+    unknown = sorted(key for key in data if key not in hints and key not in without_effect)
     if unknown:
         raise ConfigError(f"'{path}' has invalid keys: {', '.join(unknown)}")
     values: dict[str, Any] = {}
     for key, item in data.items():
+        if key in without_effect:
+            _logger.warning("'%s' has no effect here", f"{path}.{key}" if path else key)
+            continue
         current = getattr(default, key)
         values[key] = _decode_field(item, hints[key], current, f"{path}.{key}" if path else key)
     return cast("T", replace(cast("Any", default), **values))

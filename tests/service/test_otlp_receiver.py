@@ -33,10 +33,35 @@ def test_an_empty_protocol_is_on_and_an_absent_one_is_off() -> None:
             {"http": {"endpoint": "localhost:99999"}},
             "endpoint: got 'localhost:99999', valid: host:port such as localhost:4318",
         ),
-        ({"grpc": {"tls": {"cert_file": "c.pem"}}}, "provide both certificate and key, or neither"),
+        ({"grpc": {"tls": {"cert_file": "c.pem"}}}, "must include both certificate and key"),
+        (
+            {"http": {"tls": {"cert_file": "c.pem", "key_file": "k.pem", "min_version": "1.9"}}},
+            'invalid TLS min_version: unsupported TLS version: "1.9"',
+        ),
+        ({"grpc": {"max_recv_msg_size_mib": -1}}, "invalid max_recv_msg_size_mib value, must be between 1 and"),
     ],
 )
 def test_what_cannot_work_is_refused(protocols: Any, message: str) -> None:
     """One line each."""
     with pytest.raises(ConfigError, match=message):
         receiver(protocols).config.validate()
+
+
+def test_a_receiver_as_the_collector_documents_it_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    """What tunes Go's servers alone is named in a warning; the rest is used."""
+    config = receiver(
+        {
+            "grpc": {
+                "read_buffer_size": 524288,
+                "max_concurrent_streams": 100,
+                "keepalive": {
+                    "server_parameters": {"max_connection_age": "2m", "time": "30s"},
+                    "enforcement_policy": {"min_time": "10s", "permit_without_stream": True},
+                },
+            },
+            "http": {"read_timeout": "10s", "idle_timeout": "1m", "response_headers": {"x-served-by": "spectra"}},
+        }
+    ).config
+    config.validate()
+    assert config.protocols.grpc.keepalive.server_parameters.max_connection_age == 120
+    assert caplog.messages == ["'protocols.grpc.read_buffer_size' has no effect here"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,49 @@ def test_both_protocols_speak_tls(mutual: bool, files: Certificates) -> None:
             context.load_cert_chain(files.client_cert, files.client_key)
         assert post(http, context) == 200
         assert call(grpc_port, known if mutual else anonymous) == b""
+
+
+def test_certificates_are_read_again(files: Certificates, tmp_path: Path) -> None:
+    """New connections meet the renewed one, and one half of a pair is not used."""
+    tls = {"cert_file": str(files.server_cert), "key_file": str(files.server_key), "reload_interval": "50ms"}
+    protocols = {name: {"endpoint": FREE, "tls": tls} for name in ("http", "grpc")}
+    (tmp_path / "renewed").mkdir()
+    renewed = make_certificates(tmp_path / "renewed")
+
+    def is_trusted(authority: Path) -> bool:
+        try:
+            post(http, ssl.create_default_context(cafile=str(authority)))
+            call(grpc_port, grpc.ssl_channel_credentials(authority.read_bytes()))
+        except (OSError, grpc.RpcError):
+            return False
+        return True
+
+    with running(tree({"debug": None}, protocols=protocols)) as collector:
+        http, grpc_port = collector.port("http"), collector.port("grpc")
+        assert is_trusted(files.ca)
+        files.server_cert.write_bytes(renewed.server_cert.read_bytes())
+        time.sleep(0.2)
+        assert is_trusted(files.ca)
+        files.server_key.write_bytes(renewed.server_key.read_bytes())
+        until(lambda: is_trusted(renewed.ca))
+
+
+def test_sockets_of_the_file_system_are_served(tmp_path: Path) -> None:
+    """As `transport: unix` of the OpenTelemetry Collector, for both protocols."""
+    protocols = {name: {"endpoint": str(tmp_path / name), "transport": "unix"} for name in ("http", "grpc")}
+    protocols["http"]["response_headers"] = {"x-served-by": "spectra"}  # type: ignore[assignment]
+    with running(tree({"debug": None}, protocols=protocols)), socket.socket(socket.AF_UNIX) as client:
+        client.connect(protocols["http"]["endpoint"])
+        head = (
+            f"POST /v1/traces HTTP/1.0\r\nContent-Type: application/x-protobuf\r\nContent-Length: {len(GOOD)}\r\n\r\n"
+        )
+        client.sendall(head.encode() + GOOD)
+        answer = client.recv(65536)
+        assert answer.startswith(b"HTTP/1.0 200")
+        assert b"x-served-by: spectra" in answer.lower()
+        with grpc.insecure_channel(f"unix:{protocols['grpc']['endpoint']}") as channel:
+            export: Any = channel.unary_unary(TRACES.method)
+            assert export(GOOD, timeout=10) == b""
 
 
 def test_a_certificate_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:

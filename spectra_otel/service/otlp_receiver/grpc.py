@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,7 +24,8 @@ from spectra_otel.service.delivery import (
 )
 from spectra_otel.service.exposition import split_endpoint
 from spectra_otel.service.otlp_receiver import answers
-from spectra_otel.service.otlp_receiver.config import GrpcServer, ServerTls
+from spectra_otel.service.otlp_receiver.config import GrpcServer
+from spectra_otel.service.otlp_receiver.tls import server_credentials
 
 _INLINE_BYTES = 16 * 1024
 _STOP_SECONDS = 10.0
@@ -48,8 +48,7 @@ class GrpcReceiver:
 
     async def start(self) -> None:
         """Listen. Raises :class:`ConfigError` where that is not possible."""
-        size = self._config.max_recv_msg_size_mib << 20
-        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)))
+        self._server = grpc.aio.server(options=_options(self._config))
         for signal in SIGNALS.values():
             if self._host.takes(self._id, signal):
                 _, service, method = signal.method.split("/")
@@ -57,17 +56,22 @@ class GrpcReceiver:
                 self._server.add_generic_rpc_handlers(
                     (grpc.method_handlers_generic_handler(service, {method: handler}),)
                 )
-        host, port = split_endpoint(self._config.endpoint)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = self._address()
         try:
             if self._config.tls is None:
                 self.port = self._server.add_insecure_port(address)
             else:
-                self.port = self._server.add_secure_port(address, _credentials(self._config.tls))
+                self.port = self._server.add_secure_port(address, server_credentials(self._config.tls))
         except (RuntimeError, OSError) as error:
             raise ConfigError(f"cannot listen on '{self._config.endpoint}': {error}") from error
         await self._server.start()
         _log.info("Starting GRPC server endpoint=%s", self._config.endpoint)
+
+    def _address(self) -> str:
+        if self._config.transport == "unix":
+            return f"unix:{self._config.endpoint}"
+        host, port = split_endpoint(self._config.endpoint)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def stop(self) -> None:
         """Stop listening and finish what is under way."""
@@ -114,10 +118,21 @@ class GrpcReceiver:
         await context.abort(_CODES[answers.UNAVAILABLE], outcome.error, details)
 
 
-def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
-    try:
-        pair = (Path(tls.key_file).read_bytes(), Path(tls.cert_file).read_bytes())
-        authority = Path(tls.client_ca_file).read_bytes() if tls.client_ca_file else None
-    except OSError as error:
-        raise ConfigError(f"tls: failed to load TLS config: {error}") from error
-    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+def _options(config: GrpcServer) -> list[tuple[str, int]]:
+    """Arguments of gRPC's core for what is set."""
+    server, policy = config.keepalive.server_parameters, config.keepalive.enforcement_policy
+    milliseconds = {
+        "grpc.max_connection_idle_ms": server.max_connection_idle,
+        "grpc.max_connection_age_ms": server.max_connection_age,
+        "grpc.max_connection_age_grace_ms": server.max_connection_age_grace,
+        "grpc.keepalive_time_ms": server.time,
+        "grpc.keepalive_timeout_ms": server.timeout,
+        "grpc.http2.min_recv_ping_interval_without_data_ms": policy.min_time,
+    }
+    return [
+        ("grpc.max_receive_message_length", config.max_recv_msg_size_mib << 20),
+        ("grpc.so_reuseport", 0),
+        *((name, round(value * 1000)) for name, value in milliseconds.items() if value > 0),
+        *([("grpc.keepalive_permit_without_calls", 1)] if policy.permit_without_stream else []),
+        *([("grpc.max_concurrent_streams", config.max_concurrent_streams)] if config.max_concurrent_streams else []),
+    ]

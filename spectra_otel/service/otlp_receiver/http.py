@@ -20,11 +20,11 @@ from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, payload_of, refusal_of
 from spectra_otel.service.exposition import split_endpoint
 from spectra_otel.service.otlp_receiver import answers
-from spectra_otel.service.otlp_receiver.config import Cors, HttpServer, ServerTls
+from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpServer
+from spectra_otel.service.otlp_receiver.tls import keep_current, server_context
 
-_BODY_SECONDS = 30.0
-"""A client that is slower than this with one body is let go."""
 _STOP_SECONDS = 10.0
+_BACKLOG = 4096
 _INLINE_BYTES = 16 * 1024
 """Bodies up to this size are decoded on the event loop: handing them to a thread takes longer."""
 _log = logging.getLogger(__name__)
@@ -51,13 +51,17 @@ class HttpReceiver:
         self._decoders = decoders
         self._auth: Authenticator | None = host.authenticator(config.auth.authenticator) if config.auth else None
         self._encodings = answers.encodings().intersection(config.compression_algorithms) | {""}
+        self._limit = max(0, config.max_request_body_size) or LARGEST_BODY
         self._runner: web.AppRunner | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self.port = 0
         """The port it got, once started."""
 
     async def start(self) -> None:
         """Listen. Raises :class:`ConfigError` where that is not possible."""
         app = web.Application(middlewares=[self._cors] if self._config.cors else [])
+        if self._config.response_headers:
+            app.on_response_prepare.append(self._add_headers)
         for signal, path in (
             (TRACES, self._config.traces_url_path),
             (METRICS, self._config.metrics_url_path),
@@ -70,24 +74,36 @@ class HttpReceiver:
             access_log=None,
             auto_decompress=False,
             handle_signals=False,
-            keepalive_timeout=75,
+            keepalive_timeout=float(self._config.idle_timeout),
             shutdown_timeout=_STOP_SECONDS,
         )
         await runner.setup()
-        host, port = split_endpoint(self._config.endpoint)
         tls = server_context(self._config.tls) if self._config.tls else None
         try:
-            site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=4096, reuse_address=True)
-            await site.start()
+            await self._site(runner, tls).start()
         except OSError as error:
             raise ConfigError(f"cannot listen on '{self._config.endpoint}': {error.strerror or error}") from error
-        self.port = int(runner.addresses[0][1])
+        if self._config.transport == "tcp":
+            self.port = int(runner.addresses[0][1])
+        if tls is not None and self._config.tls is not None and self._config.tls.reload_interval > 0:
+            self._renewal = asyncio.get_running_loop().create_task(keep_current(tls, self._config.tls))
         _log.info("Starting HTTP server endpoint=%s", self._config.endpoint)
 
     async def stop(self) -> None:
         """Stop listening and finish what is under way."""
+        if self._renewal is not None:
+            self._renewal.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _site(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> web.BaseSite:
+        if self._config.transport == "unix":
+            return web.UnixSite(runner, self._config.endpoint, ssl_context=tls, backlog=_BACKLOG)
+        host, port = split_endpoint(self._config.endpoint)
+        return web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG, reuse_address=True)
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(self._config.response_headers)
 
     def _handler(self, signal: Signal) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -116,7 +132,7 @@ class HttpReceiver:
         encoding = request.headers.get("Content-Encoding", "").lower()
         if encoding not in self._encodings and encoding != "identity":
             raise _Refusal(400, answers.INVALID_ARGUMENT, f"unsupported Content-Encoding: {encoding}", closes=True)
-        if (request.content_length or 0) > self._config.max_request_body_size:
+        if (request.content_length or 0) > self._limit:
             raise self._too_large()
 
     async def _receive(self, request: web.Request, signal: Signal, content_type: str) -> web.StreamResponse:
@@ -135,11 +151,11 @@ class HttpReceiver:
 
     async def _read(self, request: web.Request, reserved: _Reservation) -> bytes:
         reserved.take(request.content_length or 0)
-        limit = self._config.max_request_body_size
+        limit = self._limit
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
+            async with asyncio.timeout(float(self._config.read_timeout) or None):
                 async for part in request.content.iter_any():
                     size += len(part)
                     if size > limit:
@@ -160,7 +176,7 @@ class HttpReceiver:
         )
 
         def decode() -> Payload:
-            unpacked = answers.unpack(encoding, body, self._config.max_request_body_size)
+            unpacked = answers.unpack(encoding, body, self._limit)
             return payload_of(
                 signal, protobuf_of(signal, unpacked) if content_type == answers.JSON else unpacked, metadata
             )
@@ -179,7 +195,7 @@ class HttpReceiver:
         return payload
 
     def _too_large(self) -> _Refusal:
-        limit = self._config.max_request_body_size
+        limit = self._limit
         return _Refusal(413, answers.INVALID_ARGUMENT, f"request body too large: at most {limit} bytes", closes=True)
 
     def _count(self, signal: Signal, items: int, outcome: Outcome) -> None:
@@ -252,25 +268,3 @@ def _answer(content_type: str, refusal: _Refusal) -> web.Response:
     if refusal.closes:
         response.force_close()
     return response
-
-
-_VERSIONS = {
-    "1.0": ssl.TLSVersion.TLSv1,
-    "1.1": ssl.TLSVersion.TLSv1_1,
-    "1.2": ssl.TLSVersion.TLSv1_2,
-    "1.3": ssl.TLSVersion.TLSv1_3,
-}
-
-
-def server_context(tls: ServerTls) -> ssl.SSLContext:
-    """TLS of a server. Raises :class:`ConfigError` for a file that cannot be used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.minimum_version = _VERSIONS[tls.min_version]
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-        if tls.client_ca_file:
-            context.load_verify_locations(tls.client_ca_file)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, KeyError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError(f"tls: failed to load TLS config: {error}") from error
-    return context
