@@ -16,7 +16,8 @@ from spectra_otel.providers import registry
 NAMES: Mapping[str, str] = {
     "openai": "openai", "anthropic": "anthropic", "groq": "groq", "deepseek": "deepseek", "openrouter": "openrouter",
     "azure": "azure", "azure_openai": "azure", "az.ai.openai": "azure", "azure.ai.openai": "azure", "az.ai.inference": "azure",
-    "azure.ai.inference": "azure", "azure-openai": "azure", "azureopenai": "azure", "azure_ai": "azure",
+    "azure.ai.inference": "azure", "azure-openai": "azure", "azureopenai": "azure", "azure_ai": "azure", "az.ai.agents": "azure",
+    "azure.ai.agents": "azure", "microsoft.foundry": "azure",
     "google": "google", "gemini": "google", "gcp.gemini": "google", "gcp.gen_ai": "google", "google-gla": "google",
     "google_genai": "google", "google.generative-ai": "google", "google_generativeai": "google", "google-genai": "google",
     "vertex": "vertex", "vertex_ai": "vertex", "vertexai": "vertex", "gcp.vertex_ai": "vertex", "google-vertex": "vertex",
@@ -36,7 +37,7 @@ NAMES: Mapping[str, str] = {
 FRAMEWORKS = frozenset({
     "langchain", "langgraph", "strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "autogen", "ag2", "crewai",
     "llama_index", "llamaindex", "litellm", "litellm_proxy", "semantic_kernel", "pydantic-ai", "haystack", "dspy", "agno",
-    "custom", "unknown", "none", "other",
+    "custom", "unknown", "none", "other", "spring_ai",
 })  # fmt: skip
 """Names that say which library called, and nothing of who answered."""
 
@@ -79,7 +80,10 @@ def served_by(host: str | None, port: int | None, name: str | None, model: str |
 
 @lru_cache(maxsize=1024)
 def from_name(name: str | None) -> str | None:
-    """The provider behind a name; None for a framework's. A name that is not in the table stays as it is."""
+    """The provider behind a name, or behind a host that stands for one; None for a framework's, or an unknown host with a port.
+
+    Another name that is not in the table stays as it is.
+    """
     if not name:
         return None
     lower = name.lower()
@@ -88,8 +92,12 @@ def from_name(name: str | None) -> str | None:
         return known
     if lower in FRAMEWORKS:
         return None
+    if ":" in lower:
+        return from_host(lower)
     head, dot, _ = lower.rpartition(".")  # openai.chat, anthropic.messages, google.vertex.chat
-    return (NAMES.get(head) or NAMES.get(lower.partition(".")[0]) if dot else None) or lower
+    if not dot:
+        return lower
+    return NAMES.get(head) or NAMES.get(lower.partition(".")[0]) or from_host(lower) or lower
 
 
 def know_hosts() -> None:

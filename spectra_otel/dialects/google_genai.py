@@ -1,4 +1,4 @@
-"""opentelemetry-instrumentation-google-genai (Logfire's Google spans are these too), and Google's ADK.
+"""opentelemetry-instrumentation-google-genai (Logfire's Google spans are these too), Google's ADK, and the Gemini CLI.
 
 Before 1, the input of a stream is summed over its chunks, and neither cached tokens nor thoughts are counted; from 1 on, output
 includes thoughts.
@@ -48,12 +48,13 @@ def adk_counts(draft: Draft) -> None:
 
 DIALECT = Dialect(
     name="google_genai",
-    scopes=("opentelemetry.instrumentation.google_genai", "gcp.vertex.agent"),
+    scopes=("opentelemetry.instrumentation.google_genai", "gcp.vertex.agent", "gemini-cli"),
     role=role,
     fields=semconv.FIELDS,
     texts=(Text("gcp.vertex.agent.llm_response", adk_response),),
     rules=(
         Rule("opentelemetry.instrumentation.google_genai", (before_1,), below="1"),
         Rule("gcp.vertex.agent", (adk_counts,)),
+        Rule("gemini-cli", (no_cache_counts, output_excludes_reasoning)),
     ),
 )

@@ -14,6 +14,7 @@ from spectra_otel.dialects._convert import host, milliseconds
 from spectra_otel.dialects._fixes import (
     EXCLUSIVE,
     bedrock_input_lacks_cache,
+    convention_is_unknown,
     input_excludes_cache,
     input_lacks_cache,
     input_short_of_total,
@@ -153,9 +154,10 @@ SDKS = tuple(
 )  # fmt: skip
 """Scopes that read the provider's response, or have rules of their own; all others are of frameworks, which hand on totals."""
 
+JAVASCRIPT = "@arizeai"
 DIALECT = Dialect(
     name="openinference",
-    scopes=(SCOPE, "openinference"),
+    scopes=(SCOPE, "openinference", JAVASCRIPT),
     keys=("openinference.", "llm.token_count."),
     role=role,
     fields={
@@ -167,7 +169,10 @@ DIALECT = Dialect(
         "completion_tokens": ("llm.token_count.completion",),
         "total_tokens": ("llm.token_count.total",),
         "cached_tokens": ("llm.token_count.prompt_details.cache_read",),
-        "cache_write_tokens": ("llm.token_count.prompt_details.cache_write",),
+        "cache_write_tokens": (
+            "llm.token_count.prompt_details.cache_write",
+            "llm.token_count.prompt_details.cache_creation",
+        ),
         "audio_prompt_tokens": ("llm.token_count.prompt_details.audio",),
         "audio_completion_tokens": ("llm.token_count.completion_details.audio",),
         "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
@@ -187,6 +192,8 @@ DIALECT = Dialect(
         Rule(f"{SCOPE}.openai_agents", (agents_names,)),
     ),
     rules=(
+        Rule("", (convention_is_unknown,), outside=(SCOPE, JAVASCRIPT, "envoyproxy")),
+        Rule(f"{JAVASCRIPT}/openinference-instrumentation-anthropic", (input_lacks_cache,)),
         Rule(SCOPE, (no_cache_counts,), outside=SDKS),
         Rule(f"{SCOPE}.agno", (input_excludes_cache,), providers=EXCLUSIVE),
         Rule(f"{SCOPE}.google_adk", (adk_counts,)),

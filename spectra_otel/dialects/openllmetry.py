@@ -7,6 +7,7 @@ from spectra_otel.dialects._base import Dialect, Doubt, Draft, From, Role, Rule
 from spectra_otel.dialects._convert import first
 from spectra_otel.dialects._fixes import (
     bedrock_input_lacks_cache,
+    convention_is_unknown,
     input_excludes_cache,
     no_cache_counts,
     no_cache_writes,
@@ -95,7 +96,7 @@ FAMILIES = (
 )  # fmt: skip
 DIALECT = Dialect(
     name="openllmetry",
-    scopes=(*(f"{SCOPE}.{family}" for family in FAMILIES), "traceloop"),
+    scopes=(*(f"{SCOPE}.{family}" for family in FAMILIES), "traceloop", "@traceloop"),
     keys=("llm.request.type", "traceloop."),
     role=role,
     fields={
@@ -116,6 +117,7 @@ DIALECT = Dialect(
         Rule(f"{SCOPE}.vertexai", (output_excludes_reasoning,)),
         Rule(f"{SCOPE}.anthropic", (anthropic_usage,), since="0.41"),
         Rule(f"{SCOPE}.anthropic", (no_cache_counts,)),
+        Rule("@traceloop", (convention_is_unknown,)),  # its JavaScript
         Rule(f"{SCOPE}.langchain", (no_cache_writes,), providers=ANTHROPIC),
         Rule(f"{SCOPE}.openai_agents", (no_cache_counts,)),
         Rule(f"{SCOPE}.openai", (openrouter_model,)),

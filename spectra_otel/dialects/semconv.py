@@ -21,6 +21,7 @@ OPERATIONS: dict[str, tuple[Role, str]] = {
     "response": (Role.CALL, "text"), "message": (Role.CALL, "text"), "messages": (Role.CALL, "text"),
     "generate": (Role.CALL, "text"), "stream_chat": (Role.CALL, "text"), "acompletion": (Role.CALL, "text"),
     "embeddings": (Role.CALL, "embedding"), "embedding": (Role.CALL, "embedding"), "aembedding": (Role.CALL, "embedding"),
+    "llm_call": (Role.CALL, "text"),
     "chat.completions": (Role.CALL, "text"), "chat.streaming_completions": (Role.CALL, "text"),
     "text.completions": (Role.CALL, "text"), "text.streaming_completions": (Role.CALL, "text"),
     "image_generation": (Role.CALL, "image"), "generate_images": (Role.CALL, "image"), "image": (Role.CALL, "image"),
@@ -35,7 +36,7 @@ OPERATIONS: dict[str, tuple[Role, str]] = {
 """`gen_ai.operation.name` → what the span stands for, and the model type of a call."""
 
 _SPELLINGS = {
-    "embedding": "embeddings", "aembedding": "embeddings", "acompletion": "chat", "chat.completions": "chat",
+    "embedding": "embeddings", "aembedding": "embeddings", "llm_call": "chat", "acompletion": "chat", "chat.completions": "chat",
     "chat.streaming_completions": "chat", "text.completions": "text_completion", "text.streaming_completions": "text_completion",
 }  # fmt: skip
 _WRAPPER_KEYS = ("gen_ai.agent.name", "gen_ai.agent.id", "gen_ai.workflow.name", "gen_ai.tool.name")
@@ -79,13 +80,18 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
     "response_id": ("gen_ai.response.id",),
     "finish_reason": (From("gen_ai.response.finish_reasons", first), From("gen_ai.response.finish_reason", first)),
     "is_streaming": ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming", "gen_ai.request.is_stream"),
-    "prompt_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-    "completion_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    "prompt_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.response.prompt_tokens"),
+    "completion_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "gen_ai.response.completion_tokens",
+    ),
     "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
     "cached_tokens": (
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",
         "gen_ai.usage.cached_input_tokens",
+        "gen_ai.usage.input_cached_tokens",
         "gen_ai.usage.cached_prompt_text_tokens",
     ),
     "cache_write_tokens": (
@@ -94,7 +100,22 @@ FIELDS: dict[str, tuple[str | From, ...]] = {
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.cache_write_input_tokens",
     ),
-    "reasoning_tokens": ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
+    "reasoning_tokens": (
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.thinking_tokens",
+    ),
+    "audio_prompt_tokens": (
+        "gen_ai.usage.audio.input_tokens",
+        "gen_ai.usage.input_audio_tokens",
+        "gen_ai.usage.audio_input_tokens",
+    ),
+    "audio_completion_tokens": (
+        "gen_ai.usage.audio.output_tokens",
+        "gen_ai.usage.output_audio_tokens",
+        "gen_ai.usage.audio_output_tokens",
+    ),
+    "image_completion_tokens": ("gen_ai.usage.output_image_tokens",),
     "time_to_first_token_ms": (
         From("gen_ai.response.time_to_first_chunk", seconds),
         From("gen_ai.server.time_to_first_token", seconds),
@@ -118,7 +139,7 @@ def reasoning_beside(draft: Draft) -> None:
 
 SCOPES = (
     "opentelemetry.instrumentation.genai", "opentelemetry.instrumentation.openai_v2", "opentelemetry.util.genai",
-    "xai", "xai_sdk",
+    "@opentelemetry/instrumentation-aws-sdk", "xai", "xai_sdk",
 )  # fmt: skip
 DIALECT = Dialect(
     name="semconv",
@@ -131,6 +152,7 @@ DIALECT = Dialect(
         Rule("opentelemetry.instrumentation.openai_v2", (no_cache_counts,)),
         Rule("opentelemetry.util.genai.handler", (no_cache_counts,)),
         Rule("opentelemetry.instrumentation.botocore", (bedrock_input_lacks_cache,)),  # its scope before 0.54
+        Rule("@opentelemetry/instrumentation-aws-sdk", (bedrock_input_lacks_cache,)),
         Rule("xai_sdk", (reasoning_beside,)),
         Rule("", (convention_is_unknown,), outside=SCOPES),  # whose numbers nobody has checked
     ),
