@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from spectra_otel.pricing.fx import FxTable, is_currency, read_fx, shipped_fx
 from spectra_otel.pricing.match import LONGEST, Match, Matcher
 from spectra_otel.pricing.overrides import Overrides, load_overrides
 from spectra_otel.pricing.plan import MEDIA_FIELDS, OTHER_FIELDS, TOKEN_FIELDS, USAGE_FIELDS, Plan, quantity
+from spectra_otel.pricing.shares import split, summed
 from spectra_otel.pricing.units import Rate, parse_rate, part_of
 
 TIER_NAMES = {
@@ -25,6 +27,8 @@ TIER_NAMES = {
 """Other words for a tier: OpenAI, Groq, Vertex and Anthropic each have their own for the standard one."""
 
 MODALITIES = {"audio_input": "input", "image_input": "input", "audio_output": "output", "image_output": "output"}
+US_ONLY = Fraction(11, 10)
+"""What tokens cost times, where Anthropic infers in the US alone (platform.claude.com/docs/en/about-claude/pricing)."""
 _CACHED_NAMES = 4096
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -108,7 +112,38 @@ class Pricer:
         except (KeyError, TypeError):
             timeline = self._resolve(provider, model, pricing_tier, account)
         priced = timeline and (timeline.always or timeline.at(at))
-        return priced.cost(usage) if priced else self._unpriced
+        if not priced:
+            return self._unpriced
+        raw = usage.get("usage_raw")
+        if type(raw) is dict and ("iterations" in raw or "tool_usage" in raw or raw.get("inference_geo") == "us"):
+            return self._by_shares(priced, provider, usage, pricing_tier, at, account)
+        return priced.cost(usage)
+
+    def _by_shares(
+        self,
+        priced: Priced,
+        provider: str,
+        usage: Mapping[str, Any],
+        tier: str | None,
+        at: date | None,
+        account: str | None,
+    ) -> Cost:
+        """The cost of a call that may have been made in shares, or in one country alone, which Anthropic itself charges for."""
+        in_us = provider == "anthropic" and usage["usage_raw"].get("inference_geo") == "us"
+
+        def cost(table: Priced | None, of: Mapping[str, Any]) -> Cost:
+            return self._unpriced if table is None else (table.times(US_ONLY) if in_us else table).cost(of)
+
+        found = split(usage)
+        if found is None:
+            return cost(priced, usage)
+        costs = []
+        for share in found.shares:
+            table: Priced | None = priced
+            if share.model is not None:
+                table = self.priced(provider, share.model, pricing_tier=tier, at=at, account=account)
+            costs.append((share, cost(table, share.usage)))
+        return summed(costs, is_exact=found.is_exact)
 
     def estimate(
         self, provider: str, model: str, *, pricing_tier: str = "standard", at: date | None = None, **usage: Any

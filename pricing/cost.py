@@ -66,7 +66,8 @@ class Priced:
     """
 
     __slots__ = (
-        "_borrowed", "_ending", "_has_output", "_knows_1h", "_label", "_quick", "_starts", "_status", "contract", "plan",
+        "_borrowed", "_ending", "_has_output", "_knows_1h", "_label", "_multiplied", "_quick", "_starts", "_status",
+        "contract", "plan",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +84,7 @@ class Priced:
         self._label = label
         self._borrowed = borrowed
         self.contract = contract
+        self._multiplied: dict[Fraction, Priced] = {}
         self._status = "estimated" if not tier_known or is_estimate else "free" if plan.is_free else "priced"
         self._ending = (None, None, self._status, *label, None)
         """The fields of a quickly found cost, after those of prompt and completion."""
@@ -93,6 +95,17 @@ class Priced:
         is_marginal = any(rate.marginal for rate in plan.rates.values())
         if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS and label.fx_rate is None and not is_marginal:
             self._quick = tuple(_Weights(plan.rates, length) for length in (0, *(start + 1 for start in self._starts)))
+
+    def times(self, factor: Fraction) -> Priced:
+        """This table with every price of tokens multiplied."""
+        known = self._multiplied.get(factor)
+        if known is None:
+            rates = {m: rate.times(factor) if m in TOKEN_METERS else rate for m, rate in self.plan.rates.items()}
+            known = self._multiplied[factor] = Priced(
+                Plan(self.plan.model_type, rates), self._label, borrowed=self._borrowed,
+                is_estimate=self._status == "estimated", contract=self.contract and self.contract.times(factor),
+            )  # fmt: skip
+        return known
 
     def flat(self, *, dearest: bool) -> Priced:
         """This table with the dearest or the cheapest rate in the place of each marginal price of tokens."""

@@ -7,6 +7,7 @@ first, a command, an app or a collector.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -53,6 +54,8 @@ class TodaysPrices:
         if self._processor is None:
             return None
         values = {name: value for name, value in row.items() if name in FIELDS and FIELDS[name].group != "Cost"}
+        if isinstance(values.get("usage_raw"), str):  # as the store has JSON
+            values["usage_raw"] = json.loads(values["usage_raw"])
         if _stays_inexact(row):
             values["cost_status"] = row["cost_status"]
         record = TrackedRequest(values)

@@ -276,3 +276,67 @@ def test_transcribed_audio_is_billed_once() -> None:
     by_token = priced("stt", rates, prompt_tokens=1000, audio_prompt_tokens=1000, duration_seconds=60)
     assert cents(by_token) == "0.6"
     assert cents(priced("stt", rates, duration_seconds=60)) == "0.6"
+
+
+DREW: dict[str, Any] = {
+    "prompt_tokens": 1000, "completion_tokens": 100, "tool_call_counts": {"image_generation": 1}, "usage_raw": {
+        "tool_usage": {"image_gen": {
+            "model": "gpt-image-2", "input_tokens": 500, "output_tokens": 1000, "total_tokens": 1500, "cached_tokens": 0,
+            "input_tokens_details": {"image_tokens": 200, "text_tokens": 300},
+            "output_tokens_details": {"image_tokens": 1000, "text_tokens": 0}}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spent", "tool", "status"),
+    [({}, "3.31", "priced"), ({"cached_tokens": None}, "3.31", "estimated"), ({"model": "gpt-image-x"}, None, "partial"),
+     ({"model": None}, None, "partial")],
+)  # fmt: skip
+def test_images_that_a_tool_drew_cost_what_their_own_model_costs(
+    spent: dict[str, Any], tool: str | None, status: str
+) -> None:
+    """300 tokens of text in at 5 USD, 200 of an image at 8, 1000 out at 30: beside what the model that was asked costs."""
+    image_gen = {**DREW["usage_raw"]["tool_usage"]["image_gen"], **spent}
+    cost = calculate("openai", "gpt-5.1", {**DREW, "usage_raw": {"tool_usage": {"image_gen": image_gen}}})
+    alone = calculate("openai", "gpt-5.1", {"prompt_tokens": 1000, "completion_tokens": 100}).total_cost_in_cents
+    assert cost.cost_status == status
+    assert cost.tool_cost_in_cents == (tool and Decimal(tool))
+    assert cost.total_cost_in_cents == (alone or 0) + Decimal(tool or 0)
+
+
+def iteration(kind: str, read: int, written: int, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "input_tokens": read, "output_tokens": written, **more}
+
+
+@pytest.mark.parametrize(
+    ("raw", "total", "tool", "status"),
+    [
+        ({}, "0.3", None, "priced"),  # 1000 at 2 USD, 100 at 10
+        ({"iterations": [iteration("message", 1000, 100)]}, "0.3", None, "priced"),
+        ({"iterations": [iteration("compaction", 5000, 200), iteration("message", 1000, 100)]}, "1.5", None, "priced"),
+        ({"iterations": [iteration("message", 1000, 100),
+                         iteration("advisor_message", 1000, 100, model="claude-opus-4-8")]}, "1.05", "0.75", "priced"),
+        ({"iterations": [iteration("message", 1000, 100), iteration("advisor_message", 9, 9, model="claude-nobody")]},
+         "0.3", None, "partial"),
+        ({"iterations": [iteration("message", 500, 0),
+                         iteration("fallback_message", 500, 100, model="claude-x")]}, "0.3", None, "estimated"),
+        ({"inference_geo": "us"}, "0.33", None, "priced"),
+        ({"inference_geo": "global"}, "0.3", None, "priced"),
+    ],
+)  # fmt: skip
+def test_anthropics_iterations_and_places_cost_what_they_cost(
+    raw: dict[str, Any], total: str, tool: str | None, status: str
+) -> None:
+    """A compaction and an advisor are billed beside the totals, the latter at another model's price; the US alone at 1.1."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "usage_raw": raw}
+    cost = calculate("anthropic", "claude-sonnet-5", usage, at=date(2026, 11, 1))
+    assert (cents(cost), cost.tool_cost_in_cents, cost.cost_status) == (total, tool and Decimal(tool), status)
+
+
+@pytest.mark.parametrize(("provider", "model"), [("openai", "gpt-5.1"), ("azure", "gpt-5.1"), ("xai", "grok-4.5")])
+def test_tools_that_cost_no_more_than_their_tokens_are_exact(provider: str, model: str) -> None:
+    """A call of a remote MCP server has no fee of its own, as these providers say."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    cost = calculate(provider, model, {**usage, "tool_call_counts": {"mcp": 3}})
+    assert (cost.cost_status, cost.tool_cost_in_cents) == ("priced", 0)
+    assert cost.total_cost_in_cents == calculate(provider, model, usage).total_cost_in_cents

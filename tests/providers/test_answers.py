@@ -89,6 +89,13 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "look"},
      {**DRAWN, "tool_usage": SPENT}, {}, {"tool_call_counts": {"image_generation": 2, "code_interpreter": 1},
       "prompt_tokens": 1, "usage_raw": {"input_tokens": 1, "output_tokens": 2, "tool_usage": SPENT}}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "draw"},
+     {**DRAWN, "tool_usage": SPENT, "tools": [{"type": "image_generation", "model": "gpt-image-2"}]}, {},
+     {"usage_raw": {"input_tokens": 1, "output_tokens": 2,
+                    "tool_usage": {**SPENT, "image_gen": {**SPENT["image_gen"], "model": "gpt-image-2"}}}}),
+    ("https://api.anthropic.com/v1/messages", {"model": "claude-opus-4-8", "messages": [], "speed": "fast"},
+     {"id": "m", "content": [], "usage": {
+         "input_tokens": 9, "output_tokens": 4, "service_tier": "standard", "speed": "fast"}}, {}, {"pricing_tier": "fast"}),
     ("https://api.x.ai/v1/responses", {"model": "grok-4", "input": "look"}, {"id": "r", "output": [], "usage": {
         "input_tokens": 1, "output_tokens": 2, "server_side_tool_usage_details": {
             "web_search_calls": 2, "x_search_calls": 0, "document_search_calls": 1}}}, {},

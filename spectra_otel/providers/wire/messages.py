@@ -48,10 +48,10 @@ class Messages(Format):
 
 
 def read_usage(usage: Json, values: Values) -> None:
-    """Anthropic's usage object, with its tier and its billed tools; a gateway's says what it charged."""
+    """Anthropic's usage object, with its tier or speed, and its billed tools; a gateway's says what it charged."""
     values["usage_raw"] = usage
     take(usage, MESSAGES, values)
-    put_text(values, "pricing_tier", usage.get("service_tier"))
+    put_text(values, "pricing_tier", "fast" if usage.get("speed") == "fast" else usage.get("service_tier"))
     put_provider_cost(values, cents(usage.get("cost")))
     tools = {name: count for name, count in read(usage, TOOLS).items() if type(count) is int and count}
     if tools:

@@ -72,13 +72,23 @@ class Responses(Format):
         usage = body.get("usage")
         if isinstance(usage, dict):
             read_usage(usage, values)
-            if as_dict(said.get("image_gen")).get("total_tokens"):  # of another model, at prices of its own
+            spent = as_dict(said.get("image_gen"))
+            if spent.get("total_tokens"):  # of another model, at prices of its own
+                said = {**said, "image_gen": _with_image_model(spent, body, items)}
                 values["usage_raw"] = {**usage, "tool_usage": said}
         if self.extra is not None:
             self.extra(body, values)
 
     def open_stream(self, values: Values) -> StreamReader:
         return ResponsesStream(self)
+
+
+def _with_image_model(spent: Json, body: Json, items: list[Json]) -> Json:
+    """What the image tool spent, with its model, as the answer repeats it; not where another one, too, wrote an SVG."""
+    tools = [tool for tool in map(as_dict, as_list(body.get("tools"))) if tool.get("type") == "image_generation"]
+    if len(tools) != 1 or not tools[0].get("model") or any(item.get("svg_usage") for item in items):
+        return spent
+    return {**spent, "model": tools[0]["model"]}
 
 
 def read_tools(items: list[Json], said: Json, values: Values) -> None:
