@@ -78,10 +78,14 @@ class BuiltExporter:
     """It runs the redaction of its pipeline itself, after its span builder, and gets the spans from before it."""
     _is_shut_down: bool = False
 
+    def takes(self, span: ReadableSpan) -> bool:
+        """Whether ``span`` is for this exporter."""
+        return self.records or not (isinstance(span, TrackedSpan) and span.is_recorded_only)
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export those of ``spans`` that this exporter takes; no instrumentation makes spans of what it sends."""
         if not self.records:
-            spans = [span for span in spans if not (isinstance(span, TrackedSpan) and span.is_recorded_only)]
+            spans = [span for span in spans if self.takes(span)]
         if not spans:
             return SpanExportResult.SUCCESS
         try:
@@ -127,6 +131,10 @@ class _Redacted(SpanExporter):
         self._shared = shared
         self._shaping = shaping
         self._late = late
+
+    def takes(self, span: ReadableSpan) -> bool:
+        """Whether ``span`` is for this exporter."""
+        return self.records or not (isinstance(span, TrackedSpan) and span.is_recorded_only)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         spans = shape(spans, self._shaping.change, self._late)

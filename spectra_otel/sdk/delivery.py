@@ -147,7 +147,7 @@ class Delivery:
                 else:
                     lane = self._lanes[id(built.exporter)]
                     for span in early if built.redacts else kept:
-                        if not (isinstance(span, TrackedSpan) and span.is_recorded_only):
+                        if built.takes(span):
                             lane.put(span)
         self._recorded(list(stored.values()) if keeps_records else _records(spans))
 
