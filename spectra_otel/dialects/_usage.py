@@ -98,7 +98,7 @@ def take_usage(draft: Draft, raw: Any) -> bool:
     for field, value in found.items():
         draft.put(field, value)
     draft.put("usage_raw", raw if type(raw) is dict else dict(raw))
-    draft.give("pricing_tier", raw.get("service_tier"))
+    draft.give("pricing_tier", "fast" if raw.get("speed") == "fast" else raw.get("service_tier"))
     cost = raw.get("cost")
     if isinstance(cost, (int, float)) and not isinstance(cost, bool):
         draft.put("provider_cost_usd", cost)

@@ -27,6 +27,16 @@ from spectra_otel.providers.wire.usage import CHAT, CONVERSE, GENERATE, MESSAGES
             {"promptTokenCount": 10, "toolUsePromptTokenCount": 4, "thoughtsTokenCount": 7},
             {"prompt_tokens": 14, "completion_tokens": 7, "reasoning_tokens": 7},
         ),
+        (
+            MESSAGES,
+            {"input_tokens": 10.0, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2.0},
+            {"prompt_tokens": 17, "cached_tokens": 5, "cache_write_tokens": 2},
+        ),
+        (
+            MESSAGES,
+            {"input_tokens": 10, "cache_creation": {"ephemeral_1h_input_tokens": 4, "ephemeral_5m_input_tokens": 3}},
+            {"prompt_tokens": 17, "cache_write_tokens": 7, "cache_write_1h_tokens": 4},
+        ),
     ],
 )
 def test_what_is_counted_beside_the_whole_is_added(

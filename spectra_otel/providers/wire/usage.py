@@ -27,11 +27,17 @@ class Beside(NamedTuple):
 Target: TypeAlias = "str | Beside | Mapping[str, Target]"
 Convention: TypeAlias = Mapping[str, Target]
 
+_SHORT = "cache_write_5m_tokens"
+"""No field of the record: what is written and not for an hour."""
+_LIFETIMES: Convention = {
+    "ephemeral_1h_input_tokens": "cache_write_1h_tokens",
+    "ephemeral_5m_input_tokens": _SHORT,
+}
 _INPUT: Convention = {
     "cached_tokens": "cached_tokens",
     "cache_write_tokens": "cache_write_tokens",
     "cache_creation_tokens": "cache_write_tokens",
-    "cache_creation_token_details": {"ephemeral_1h_input_tokens": "cache_write_1h_tokens"},
+    "cache_creation_token_details": _LIFETIMES,
     "audio_tokens": "audio_prompt_tokens",
     "image_tokens": "image_prompt_tokens",
 }
@@ -70,7 +76,7 @@ MESSAGES: Convention = {
     "input_tokens": "prompt_tokens",
     "cache_read_input_tokens": _READ,
     "cache_creation_input_tokens": _WRITTEN,
-    "cache_creation": {"ephemeral_1h_input_tokens": "cache_write_1h_tokens"},
+    "cache_creation": _LIFETIMES,
     "output_tokens": "completion_tokens",
     "output_tokens_details": {"thinking_tokens": "reasoning_tokens"},
 }
@@ -111,10 +117,20 @@ TOOLS: Convention = {
 
 
 def read(usage: Mapping[str, Any], convention: Convention) -> dict[str, Any]:
-    """Record fields that a usage object has by a convention; the counts are as they were sent, numbers or not."""
+    """Record fields that a usage object has by a convention; the counts are as they were sent, numbers or not.
+
+    Anthropic's writes to the cache may stand under their lifetimes alone.
+    """
     found: dict[str, Any] = {}
     parts: list[tuple[Beside, Any]] = []
     _gather(usage, convention, found, parts)
+    by_lifetime = [
+        count for count in (found.pop(_SHORT, None), found.get("cache_write_1h_tokens")) if type(count) is int
+    ]
+    if by_lifetime and "cache_write_tokens" not in found:
+        found["cache_write_tokens"] = sum(by_lifetime)
+        if convention.get("cache_creation_input_tokens") is _WRITTEN:
+            parts.append((_WRITTEN, sum(by_lifetime)))
     for part, count in parts:
         whole = found.get(part.whole, 0 if part.leaves_out_zeros else None)
         if type(whole) is int and type(count) is int:
@@ -135,6 +151,8 @@ def _gather(
         target = convention.get(key)
         if target is None or value is None:
             continue
+        if type(value) is float and value.is_integer():
+            value = int(value)
         if type(target) is str:
             if not found.get(target):
                 found[target] = value
