@@ -178,3 +178,24 @@ def test_openinference_of_other_languages() -> None:
     assert (found["prompt_tokens"], found["cache_write_tokens"]) == (100, 30)
     _, draft = read("some.other.tracer", oi)
     assert (draft.doubt and draft.doubt.value) == "estimated"
+
+
+def test_haystack_keeps_usage_in_its_output() -> None:
+    """A generator's reply and an embedder's vectors have it in their `meta`; without content there is nothing to read."""
+    meta = {"model": "gpt-4o-mini-2024-07-18", "finish_reason": "stop",
+            "usage": {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 40}}}  # fmt: skip
+    generator = {"haystack.component.type": "OpenAIChatGenerator"}
+    for replies in ({"replies": [{"role": "assistant", "meta": meta}]}, {"replies": ["Hi"], "meta": [meta]}):
+        found = fields("haystack", {**generator, "haystack.component.output": json.dumps(replies)})
+        assert (found["prompt_tokens"], found["cached_tokens"], found["finish_reason"]) == (100, 40, "stop")
+        assert (found["provider"], found["snapshot"]) == ("openai", "gpt-4o-mini-2024-07-18")
+    vectors = {
+        "embedding": [0.1],
+        "meta": {"model": "text-embedding-3-small", "usage": {"prompt_tokens": 9, "total_tokens": 9}},
+    }
+    embedder = {"haystack.component.type": "OpenAITextEmbedder", "haystack.component.output": json.dumps(vectors)}
+    assert (fields("haystack", embedder)["model_type"], fields("haystack", embedder)["prompt_tokens"]) == (
+        "embedding",
+        9,
+    )
+    assert read("haystack", generator)[0] is Role.OTHER
