@@ -239,6 +239,8 @@ def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[Compone
 
 def build_exporter(document: Document, item: Component) -> BuiltExporter:
     """Make an exporter. One that keeps records gets the prices of the document, for records that have no cost yet."""
+    if getattr(item.config, "auth", None) is not None:
+        raise ConfigError(f"exporters::{item.id}: auth: got an authenticator, valid: headers (inside an application)")
     exporter: SpanExporter = create(Kind.EXPORTER, item)
     if isinstance(exporter, LearnsPrices):
         from spectra_otel.repricing import TodaysPrices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 from grpc import ChannelCredentials, Compression, ssl_channel_credentials
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -10,7 +11,12 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
 from spectra_otel.exporters.otlp_http.config import ClientTls
 
-COMPRESSION = {"gzip": Compression.Gzip, "deflate": Compression.Deflate, "none": Compression.NoCompression}
+COMPRESSION = {
+    "gzip": Compression.Gzip,
+    "deflate": Compression.Deflate,
+    "none": Compression.NoCompression,
+    "": Compression.NoCompression,
+}
 
 
 class _Headers(tuple[tuple[str, str], ...]):
@@ -36,7 +42,26 @@ def make_exporter(config: OtlpGrpcConfig) -> OTLPSpanExporter:
         headers=_Headers((name.lower(), value.reveal()) for name, value in config.headers.items()),
         timeout=float(config.timeout),
         compression=COMPRESSION[config.compression],
+        channel_options=cast("Any", tuple(channel_options(config))),
     )
+
+
+def channel_options(config: OtlpGrpcConfig) -> list[tuple[str, str | int]]:
+    """Arguments of gRPC's core for what is set."""
+    milliseconds = {
+        "grpc.keepalive_time_ms": config.keepalive.time,
+        "grpc.keepalive_timeout_ms": config.keepalive.timeout,
+    }
+    texts = {
+        "grpc.lb_policy_name": config.balancer_name,
+        "grpc.default_authority": config.authority,
+        "grpc.ssl_target_name_override": config.tls.server_name_override,
+    }
+    return [
+        *((name, round(value * 1000)) for name, value in milliseconds.items() if value > 0),
+        *((name, value) for name, value in texts.items() if value),
+        *([("grpc.keepalive_permit_without_calls", 1)] if config.keepalive.permit_without_stream else []),
+    ]
 
 
 def credentials_of(tls: ClientTls) -> ChannelCredentials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -9,7 +10,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
-from spectra_otel.exporters.otlp_grpc.exporter import COMPRESSION, credentials_of
+from spectra_otel.exporters.otlp_grpc.exporter import COMPRESSION, channel_options, credentials_of
 from spectra_otel.otlp.signals import Signal
 from spectra_otel.otlp.transport import SendError
 
@@ -34,19 +35,32 @@ class GrpcTransport:
         self._compression = COMPRESSION[config.compression]
         insecure = config.tls.insecure or config.endpoint.startswith("http://")
         target = config.endpoint.removeprefix("http://").removeprefix("https://").rstrip("/")
-        options = (("grpc.max_receive_message_length", 4 << 20),)
+        options = [("grpc.max_receive_message_length", 4 << 20), *channel_options(config)]
         self._channel = (
             grpc.insecure_channel(target, options)
             if insecure
             else grpc.secure_channel(target, credentials_of(config.tls), options)
         )
         self._target = target
+        self._waits = config.wait_for_ready
+        self._credentials: Callable[[], Mapping[str, str]] = dict
+
+    def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Ask ``headers`` for more of them with each request."""
+        self._credentials = headers
 
     def send(self, signal: Signal, body: bytes) -> None:
         """Send one request. Raises :class:`SendError`."""
         call: Any = self._channel.unary_unary(signal.method)
         try:
-            call(body, timeout=self._timeout, metadata=self._metadata, compression=self._compression)
+            metadata = (*self._metadata, *self._credentials().items())
+            call(
+                body,
+                timeout=self._timeout,
+                metadata=metadata,
+                compression=self._compression,
+                wait_for_ready=self._waits,
+            )
         except grpc.RpcError as error:
             raise _send_error(self._target, error) from None
 

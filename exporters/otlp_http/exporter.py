@@ -14,6 +14,9 @@ from opentelemetry.util.re import parse_env_headers
 
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 
+_COMPRESSION = {"": "none", "zlib": "deflate", "zstd": "gzip"}
+"""What the official exporter does not have; zlib is what HTTP calls deflate, and every receiver knows gzip."""
+
 
 def make_exporter(config: OtlpHttpConfig) -> OTLPSpanExporter:
     """The exporter; its retry, compression and TLS are those of opentelemetry-exporter-otlp-proto-http."""
@@ -25,8 +28,8 @@ def make_exporter(config: OtlpHttpConfig) -> OTLPSpanExporter:
         client_key_file=config.tls.key_file or None,
         headers=headers,
         timeout=float(config.timeout),
-        compression=Compression(config.compression),
-        session=_OwnSession(headers, config.tls.ca_file),
+        compression=Compression(_COMPRESSION.get(config.compression, config.compression)),
+        session=_OwnSession(headers, config),
     )
 
 
@@ -38,15 +41,22 @@ class _OwnSession(requests.Session):
     authority that a session was given.
     """
 
-    def __init__(self, own: Iterable[str], ca_file: str) -> None:
+    def __init__(self, own: Iterable[str], config: OtlpHttpConfig) -> None:
         super().__init__()
-        self._ca_file = ca_file
+        self._ca_file = config.tls.ca_file
+        self._skips = config.tls.insecure_skip_verify
+        self.proxies = proxies_of(config)
         text = os.environ.get(OTEL_EXPORTER_OTLP_TRACES_HEADERS) or os.environ.get(OTEL_EXPORTER_OTLP_HEADERS, "")
         self._foreign = set(parse_env_headers(text, liberal=True)) - {name.lower() for name in own}
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         for name in self._foreign:
             request.headers.pop(name, None)
-        if self._ca_file:
-            kwargs["verify"] = self._ca_file
+        if self._ca_file or self._skips:
+            kwargs["verify"] = False if self._skips else self._ca_file
         return super().send(request, **kwargs)
+
+
+def proxies_of(config: OtlpHttpConfig) -> dict[str, str]:
+    """``proxies`` of a session of requests."""
+    return dict.fromkeys(("http", "https"), config.proxy_url) if config.proxy_url else {}

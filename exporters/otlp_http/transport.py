@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import local
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
+from spectra_otel.exporters.otlp_http.exporter import proxies_of
 from spectra_otel.otlp.signals import Signal
 from spectra_otel.otlp.transport import SendError
 
@@ -23,8 +24,11 @@ _RETRYABLE = frozenset((429, 502, 503, 504))
 _PROTOBUF = "application/x-protobuf"
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1),
+    "zstd": lambda body: _zstd(body),
+    "zlib": zlib.compress,
     "deflate": zlib.compress,
     "none": lambda body: body,
+    "": lambda body: body,
 }
 _log = logging.getLogger(__name__)
 
@@ -37,18 +41,24 @@ class HttpTransport:
         self._headers = {
             "Content-Type": _PROTOBUF,
             "User-Agent": "spectra-otel",
-            **({"Content-Encoding": config.compression} if config.compression != "none" else {}),
+            **({"Content-Encoding": config.compression} if config.compression not in ("none", "") else {}),
             **{name: value.reveal() for name, value in config.headers.items()},
         }
+        self._credentials: Callable[[], Mapping[str, str]] = dict
         self._threads = local()
+
+    def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Ask ``headers`` for more of them with each request."""
+        self._credentials = headers
 
     def send(self, signal: Signal, body: bytes) -> None:
         """Post one request. Raises :class:`SendError`."""
         url = self._config.url_of(signal.name)
         data = _COMPRESS[self._config.compression](body)
         try:
+            headers = {**self._headers, **self._credentials()}
             answer = self._session().post(
-                url, data=data, headers=self._headers, timeout=float(self._config.timeout), allow_redirects=False
+                url, data=data, headers=headers, timeout=float(self._config.timeout), allow_redirects=False
             )
         except requests.RequestException as error:
             raise SendError(f"{url}: {_reason(error)}", is_transient=True) from None
@@ -70,10 +80,18 @@ class HttpTransport:
             session = self._threads.session = requests.Session()
             session.trust_env = False  # neither a .netrc nor a proxy of the environment is ours to use
             tls = self._config.tls
-            session.verify = tls.ca_file or True
+            session.verify = not tls.insecure_skip_verify and (tls.ca_file or True)
+            session.proxies = proxies_of(self._config)
             if tls.cert_file:
                 session.cert = (tls.cert_file, tls.key_file)
         return session
+
+
+def _zstd(body: bytes) -> bytes:
+    import zstandard
+
+    compressed: bytes = zstandard.ZstdCompressor().compress(body)
+    return compressed
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 from spectra_otel.errors import SpectraError
 from spectra_otel.otlp.signals import Signal
@@ -26,3 +27,11 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close connections."""
+
+
+@runtime_checkable
+class TakesHeaders(Protocol):
+    """A transport whose requests can carry an authenticator's credentials."""
+
+    def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Ask ``headers`` for more of them with each request."""

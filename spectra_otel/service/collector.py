@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from hashlib import blake2b
 from pathlib import Path
@@ -22,6 +22,7 @@ from spectra_otel.config.document import Component, Document, PipelineSpec
 from spectra_otel.errors import ConfigError
 from spectra_otel.model.home import home
 from spectra_otel.otlp.signals import SIGNALS, TRACES, Signal
+from spectra_otel.otlp.transport import TakesHeaders
 from spectra_otel.pipeline import BuiltExporter, GuardedProcessor
 from spectra_otel.sdk.span_export import SpanSettings, change_of
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, Receiver, Room
@@ -227,9 +228,19 @@ class Collector:
         try:
             folder = self._queue_folder(item)
             transport = item.factory.transport(item.config)
+            if (auth := getattr(item.config, "auth", None)) is not None and isinstance(transport, TakesHeaders):
+                transport.add_headers(self._credentials(auth.authenticator))
             return Sender(str(item.id), transport, item.config, folder, self.telemetry)
         except (ConfigError, OSError) as error:
             raise ConfigError(f"exporters::{item.id}: {error}") from error
+
+    def _credentials(self, id: str) -> Callable[[], Mapping[str, str]]:
+        """What gives the headers of an exporter's requests."""
+        found: Any = self._extensions.get(ComponentID.parse(id))
+        if not hasattr(found, "headers"):
+            raise ConfigError(f'failed to resolve authenticator "{id}": authenticator not found')
+        headers: Callable[[], Mapping[str, str]] = found.headers
+        return headers
 
     def _queue_folder(self, item: Component) -> Path:
         name = str(item.id).replace("/", "_")

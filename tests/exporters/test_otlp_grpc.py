@@ -110,6 +110,28 @@ sys.exit(os.waitpid(pid, 0)[1])
         assert len(server.spans) == 1
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["[::1]:4317", "dns:///x:4317", "dns://1.1.1.1/x:4317", "unix:///tmp/x.sock", "https://x:4317/", "x:0"]
+)
+def test_addresses_of_every_form_are_taken(endpoint: str) -> None:
+    """As the OpenTelemetry Collector takes them."""
+    component(Kind.EXPORTER, ComponentID("otlp_grpc"), {"endpoint": endpoint}).config.validate()
+
+
+def test_settings_of_the_channel_are_used() -> None:
+    """Keepalive, authority and balancing, as the OpenTelemetry Collector names them."""
+    with grpc_server() as server:
+        made = exporter(
+            endpoint=server.endpoint,
+            tls={"insecure": True},
+            authority="otlp.example.com",
+            balancer_name="pick_first",
+            keepalive={"time": "20s", "timeout": "5s", "permit_without_stream": True},
+        )
+        assert send(made) is SpanExportResult.SUCCESS
+        assert len(server.spans) == 1
+
+
 def test_a_missing_package_prints_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra has a name."""
     monkeypatch.setitem(sys.modules, "grpc", None)
@@ -125,6 +147,13 @@ def test_a_missing_package_prints_the_pip_command(monkeypatch: pytest.MonkeyPatc
     [
         ({"endpoint": ""}, 'requires a non-empty "endpoint"'),
         ({"endpoint": "a b:1"}, "endpoint: got 'a b:1', valid: host:port such as localhost:4317"),
+        ({"endpoint": "x"}, "address x: missing port in address"),
+        ({"endpoint": "::1:4317"}, "address ::1:4317: too many colons in address"),
+        ({"endpoint": "x:abc"}, 'invalid port "abc"'),
+        (
+            {"endpoint": "x:1", "tls": {"insecure_skip_verify": True}},
+            "tls::insecure_skip_verify: got 'true', valid: false",
+        ),
         ({"endpoint": "x:1", "headers": {"a b": "c"}}, "headers: got 'a b', valid: names of letters"),
     ],
 )

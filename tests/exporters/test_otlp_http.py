@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from urllib3.exceptions import InsecureRequestWarning
 
 from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.document import component
@@ -53,9 +54,12 @@ def test_spans_arrive_with_headers_and_gzip() -> None:
     assert {a.key: a.value.double_value for a in server.spans[0].attributes}["gen_ai.usage.cost.amount"] == 0.0075
 
 
-@pytest.mark.parametrize(("compression", "header"), [("none", None), ("deflate", "deflate")])
+@pytest.mark.parametrize(
+    ("compression", "header"),
+    [("none", None), ("", None), ("deflate", "deflate"), ("zlib", "deflate"), ("zstd", "gzip")],
+)
 def test_compression_can_be_chosen(compression: str, header: str | None) -> None:
-    """`none` and `deflate` beside gzip."""
+    """The collector's names; what the official exporter does not have goes out as what every receiver knows."""
     with http_server() as server:
         send(exporter(endpoint=server.endpoint, compression=compression))
     assert server.headers[0].get("content-encoding") == header
@@ -155,7 +159,37 @@ def test_a_server_of_an_unknown_authority_gets_nothing(certificates: Certificate
     context.load_cert_chain(certificates.server_cert, certificates.server_key)
     with http_server(tls=context) as server:
         assert send(exporter(endpoint=server.endpoint, timeout="300ms")) is SpanExportResult.FAILURE
-    assert server.requests == []
+        assert server.requests == []
+        made = exporter(endpoint=server.endpoint, tls={"insecure_skip_verify": True})
+        with pytest.warns(InsecureRequestWarning):
+            assert send(made) is SpanExportResult.SUCCESS
+    assert len(server.spans) == 1
+
+
+def test_a_proxy_is_used() -> None:
+    """It is asked for the whole URL."""
+    with http_server() as proxy:
+        made = exporter(endpoint="http://otlp.example.com", proxy_url=proxy.endpoint)
+        assert send(made) is SpanExportResult.SUCCESS
+    assert proxy.paths == ["http://otlp.example.com/v1/traces"]
+
+
+def test_what_tunes_another_client_is_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A file that works in the OpenTelemetry Collector works here."""
+    component(
+        Kind.EXPORTER,
+        ComponentID("otlp_http"),
+        {
+            "endpoint": "http://x:1",
+            "max_idle_conns": 10,
+            "sending_queue": {"wait_for_result": True},
+            "encoding": "proto",
+        },
+    ).config.validate()
+    assert caplog.messages == [
+        "'max_idle_conns' has no effect here",
+        "'sending_queue.wait_for_result' has no effect here",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> Certificates:
 def post(port: int, context: ssl.SSLContext) -> int:
     """POST over TLS."""
     prepared = urllib.request.Request(f"https://localhost:{port}/v1/traces", GOOD, PROTOBUF)
-    with urllib.request.urlopen(prepared, context=context, timeout=10) as answer:
+    with urllib.request.urlopen(prepared, context=context, timeout=60) as answer:
         return int(answer.status)
 
 
@@ -49,7 +49,7 @@ def call(port: int, credentials: grpc.ChannelCredentials) -> Any:
     """Export over gRPC with TLS."""
     with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
         export: Any = channel.unary_unary(TRACES.method)
-        return export(GOOD, timeout=10)
+        return export(GOOD, timeout=60)
 
 
 @pytest.mark.parametrize("mutual", [False, True])
@@ -116,7 +116,7 @@ def test_sockets_of_the_file_system_are_served(tmp_path: Path) -> None:
         assert b"x-served-by: spectra" in answer.lower()
         with grpc.insecure_channel(f"unix:{protocols['grpc']['endpoint']}") as channel:
             export: Any = channel.unary_unary(TRACES.method)
-            assert export(GOOD, timeout=10) == b""
+            assert export(GOOD, timeout=60) == b""
 
 
 def test_a_certificate_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
@@ -125,6 +125,47 @@ def test_a_certificate_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) 
     config = tree({"debug": None}, protocols={"http": {"endpoint": FREE, "tls": tls}})
     with pytest.raises(ConfigError, match="receivers::otlp: tls: failed to load TLS config"), running(config):
         pass
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "zlib", "none"])
+def test_exporters_send_the_credentials_of_an_extension(compression: str, tmp_path: Path) -> None:
+    """A token of a file that is renewed, or a name and password; over HTTP with each compression, and gRPC."""
+    token = tmp_path / "token"
+    token.write_text("first")
+    basic = {"basicauth/mine": {"client_auth": {"username": "me", "password": "secret"}}}
+    extensions = {"bearertokenauth": {"filename": str(token)}, **basic}
+    received = {"http": {"endpoint": FREE, "auth": {"authenticator": "basicauth"}}, "grpc": {"endpoint": FREE}}
+    behind = tree(
+        {"debug": None},
+        protocols=received,
+        extensions={"basicauth": {"htpasswd": {"inline": "me:secret"}}},
+        service={"extensions": ["basicauth"]},
+    )
+    with http_server() as server, running(behind) as other:
+        auth = {"auth": {"authenticator": "bearertokenauth"}, "sending_queue": {"enabled": False}}
+        basic_auth = {**auth, "auth": {"authenticator": "basicauth/mine"}, "compression": compression}
+        exporters = {
+            "otlp_http": {"endpoint": server.endpoint, **auth},
+            "otlp_http/other": {"endpoint": f"http://127.0.0.1:{other.port('http')}", **basic_auth},
+            "otlp_grpc": {"endpoint": f"127.0.0.1:{other.port('grpc')}", "tls": {"insecure": True}, **auth},
+        }
+        with running(tree(exporters, extensions=extensions, service={"extensions": list(extensions)})) as collector:
+            assert collector.post(GOOD).status == 200
+            token.write_text("second")
+            assert collector.post(GOOD).status == 200
+        assert other.metric("otelcol_receiver_accepted_spans", transport="http") == 2
+        assert other.metric("otelcol_receiver_accepted_spans", transport="grpc") == 2
+    assert [headers["authorization"] for headers in server.headers] == ["Bearer first", "Bearer second"]
+
+
+def test_an_authenticator_that_is_not_there_is_an_error_at_start() -> None:
+    """In the words of the OpenTelemetry Collector."""
+    config = tree({"otlp_http": {"endpoint": "http://x:1", "auth": {"authenticator": "nope"}}})
+    with (
+        pytest.raises(ConfigError, match='failed to resolve authenticator "nope": authenticator not found'),
+        running(config),
+    ):
+        raise AssertionError
 
 
 def test_a_tenants_header_becomes_part_of_the_record(tmp_path: Path) -> None:
@@ -165,7 +206,7 @@ def test_the_component_of_the_documentation_runs_in_the_collector(
         with collector as (port, _):
             url = f"http://127.0.0.1:{port}/v1/traces"
             prepared = urllib.request.Request(url, message.SerializeToString(), PROTOBUF)
-            with urllib.request.urlopen(prepared, timeout=20) as answer:
+            with urllib.request.urlopen(prepared, timeout=60) as answer:
                 assert answer.status == 200
             until(lambda: backend.spans)
         assert [span.name for span in backend.spans] == ["chat gpt-4o"]

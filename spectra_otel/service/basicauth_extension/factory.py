@@ -1,4 +1,4 @@
-"""``basicauth``: lets requests in that carry a name and password of an htpasswd file."""
+"""``basicauth``: lets requests in that carry a name and password of an htpasswd file, or gives one to those that go out."""
 
 from __future__ import annotations
 
@@ -37,14 +37,28 @@ class Htpasswd:
 
 
 @dataclass(slots=True)
+class ClientAuth:
+    """Who an exporter is."""
+
+    username: str = ""
+    password: Opaque = _NO_TEXT
+
+
+@dataclass(slots=True)
 class BasicAuthConfig:
-    """Settings of ``basicauth``, named as the collector's."""
+    """Settings of ``basicauth``, named as the collector's: one of the two."""
 
     htpasswd: Htpasswd | None = None
+    client_auth: ClientAuth | None = None
 
     def validate(self) -> None:
         """Raise ConfigError unless there are names."""
-        if self.htpasswd is None or not (self.htpasswd.file or self.htpasswd.inline.reveal()):
+        if self.htpasswd is not None and self.client_auth is not None:
+            raise ConfigError("only one of `htpasswd` and `client_auth` can be specified")
+        if self.client_auth is not None:
+            if not self.client_auth.username:
+                raise ConfigError("client_auth: username is empty")
+        elif self.htpasswd is None or not (self.htpasswd.file or self.htpasswd.inline.reveal()):
             raise ConfigError("no credential source provided")
 
 
@@ -116,10 +130,22 @@ class BasicAuth:
         return is_right
 
 
-def factory() -> Factory[BasicAuthConfig, BasicAuth]:
+class BasicCredentials:
+    """Name and password for the requests of exporters."""
+
+    def __init__(self, config: ClientAuth) -> None:
+        pair = f"{config.username}:{config.password.reveal()}".encode()
+        self._headers = {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+    def headers(self) -> dict[str, str]:
+        """What an exporter's request carries."""
+        return self._headers
+
+
+def factory() -> Factory[BasicAuthConfig, BasicAuth | BasicCredentials]:
     """Make the factory."""
     return Factory("basicauth", Stability.BETA, BasicAuthConfig, _create)
 
 
-def _create(id_: ComponentID, config: BasicAuthConfig) -> BasicAuth:
-    return BasicAuth(config)
+def _create(id_: ComponentID, config: BasicAuthConfig) -> BasicAuth | BasicCredentials:
+    return BasicAuth(config) if config.client_auth is None else BasicCredentials(config.client_auth)

@@ -1,4 +1,4 @@
-"""``bearertokenauth``: lets requests in that carry a token."""
+"""``bearertokenauth``: lets requests in that carry a token, and gives it to those that go out."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ class BearerTokenAuth:
         prefix = f"{self._scheme} " if self._scheme else ""
         matches = [hmac.compare_digest(given.encode(), f"{prefix}{token}".encode()) for token in self._tokens]
         return None if any(matches) else "provided authorization does not match expected scheme or token"
+
+    def headers(self) -> dict[str, str]:
+        """What an exporter's request carries: the first token."""
+        self._read()
+        return {self._header: f"{self._scheme} {self._tokens[0]}".strip()} if self._tokens else {}
 
     def _read(self) -> None:
         if self._file is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
+from spectra_otel.component import ComponentID
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
 from spectra_otel.sdk.span_export import SpanSettings
@@ -59,6 +60,8 @@ class QueueBatch:
 class SendingQueue:
     """Where requests wait. Always on disk: an acknowledged request outlives the process."""
 
+    without_effect: ClassVar[frozenset[str]] = frozenset(("wait_for_result",))
+
     enabled: bool = True
     """False: the sender is answered when the backend has answered."""
     num_consumers: int = 10
@@ -73,11 +76,24 @@ class SendingQueue:
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot be."""
-        if self.batch is not None:
-            self.batch.validate()
+        if not self.enabled:
+            return
         for name in ("num_consumers", "queue_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sending_queue::{name}: got '{getattr(self, name)}', valid: 1 or more")
+        if self.storage:
+            ComponentID.parse(self.storage)
+        if self.batch is not None:
+            self.batch.validate()
+            if self.batch.sizer == self.sizer and self.batch.min_size > self.queue_size:
+                raise ConfigError("sending_queue: `min_size` must be less than or equal to `queue_size`")
+
+
+@dataclass(slots=True)
+class ClientAuth:
+    """``authenticator`` is the id of an extension that has the credentials of this exporter's requests."""
+
+    authenticator: str = ""
 
 
 @dataclass(slots=True)
