@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,16 @@ class BackgroundMerge:
         self._thread: Thread | None = None
         self._complaint = ""
 
+    def start(self) -> None:
+        """Load duckdb now, and merge what an earlier process left: for a host whose work is to store.
+
+        Loading it takes a tenth of a second of Python's lock, which later would be taken from those who wait for an answer.
+        """
+        with self.merging:
+            for name in ("merge", "reprice"):
+                import_module(f"spectra_otel.exporters.duckdb.{name}")
+        self.wake()
+
     def wake(self) -> None:
         """Say that there is something to merge. Costs a microsecond; the thread is started if need be."""
         if self._pid != os.getpid():
@@ -125,7 +136,9 @@ class BackgroundMerge:
             is_learnt = is_learnt or self._learn()
 
     def _learn(self) -> bool:
-        """Price what has no cost, if this process knows more than the store has seen; False where the file is in use."""
+        """Price what has no cost, if this process knows more than the store has seen; False where that cannot be done yet."""
+        if not self._database.exists():
+            return False
         with self.merging:
             from spectra_otel.exporters.duckdb import reprice
 

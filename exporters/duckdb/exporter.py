@@ -49,6 +49,11 @@ class DuckDBExporter(SpanExporter):
         self._merge = BackgroundMerge(database, self._spool) if config.merge == "background" else None
         self._in_trouble = False
 
+    def start(self) -> None:
+        """Load what merging needs, and merge what an earlier process left. A collector does it before it listens."""
+        if self._merge:
+            self._merge.start()
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Put the records of ``spans`` on disk."""
         lines = self._lines(spans)

@@ -88,6 +88,9 @@ class Collector:
                 _log.info("Extension is starting... %s", id_)
                 if hasattr(extension, "start"):
                     extension.start(self)
+            for built in self._exporters.values():
+                if hasattr(built.exporter, "start"):
+                    built.exporter.start()
             for lane in self._lanes.values():
                 lane.start()
             for id_, receiver in self._receivers.items():

@@ -22,6 +22,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from spectra_otel.config.decode import Opaque, decode
 from spectra_otel.errors import ConfigError
+from spectra_otel.exporters.duckdb.spool import Spool
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 from spectra_otel.otlp.signals import LOGS, TRACES
@@ -44,7 +45,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPECTRA_HOME", str(tmp_path / "home"))
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait for something that another thread brings about."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -62,6 +63,18 @@ def test_a_call_is_stored_with_its_cost(tmp_path: Path) -> None:
         assert collector.metric("otelcol_receiver_accepted_spans", transport="grpc") == 1
     (row,) = DuckDBStore(database).costs()
     assert (row["model"], row["requests"], str(row["total_cost_in_cents"])) == ("gpt-4o", 2, "0.70000000")
+
+
+def test_what_an_earlier_collector_left_is_merged_without_a_request(tmp_path: Path) -> None:
+    """A restart is enough; what merging needs is loaded before anybody is listened to."""
+    database = tmp_path / "x.duckdb"
+    with running(tree({"duckdb": {"path": str(database), "merge": "off"}}, PIPELINE)) as collector:
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+    waiting = Spool(database).sealed
+    assert len(waiting()) == 1
+    with running(tree({"duckdb": {"path": str(database)}}, PIPELINE)):
+        until(lambda: not waiting())
+    assert DuckDBStore(database).costs()[0]["requests"] == 1
 
 
 @pytest.mark.parametrize("encoding", ENCODERS)
@@ -206,18 +219,20 @@ def test_what_was_queued_outlives_the_process() -> None:
 
 def test_what_waits_is_sent_as_one_request() -> None:
     """`sending_queue::batch`: small requests share one, none exceeds `max_size`, and nobody waits longer than `flush_timeout`."""
-    batch = {"min_size": 4, "max_size": 6, "flush_timeout": "200ms"}
+    batch: dict[str, Any] = {"min_size": 4, "max_size": 6, "flush_timeout": "1m"}
     with http_server() as backend:
         exporters = {"otlp_http": {"endpoint": backend.endpoint, "sending_queue": {"batch": batch}}}
         with running(tree(exporters)) as collector:
-            for seed in range(1, 6):
+            for seed in range(1, 5):
                 collector.post(request({"n": seed}, seed=seed).SerializeToString())
-            until(lambda: len(backend.spans) == 5)
-            assert [TRACES.count(found) for found in backend.requests] == [4, 1]
+            until(lambda: len(backend.spans) == 4)
             collector.post(request(*[{"n": 6}] * 13, seed=6).SerializeToString())
+            until(lambda: collector.metric("otelcol_exporter_sent_spans") == 17)
+            assert [TRACES.count(found) for found in backend.requests] == [4, 6, 6, 1]
+        batch["flush_timeout"] = "50ms"
+        with running(tree(exporters)) as collector:
+            collector.post(request({"n": 7}, seed=7).SerializeToString())
             until(lambda: len(backend.spans) == 18)
-            assert [TRACES.count(found) for found in backend.requests[2:]] == [6, 6, 1]
-            until(lambda: collector.metric("otelcol_exporter_sent_spans") == 18)
 
 
 def test_a_batch_that_could_not_be_sent_waits_on_disk_whole() -> None:
