@@ -96,7 +96,7 @@ class Running:
         url = f"http://127.0.0.1:{self.port('http')}{path}"
         prepared = urllib.request.Request(url, data=body, headers={**PROTOBUF, **(headers or {})}, method=method)
         try:
-            with urllib.request.urlopen(prepared, timeout=20) as answer:
+            with urllib.request.urlopen(prepared, timeout=60) as answer:
                 return Answer(answer.status, answer.read(), {k.lower(): v for k, v in answer.headers.items()})
         except urllib.error.HTTPError as error:
             with error:
@@ -106,7 +106,7 @@ class Running:
         """Call Export over gRPC with raw bytes."""
         with grpc.insecure_channel(f"127.0.0.1:{self.port('grpc')}") as channel:
             export: Any = channel.unary_unary(method)
-            return export(body, timeout=20, metadata=metadata)
+            return export(body, timeout=60, metadata=metadata)
 
     def metric(self, name: str, **labels: str) -> float:
         """A number of the collector's own metrics."""
@@ -142,7 +142,7 @@ def running(config: Mapping[str, Any]) -> Iterator[Running]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(collector.start(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(collector.start(), loop).result(60)
         try:
             yield Running(collector)
         finally:

@@ -167,7 +167,7 @@ def test_redaction_keeps_allowed_keys_alone() -> None:
 def test_batch_makes_one_request_of_many() -> None:
     """Requests that arrive together leave together, cut at the largest size."""
     with http_server() as backend:
-        processors = {"batch": {"timeout": "300ms", "send_batch_size": 4, "send_batch_max_size": 5}}
+        processors = {"batch": {"timeout": "5s", "send_batch_size": 4, "send_batch_max_size": 5}}
         with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, processors)) as collector:
             bodies = [request({"n": 1}, {"n": 2}, seed=seed).SerializeToString() for seed in range(1, 5)]
             senders = [threading.Thread(target=collector.post, args=(body,)) for body in bodies]
