@@ -152,6 +152,11 @@ def server_tools(body: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
         yield "web_search", None
 
 
+def annotates(body: Mapping[str, Any]) -> bool:
+    """Whether the pages of a document are to be annotated, too, which Mistral bills."""
+    return any(body.get(name) for name in ("document_annotation_format", "bbox_annotation_format"))
+
+
 def built_in_tools(body: Mapping[str, Any]) -> int:
     """How many tools the provider describes to the model itself (Anthropic's, which have types of their own)."""
     tools = body.get("tools")

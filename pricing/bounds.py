@@ -277,6 +277,8 @@ class _Call:
         tools = self.tools
         if self.provider == "openai" and "-search-" in self.model:
             tools = tools | {"web_search": 1}  # these search before they answer, once
+        if "tool.citation_tokens" in priced.plan.rates:
+            self.unbounded.append("the model searches and reads as much as it likes")
         for tool, said in tools.items():
             rate = priced.plan.rates.get(f"tool.{tool}")
             most = said if said is not None else self.ceilings.tool_calls
@@ -303,7 +305,11 @@ class _Call:
             said = self.body.get("pages")
             pages = len(said) if isinstance(said, list) else self.ceilings.pages
             if pages or not most:
-                yield {"pages": pages if most else 1}
+                pages = pages if most else 1
+                yield {
+                    "pages": pages,
+                    "tool_call_counts": {"annotation": pages} if bodies.annotates(self.body) else None,
+                }
         elif self.kind == "rerank" and "search" in plan.rates:
             yield {"search_units": self._searches(most)}
 

@@ -14,6 +14,7 @@ from spectra_otel.pricing.pricefile import WrittenOffer
 PROVIDERS = {"aws": "bedrock", "x-ai": "xai", "voyageai": "voyage"}
 SKIPPED = frozenset({"openai-decisions"})  # a second price list of OpenAI for one endpoint, under names of the first
 
+PAGES, ANNOTATED = "input_document_kpages", "input_annotated_document_kpages"
 # Their price key → our meter and how many of our units their price is for.
 METERS = {
     "input_mtok": ("input", 1_000_000),
@@ -30,7 +31,8 @@ METERS = {
     "output_reasoning_mtok": ("reasoning", 1_000_000),
     "web_searches_kcount": ("tool.web_search", 1000),
     "storage_searches_kcount": ("tool.file_search", 1000),
-    "input_document_kpages": ("page", 1000),
+    "output_citation_mtok": ("tool.citation_tokens", 1_000_000),
+    PAGES: ("page", 1000),
     "input_mchars": ("character", 1_000_000),
     "requests_kcount": ("request", 1000),
     "audio_hours": ("audio_second", 3600),
@@ -165,6 +167,9 @@ def _rates(prices: Any) -> Rates:
         else:
             steps = [(tier.start, rate_text(meter, tier.price, per)) for tier in value.tiers]
             rates[meter] = ladder(rate_text(meter, value.base, per), steps)
+    annotated, plain = getattr(prices, ANNOTATED, None), getattr(prices, PAGES, None)
+    if annotated is not None and plain is not None:  # what it costs more than a plain page
+        rates["tool.annotation"] = rate_text("tool.annotation", annotated - plain, 1000)
     return rates
 
 

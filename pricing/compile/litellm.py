@@ -158,12 +158,19 @@ def _offers(row: dict[str, Any]) -> list[WrittenOffer]:
     if media and not standard:
         offers.insert(0, standard := WrittenOffer({}))
     if standard:
-        standard.rates.update(media | _tool_rates(row))
+        standard.rates.update(media | _tool_rates(row) | _annotation(row))
     if "ocr_cost_per_page_batches" in row:
-        offers.append(
-            WrittenOffer({"page": rate_text("page", row["ocr_cost_per_page_batches"] * 1000, 1000)}, tier="batch")
-        )
+        page = rate_text("page", row["ocr_cost_per_page_batches"] * 1000, 1000)
+        offers.append(WrittenOffer({"page": page} | _annotation(row, "_batches"), tier="batch"))
     return offers
+
+
+def _annotation(row: dict[str, Any], suffix: str = "") -> Rates:
+    """What a page costs more that is annotated, too."""
+    page, annotated = (row.get(f"{key}{suffix}") for key in ("ocr_cost_per_page", "annotation_cost_per_page"))
+    if page is None or annotated is None:
+        return {}
+    return {"tool.annotation": rate_text("tool.annotation", (annotated - page) * 1000, 1000)}
 
 
 def _token_rates(meters: dict[str, dict[int, Decimal]]) -> Rates:

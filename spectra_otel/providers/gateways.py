@@ -1,6 +1,6 @@
 """Providers that speak OpenAI's format without an accent, or nearly: a host, and which of its endpoints they have."""
 
-from spectra_otel.providers.base import Endpoint, Json, Provider, Sent, Values, as_dict, as_list, put_text
+from spectra_otel.providers.base import Endpoint, Json, Provider, Sent, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
 from spectra_otel.providers.wire.deferred import DeferredChat
@@ -33,8 +33,14 @@ class ZaiVideos(ZaiResult):
 
 
 def _perplexity_cost(body: Json, values: Values) -> None:
-    cost = as_dict(as_dict(body.get("usage")).get("cost"))
-    put_provider_cost(values, cents(cost.get("total_cost")))
+    """Its own figure; and deep research's searches, and the tokens it read in sources, which are in no other count."""
+    usage = as_dict(body.get("usage"))
+    put_provider_cost(values, cents(as_dict(usage.get("cost")).get("total_cost")))
+    if usage.get("citation_tokens"):
+        counts: Values = {}
+        put_count(counts, "web_search", usage.get("num_search_queries"))
+        put_count(counts, "citation_tokens", usage.get("citation_tokens"))
+        values["tool_call_counts"] = counts
 
 
 def _vercel_cost(body: Json, values: Values) -> None:
@@ -63,8 +69,8 @@ BATCHES = (
     Endpoint("/files/{job}/content", batch, "GET", batch="results"),
 )
 MESSAGES = Endpoint("/v1/messages", Messages())
-sonar = Chat(extra=_perplexity_cost)
-later_sonar = DeferredChat(extra=_perplexity_cost)
+sonar = Chat(reasoning_beside=True, extra=_perplexity_cost)
+later_sonar = DeferredChat(reasoning_beside=True, extra=_perplexity_cost)
 
 PROVIDERS = (
     Provider(

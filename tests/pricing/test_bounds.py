@@ -173,6 +173,11 @@ def test_media_is_bounded_by_what_the_body_asks_for(
             {"model": "rerank-2.5", "query": "q", "documents": [{"url": "https://a.b", "text": "word " * 30_000}] * 5},
             {"prompt_tokens": 5 * 30_000},
         ),
+        (
+            "mistral",
+            {"model": "mistral-ocr-2512", "pages": [0, 1], "bbox_annotation_format": {"type": "json_schema"}},
+            {"pages": 2, "tool_call_counts": {"annotation": 2}},
+        ),
     ],
 )
 def test_each_of_many_texts_is_bounded_by_a_window_of_its_own(
@@ -193,6 +198,13 @@ def test_searches_are_bounded_where_the_body_bounds_them() -> None:
     open_ended = estimate_request("anthropic", body | {"tools": [tool]}, at=AT)
     assert open_ended.upper_in_cents is None
     assert "web_search" in open_ended.unbounded[0]
+
+
+def test_a_model_that_reads_what_it_likes_has_no_bound() -> None:
+    """Perplexity's deep research bills what it searched and read."""
+    found = estimate_request("perplexity", {"model": "sonar-deep-research", "messages": [], "max_tokens": 9})
+    assert found.upper_in_cents is None
+    assert found.unbounded == ("the model searches and reads as much as it likes",)
 
 
 def test_the_model_may_stand_in_the_path() -> None:

@@ -340,3 +340,17 @@ def test_tools_that_cost_no_more_than_their_tokens_are_exact(provider: str, mode
     cost = calculate(provider, model, {**usage, "tool_call_counts": {"mcp": 3}})
     assert (cost.cost_status, cost.tool_cost_in_cents) == ("priced", 0)
     assert cost.total_cost_in_cents == calculate(provider, model, usage).total_cost_in_cents
+
+
+def test_what_a_provider_counts_beside_tokens_and_pages_is_billed() -> None:
+    """Deep research as in Perplexity's own example, 0.409 USD in all; pages that Mistral annotates, where that has a price."""
+    usage = {
+        "prompt_tokens": 33, "completion_tokens": 7163 + 73_997, "reasoning_tokens": 73_997,
+        "tool_call_counts": {"web_search": 18, "citation_tokens": 20_016},
+    }  # fmt: skip
+    assert cents(calculate("perplexity", "sonar-deep-research", usage)) == "40.9393"
+    annotated = {"pages": 10, "tool_call_counts": {"annotation": 10}}
+    cost = calculate("mistral", "mistral-ocr-2512", annotated)
+    assert (cents(cost), cost.cost_status) == ("3", "priced")
+    assert cents(calculate("mistral", "mistral-ocr-2512", annotated, pricing_tier="batch")) == "1.5"
+    assert calculate("vertex", "mistral-ocr-2505", annotated).cost_status == "partial"

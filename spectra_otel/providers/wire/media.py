@@ -239,14 +239,23 @@ class Rerank(Format):
             put_provider_cost(values, cents(usage.get("cost")))
 
 
+ANNOTATIONS = ("document_annotation_format", "bbox_annotation_format")
+
+
 class Ocr(Format):
-    """``/ocr``, and Cohere's ``/parse``: billed by page."""
+    """``/ocr``, and Cohere's ``/parse``: billed by page. Annotations are a tool: a page that Mistral annotates, too, costs more.
+
+    docs.mistral.ai/capabilities/document_ai/annotations
+    """
 
     operation = "generate_content"
     model_type = "ocr"
 
     def read_request(self, sent: Sent) -> Values:
-        return {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
+        values: Values = {"model": sent.body.get("model"), "is_streaming": False, "has_tool_calls": False}
+        if any(sent.body.get(name) for name in ANNOTATIONS):
+            values["tool_call_counts"] = {"annotation": 1}
+        return values
 
     def read_response(self, body: Json, values: Values) -> None:
         put_text(values, "response_id", body.get("id"))
@@ -254,6 +263,11 @@ class Ocr(Format):
         usage = as_dict(body.get("usage_info") or as_dict(body.get("meta")).get("billed_units"))
         pages = usage.get("pages_processed", usage.get("pages", len(as_list(body.get("pages"))) or None))
         put_count(values, "pages", pages)
+        annotated, counts = usage.get("pages_processed_annotation"), Values()
+        if values.pop("tool_call_counts", None) or body.get("document_annotation") or annotated:
+            put_count(counts, "annotation", annotated or pages)
+        if counts:
+            values["tool_call_counts"] = counts
         if usage:
             values["usage_raw"] = usage
 
