@@ -42,6 +42,7 @@ DRAWN = {
         {"type": "code_interpreter_call", "container_id": "c1"}, {"type": "code_interpreter_call", "container_id": "c1"},
     ],
 }  # fmt: skip
+GEMINI = "https://generativelanguage.googleapis.com/v1beta"
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
 COUNTS = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token-count": "4"}
 VERTEX = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1"
@@ -107,6 +108,27 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://api.anthropic.com/v1/messages", {"model": "claude-opus-4-8", "messages": [], "speed": "fast"},
      {"id": "m", "content": [], "usage": {
          "input_tokens": 9, "output_tokens": 4, "service_tier": "standard", "speed": "fast"}}, {}, {"pricing_tier": "fast"}),
+    (f"{GEMINI}/models/gemini-3-flash:generateContent", {"contents": []}, {"modelVersion": "gemini-3-flash", "candidates": [
+        {"finishReason": "STOP", "groundingMetadata": {
+            "webSearchQueries": ["a", "b", "a", ""], "imageSearchQueries": ["c"]}}]}, {},
+     {"tool_call_counts": {"grounding": 3}}),
+    (f"{GEMINI}/models/gemini-2.5-flash:generateContent", {"contents": []}, {"candidates": [
+        {"groundingMetadata": {"webSearchQueries": ["a", "b"], "groundingChunks": [{"maps": {"uri": "u"}}]}}],
+        "usageMetadata": {"promptTokenCount": 9, "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 5}],
+                          "toolUsePromptTokenCount": 4, "toolUsePromptTokensDetails": [{"modality": "AUDIO", "tokenCount": 2}]}},
+     {}, {"tool_call_counts": {"grounding": 1, "maps": 1}, "audio_prompt_tokens": 7, "prompt_tokens": 13}),
+    (f"{GEMINI}/interactions", {"model": "gemini-3-flash", "input": "x", "response_modalities": ["image"]}, {
+        "id": "v1", "status": "completed", "model": "gemini-3-flash", "service_tier": "flex", "usage": {
+            "total_input_tokens": 9, "total_output_tokens": 4, "total_thought_tokens": 2.0, "total_tool_use_tokens": 3,
+            "input_tokens_by_modality": [{"modality": "image", "tokens": 5}],
+            "output_tokens_by_modality": [{"modality": "image", "tokens": 4}],
+            "grounding_tool_count": [{"type": "google_search", "count": 2}, {"type": "google_maps", "count": 1}]},
+        "steps": [{"type": "model_output", "content": [{"type": "image", "data": "aGk="}]}]}, {},
+     {"model_type": "image", "image_count": 1, "prompt_tokens": 12, "completion_tokens": 6, "reasoning_tokens": 2,
+      "image_prompt_tokens": 5, "image_completion_tokens": 4, "pricing_tier": "flex",
+      "tool_call_counts": {"grounding": 2, "maps": 1}}),
+    (f"{GEMINI}/interactions", {"agent": "deep-research", "input": "x"}, {"id": "v2", "status": "queued"}, {},
+     {"model": "deep-research", "cost_status": "billed_unknown"}),
     ("https://api.x.ai/v1/responses", {"model": "grok-4", "input": "look"}, {"id": "r", "output": [], "usage": {
         "input_tokens": 1, "output_tokens": 2, "server_side_tool_usage_details": {
             "web_search_calls": 2, "x_search_calls": 0, "document_search_calls": 1}}}, {},

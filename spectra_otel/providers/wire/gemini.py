@@ -19,7 +19,7 @@ from spectra_otel.providers.base import (
     put_text,
 )  # fmt: skip
 from spectra_otel.providers.wire.chat import read_error
-from spectra_otel.providers.wire.usage import GENERATE, take
+from spectra_otel.providers.wire.usage import GENERATE, INTERACTION, take
 
 _FINISH_CODES = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
 """``finishReason`` as ``$alt=json;enum-encoding=int`` sends it."""
@@ -37,23 +37,17 @@ class Generate(Format):
     def read_request(self, sent: Sent) -> Values:
         model = sent.places.get("model")
         values: Values = {"model": model, "is_streaming": "stream" in sent.path.rpartition(":")[2]}
-        asked = [
-            str(word).upper() for word in as_list(as_dict(sent.body.get("generationConfig")).get("responseModalities"))
-        ]
-        if "AUDIO" in asked:
-            values["model_type"] = "tts"
-        elif "IMAGE" in asked:
-            values["model_type"] = "image"
+        _put_type(as_dict(sent.body.get("generationConfig")).get("responseModalities"), values)
         put_text(values, "requested_tier", sent.body.get("serviceTier") or sent.body.get("service_tier"))
         return values
 
     def read_response(self, body: Json, values: Values) -> None:
-        reader = GenerateStream()
+        reader = GenerateStream(values.get("model"))
         reader.event(body)
         values.update(reader.finish())
 
     def open_stream(self, values: Values) -> StreamReader:
-        return GenerateStream()
+        return GenerateStream(values.get("model"))
 
     def accepts(self, sent: Sent) -> bool:
         return isinstance(sent.body.get("contents"), list)
@@ -70,6 +64,13 @@ class Generate(Format):
         return whole | {"candidates": [{**last, "content": {"parts": parts}}]}
 
 
+def _put_type(modalities: Any, values: Values) -> None:
+    """The type of the model that is asked, by the modalities of the answer that is asked for."""
+    asked = {str(word).upper() for word in as_list(modalities)}
+    if asked & {"AUDIO", "IMAGE"}:
+        values["model_type"] = "tts" if "AUDIO" in asked else "image"
+
+
 def _candidates(body: Any) -> list[Any]:
     return as_list(as_dict(body).get("candidates"))
 
@@ -82,8 +83,9 @@ def read_usage(usage: Json, values: Values) -> None:
     """``usageMetadata``, with its modalities and its tier."""
     values["usage_raw"] = usage
     take(usage, GENERATE, values)
-    _read_modalities(usage.get("promptTokensDetails"), "prompt", values)
-    _read_modalities(usage.get("candidatesTokensDetails"), "completion", values)
+    asked = [*as_list(usage.get("promptTokensDetails")), *as_list(usage.get("toolUsePromptTokensDetails"))]
+    _read_modalities(asked, "prompt", "tokenCount", values)
+    _read_modalities(as_list(usage.get("candidatesTokensDetails")), "completion", "tokenCount", values)
     traffic = usage.get("trafficType")
     put_text(
         values, "pricing_tier", "ON_DEMAND" if traffic == 1 else traffic
@@ -91,26 +93,45 @@ def read_usage(usage: Json, values: Values) -> None:
     put_text(values, "pricing_tier", usage.get("serviceTier"))
 
 
-def _read_modalities(rows: Any, side: str, values: Values) -> None:
-    for row in map(as_dict, as_list(rows)):
-        kind = str(row.get("modality")).lower()
-        if kind in ("audio", "image"):
-            put_count(values, f"{kind}_{side}_tokens", row.get("tokenCount"))
-        elif kind == "video" and side == "completion" and row.get("tokenCount"):
+def _read_modalities(rows: list[Any], side: str, name: str, values: Values) -> None:
+    """Tokens of one side by what they are of; a kind may stand there twice, of the prompt and of what tools read."""
+    found: Values = {}
+    for row in map(as_dict, rows):
+        kind, count = str(row.get("modality")).lower(), row.get(name)
+        if kind in ("audio", "image") and type(count) is int:
+            found[kind] = found.get(kind, 0) + count
+        elif kind == "video" and side == "completion" and count:
             values["cost_status"] = "partial"  # generated video costs more than text, and a record has no count for it
+    values.update({f"{kind}_{side}_tokens": count for kind, count in found.items()})
+
+
+def put_grounding(values: Values, model: Any, searches: int, maps: int | None) -> None:
+    """Searches that Google bills: by prompt before Gemini 3, by query from there on (ai.google.dev/gemini-api/docs/pricing).
+
+    ``maps``: how often Maps was asked; None where the answer shows that it was, and not how often.
+    """
+    by_query = not str(model or "").rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
+    counts = {"grounding": searches, "maps": 1 if maps is None else maps}
+    tools = {tool: count if by_query else 1 for tool, count in counts.items() if count}
+    if tools:
+        values["tool_call_counts"] = tools
+    if maps is None and by_query:
+        values.setdefault("cost_status", "estimated")
 
 
 class GenerateStream(StreamReader):
     """Chunks of a generated answer; a chunk with ``finishReason`` makes it whole, but more may follow until the body ends."""
 
-    __slots__ = ("_images", "_queries", "_usage")
+    __slots__ = ("_images", "_maps", "_model", "_queries", "_usage")
     mark = b"finishReason"
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any = None) -> None:
         super().__init__()
+        self._model = model
         self._usage: Json | None = None
         self._images = 0
-        self._queries = 0
+        self._queries: set[str] = set()
+        self._maps: int | None = 0
         self.values["has_tool_calls"] = False
 
     def event(self, data: Json) -> None:
@@ -141,7 +162,14 @@ class GenerateStream(StreamReader):
             self.complete = True
         grounding = candidate.get("groundingMetadata")
         if grounding:
-            self._queries = max(self._queries, len(as_list(as_dict(grounding).get("webSearchQueries"))))
+            self._read_grounding(as_dict(grounding))
+
+    def _read_grounding(self, grounding: Json) -> None:
+        """Queries are billed once each, and empty ones not; of Maps the answer has what was found alone."""
+        for name in ("webSearchQueries", "imageSearchQueries"):
+            self._queries.update(query for query in as_list(grounding.get(name)) if query and isinstance(query, str))
+        if any(as_dict(chunk).get("maps") for chunk in as_list(grounding.get("groundingChunks"))):
+            self._maps = None
 
     def _read_part(self, part: Json) -> None:
         text = part.get("text")
@@ -159,10 +187,7 @@ class GenerateStream(StreamReader):
         if self._images:
             values["image_count"] = self._images
             values["model_type"] = "image"
-        if self._queries:
-            # Billed by prompt before Gemini 3, by query from there on (ai.google.dev/gemini-api/docs/pricing).
-            by_query = str(values.get("snapshot", "")).startswith("gemini-3")
-            values["tool_call_counts"] = {"grounding": self._queries if by_query else 1}
+        put_grounding(values, values.get("snapshot") or self._model, len(self._queries), self._maps)
         return values
 
 
@@ -239,27 +264,37 @@ class GenerateImages(Format):
         put_count(values, "image_count", len(as_list(body.get("generatedImages"))) or None)
 
 
+_UNDER_WAY = ("in_progress", "queued")
+
+
 class Interactions(Format):
     """``/interactions``: names of its own; thoughts are outside the output. An agent's first answer is a job, not its cost."""
 
     operation = "generate_content"
 
     def read_request(self, sent: Sent) -> Values:
-        return {
-            "model": sent.body.get("model") or sent.body.get("agent"),
-            "is_streaming": bool(sent.body.get("stream")),
-        }
+        body = sent.body
+        values: Values = {"model": body.get("model") or body.get("agent"), "is_streaming": bool(body.get("stream"))}
+        _put_type(body.get("response_modalities"), values)
+        put_text(values, "requested_tier", body.get("service_tier"))
+        return values
 
     def read_response(self, body: Json, values: Values) -> None:
         put_text(values, "response_id", body.get("id"))
         put_text(values, "snapshot", body.get("model"))
         put_text(values, "finish_reason", body.get("status"))
         put_text(values, "pricing_tier", body.get("service_tier"))
-        steps = as_list(body.get("steps") or body.get("outputs"))
-        values["has_tool_calls"] = any(as_dict(step).get("type") == "function_call" for step in steps)
+        steps = [as_dict(step) for step in as_list(body.get("steps") or body.get("outputs"))]
+        values["has_tool_calls"] = any(step.get("type") == "function_call" for step in steps)
+        contents = [as_dict(part) for step in steps for part in (step, *as_list(step.get("content")))]
+        images = sum(part.get("type") == "image" for part in contents)
+        if images:
+            values["image_count"], values["model_type"] = images, "image"
+        if body.get("status") == "failed":
+            read_error(body if body.get("error") else {"error": "failed"}, values)
         if as_dict(body.get("usage")):
             read_interaction_usage(body["usage"], values)
-        elif body.get("status") == "in_progress":
+        elif body.get("status") in _UNDER_WAY:
             put_job(values, body.get("id"))
 
     def open_stream(self, values: Values) -> StreamReader:
@@ -269,30 +304,35 @@ class Interactions(Format):
 def read_interaction_usage(usage: Json, values: Values) -> None:
     """``usage`` of an interaction: input and what tools used, output and thoughts, each on their own."""
     values["usage_raw"] = usage
-    thoughts, tools = usage.get("total_thought_tokens"), usage.get("total_tool_use_tokens")
-    put_count(values, "prompt_tokens", usage.get("total_input_tokens"))
-    put_count(values, "completion_tokens", usage.get("total_output_tokens"))
-    if "prompt_tokens" in values and type(tools) is int:
-        values["prompt_tokens"] += tools
-    if "completion_tokens" in values and type(thoughts) is int:
-        values["completion_tokens"] += thoughts
-    put_count(values, "reasoning_tokens", thoughts)
-    put_count(values, "cached_tokens", usage.get("total_cached_tokens"))
-    put_count(values, "total_tokens", usage.get("total_tokens"))
+    take(usage, INTERACTION, values)
+    asked = [*as_list(usage.get("input_tokens_by_modality")), *as_list(usage.get("tool_use_tokens_by_modality"))]
+    _read_modalities(asked, "prompt", "tokens", values)
+    _read_modalities(as_list(usage.get("output_tokens_by_modality")), "completion", "tokens", values)
+    tools = {str(row.get("type")): row.get("count") for row in map(as_dict, as_list(usage.get("grounding_tool_count")))}
+    counts = {name: count for name, count in tools.items() if type(count) is int}
+    put_grounding(
+        values,
+        values.get("snapshot") or values.get("model"),
+        counts.get("google_search", 0),
+        counts.get("google_maps", 0),
+    )
 
 
 class InteractionStream(StreamReader):
     """Steps and their deltas; the event that completes the interaction carries it whole."""
 
-    __slots__ = ("_format", "_tools")
+    __slots__ = ("_format", "_images", "_tools")
 
     def __init__(self, format_: Interactions) -> None:
         super().__init__()
         self._format = format_
+        self._images = 0
         self._tools = False
 
     def event(self, data: Json) -> None:
-        self.characters += length_of(as_dict(data.get("delta")).get("text"))
+        delta = as_dict(data.get("delta"))
+        self.characters += length_of(delta.get("text"))
+        self._images += delta.get("type") == "image"
         if as_dict(data.get("step")).get("type") == "function_call":
             self._tools = True
         interaction = data.get("interaction")
@@ -300,7 +340,7 @@ class InteractionStream(StreamReader):
             self.values.pop("cost_status", None)
             self.values.pop(JOB, None)  # of an event before: the stream itself brings what the job made
             self._format.read_response(as_dict(interaction), self.values)
-            if as_dict(interaction).get("status") not in (None, "in_progress"):
+            if as_dict(interaction).get("status") not in (None, *_UNDER_WAY):
                 self.complete = True
         if data.get("error"):
             read_error(data, self.values)
@@ -308,4 +348,6 @@ class InteractionStream(StreamReader):
 
     def finish(self) -> Values:
         self.values["has_tool_calls"] = self._tools or bool(self.values.get("has_tool_calls"))
+        if self._images:
+            self.values["image_count"], self.values["model_type"] = self._images, "image"
         return self.values

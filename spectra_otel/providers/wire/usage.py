@@ -93,6 +93,16 @@ GENERATE: Convention = {
 }  # fmt: skip
 """Gemini, in either spelling: thoughts and tool prompts stand beside candidates and prompt, and zeros are left out."""
 
+INTERACTION: Convention = {
+    "total_input_tokens": "prompt_tokens",
+    "total_tool_use_tokens": _TOOL_PROMPT,
+    "total_output_tokens": "completion_tokens",
+    "total_thought_tokens": Beside("reasoning_tokens", "completion_tokens"),
+    "total_cached_tokens": "cached_tokens",
+    "total_tokens": "total_tokens",
+}
+"""Gemini's Interactions."""
+
 CONVERSE: Convention = {
     "inputTokens": "prompt_tokens",
     "outputTokens": "completion_tokens",
