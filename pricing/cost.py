@@ -146,7 +146,11 @@ class Priced:
         )):  # fmt: skip
             return self.by_definition(usage)  # which says what is unusual about it
         weights = self._quick[sum(prompt > start for start in self._starts) if self._starts else 0]
-        prompt_units = weights.prompt(prompt - cached - written, cached, written - written_1h, written_1h)
+        prompt_units = (prompt - cached - written) * weights.input + cached * weights.cached
+        if written:
+            prompt_units += (written - written_1h) * weights.written + written_1h * weights.written_1h
+        if weights.prompt_per != 1:
+            prompt_units = round(Fraction(prompt_units, weights.prompt_per))
         completion_units = completion * weights.output
         if weights.completion_per != 1:
             completion_units = round(Fraction(completion_units, weights.completion_per))
@@ -154,8 +158,8 @@ class Priced:
         if total >= LARGEST_UNITS:
             return self.unknown
         completion_cost = _scaleb(completion_units, _PLACES) if self._has_output else None
-        # Not Cost(…), which takes as long again as all of the above.
-        return _new(Cost, (_scaleb(total, _PLACES), _scaleb(prompt_units, _PLACES), completion_cost, *self._ending))
+        amounts = _scaleb(total, _PLACES), _scaleb(prompt_units, _PLACES), completion_cost
+        return _new(Cost, amounts + self._ending)  # not Cost(…), which takes as long again as all of the above
 
     def by_definition(self, usage: Mapping[str, Any]) -> Cost:
         """The same, as the sum of all charges."""
@@ -181,25 +185,21 @@ class Priced:
 
 
 class _Weights:
-    """Whole-number prices of the common token meters, in 1e-8 cents, for one length of context."""
+    """Whole-number prices of the common token meters, for one length of context, in 1e-8 cents.
 
-    __slots__ = ("_cached", "_input", "_per", "_written", "_written_1h", "completion_per", "output")
+    So many tokens cost that much: ``prompt_per`` for all meters of the prompt, ``completion_per`` for the output.
+    """
+
+    __slots__ = ("cached", "completion_per", "input", "output", "prompt_per", "written", "written_1h")
 
     def __init__(self, rates: Mapping[str, Rate], prompt_tokens: int) -> None:
         meters = ("input", "cache_read", "cache_write", "cache_write_1h")
         units = [rates.get(meter, rates["input"]).at(prompt_tokens).units(1) for meter in meters]
-        self._per = lcm(*(unit.denominator for unit in units))
-        weights = [unit.numerator * (self._per // unit.denominator) for unit in units]
-        self._input, self._cached, self._written, self._written_1h = weights
+        self.prompt_per = lcm(*(unit.denominator for unit in units))
+        weights = [unit.numerator * (self.prompt_per // unit.denominator) for unit in units]
+        self.input, self.cached, self.written, self.written_1h = weights
         output = rates["output"].at(prompt_tokens).units(1) if "output" in rates else Fraction(0)
         self.output, self.completion_per = output.numerator, output.denominator
-
-    def prompt(self, plain: int, cached: int, written: int, written_1h: int) -> int:
-        """The prompt part, rounded."""
-        units = plain * self._input + cached * self._cached
-        if written or written_1h:
-            units += written * self._written + written_1h * self._written_1h
-        return units if self._per == 1 else round(Fraction(units, self._per))
 
 
 def _rounded_parts(charges: Iterable[Charge], fx_rate: Decimal | None) -> dict[str, int]:

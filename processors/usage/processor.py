@@ -24,10 +24,11 @@ from spectra_otel.model.attributes import (
     COST_SOURCE,
     COST_STATUS,
     ROLLUP,
+    WRITTEN,
     usage_attributes,
 )
 from spectra_otel.model.record import TrackedRequest
-from spectra_otel.model.spans import UNTRACKED, Handoff, TrackedSpan, handoff, starts
+from spectra_otel.model.spans import UNTRACKED, Handoff, TrackedSpan, facts_of, handoff, starts
 from spectra_otel.processors.usage.config import Config
 from spectra_otel.processors.usage.election import Call, Election
 from spectra_otel.tracking.context import attribute
@@ -74,7 +75,8 @@ class UsageProcessor:
         self._handoff = handoff
         self._fresh_lock()
         in_forked_child(self._fresh_lock)
-        self._origins: dict[tuple[int, int], tuple[Resource, InstrumentationScope | None, dict[str, Any]]] = {}
+        self._origins: dict[int, tuple[Resource, InstrumentationScope | None, dict[str, Any]]] = {}
+        """id of a scope → it, the resource it was last seen with, and what a record has of the two."""
         self.failures = 0
         """Spans that were passed on because reading them failed."""
         self.inconsistent = 0
@@ -98,8 +100,7 @@ class UsageProcessor:
     def _process(self, span: ReadableSpan, batch: _Batch) -> ReadableSpan:
         if isinstance(span, TrackedSpan):  # a later state of a record, whole as it is
             return span
-        wire = self._handoff.take(span.context)
-        started = starts.take(span.context)
+        wire, started = self._handoff.take_of(span), starts.take_of(span)
         reader = self._readers.claim(span)
         if wire is None and started is not None and UNTRACKED in started:
             reader = None
@@ -111,7 +112,7 @@ class UsageProcessor:
         else:
             role, draft = reader.read(span)
             if role is CALL and attribute(draft.fields, started):
-                draft.said = frozenset()
+                draft.unsaid = WRITTEN
         if role is CALL:
             return self._call(span, draft, wire, batch)
         self._pass(span, is_boundary=role is WRAPPER and "operation" in draft.fields)
@@ -135,7 +136,7 @@ class UsageProcessor:
             if known is None:
                 self._election.add(new)
                 tracked = TrackedSpan(span, TrackedRequest(new.fields), bears_cost=True, attributes=draft.attributes)
-                tracked.set_attributes(usage_attributes(draft.fields, draft.attributes, draft.said))
+                tracked.set_attributes(usage_attributes(draft.fields, draft.attributes, draft.unsaid))
                 batch.made[id(new)] = len(batch.spans)
                 return tracked
             place = batch.made.get(id(known))
@@ -172,11 +173,11 @@ class UsageProcessor:
         return tracked
 
     def _new_call(self, span: ReadableSpan, draft: Draft) -> Call:
-        context, parent, scope = span.context, span.parent, span.instrumentation_scope
+        context, parent, resource, scope, start, end = facts_of(span)
         assert context is not None  # a finished span of the SDK has one
         key = trace, own = context[:2]
-        start, end = span.start_time or 0, span.end_time or 0
-        fields = self._origin(span.resource, scope).copy()
+        start, end = start or 0, end or 0
+        fields = self._origin(resource, scope).copy()
         name = emitter = fields["instrumentation"] or ""
         if draft.attributes.get("logfire.span_type") == "log":  # the end of a stream, so many seconds after its begin
             lasted = draft.attributes.get("duration")
@@ -186,7 +187,8 @@ class UsageProcessor:
         parent_id = parent.span_id if parent else 0
         fields["id"] = f"{trace_id}-{span_id}"
         fields["trace_id"], fields["span_id"] = trace_id, span_id
-        fields["parent_span_id"] = parent_id.to_bytes(8, "big").hex() if parent_id else None
+        if parent_id:
+            fields["parent_span_id"] = parent_id.to_bytes(8, "big").hex()
         fields["started_at"] = _EPOCH + start // 1000 * _MICROSECOND
         fields["completed_at"] = _EPOCH + end // 1000 * _MICROSECOND
         fields["latency_ms"] = (end - start) // 1_000_000 if end > start else 0
@@ -199,8 +201,8 @@ class UsageProcessor:
         return call
 
     def _origin(self, resource: Resource, scope: InstrumentationScope | None) -> dict[str, Any]:
-        """What every record of a resource and a scope has; not to be changed."""
-        known = self._origins.get((id(resource), id(scope)))
+        """What every record of a resource and a scope has, with places for what is its own; not to be changed."""
+        known = self._origins.get(id(scope))
         if known is not None and known[0] is resource and known[1] is scope:
             return known[2]
         attributes = resource.attributes
@@ -212,11 +214,12 @@ class UsageProcessor:
             "process_id": None if process_id is None else str(process_id),
         }
         fields: dict[str, Any] = {name: str(value) for name, value in found.items() if value is not None}
+        fields.update(dict.fromkeys(_IDENTITY))  # a copy has them then: to make it grow takes longer
         fields["instrumentation"] = (scope.name or None) if scope else None
         fields["instrumentation_version"] = (scope.version or None) if scope else None
         if len(self._origins) >= 256:
             self._origins.clear()
-        self._origins[id(resource), id(scope)] = (resource, scope, fields)
+        self._origins[id(scope)] = (resource, scope, fields)
         return fields
 
     def _report_inconsistent(self, draft: Draft) -> None:
@@ -239,9 +242,9 @@ class _Batch:
         """id of a Call elected in this batch → place of its span."""
 
 
+_IDENTITY = ("id", "trace_id", "span_id", "parent_span_id", "started_at", "completed_at", "latency_ms")
 _OWN_FIELDS = (
-    "id", "trace_id", "span_id", "parent_span_id", "started_at", "completed_at", "latency_ms", "instrumentation",
-    "instrumentation_version", "service_name", "environment", "host_id", "process_id",
+    *_IDENTITY, "instrumentation", "instrumentation_version", "service_name", "environment", "host_id", "process_id",
 )  # fmt: skip
 
 
@@ -256,7 +259,7 @@ def _with_wire(span: ReadableSpan, reader: Reader | None, wire: dict[str, Any]) 
     if any(name in wire for name in _USAGE_FIELDS):
         draft.drop(*_USAGE_FIELDS, "cost_status")
         draft.doubt = None
-    draft.said = frozenset()
+    draft.unsaid = WRITTEN
     draft.fields.update(wire)
     return draft
 

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from spectra_otel.dialects import _convert as convert
+from spectra_otel.model.attributes import WRITTEN
 from spectra_otel.model.fields import INTEGER_FIELDS
 from spectra_otel.model.spans import attributes_of
 
@@ -55,7 +56,7 @@ class Draft:
     which the pipeline's copy of the span may keep.
     """
 
-    __slots__ = ("absurd", "attributes", "doubt", "fields", "said", "span")
+    __slots__ = ("absurd", "attributes", "doubt", "fields", "span", "unsaid")
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span = span
@@ -64,8 +65,8 @@ class Draft:
         self.doubt: Doubt | None = None
         self.absurd: Mapping[str, Any] = _NOTHING
         """Numbers that cannot be, by field."""
-        self.said: frozenset[str] = frozenset()
-        """Fields that the span itself says under the name and with the value they have."""
+        self.unsaid = WRITTEN
+        """Fields that the span itself does not say, as far as is known, under the name and with the value they have."""
 
     @property
     def is_failed(self) -> bool:

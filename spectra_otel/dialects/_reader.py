@@ -20,7 +20,7 @@ from spectra_otel import dialects, faults
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects._base import CALL, WRAPPER, Dialect, Draft, From, Role, is_under
-from spectra_otel.model.attributes import ATTRIBUTES, ROLLUP
+from spectra_otel.model.attributes import ATTRIBUTES, ROLLUP, WRITTEN
 from spectra_otel.model.fields import TOKEN_FIELDS
 
 _MAX_SCOPES = 1000
@@ -63,8 +63,8 @@ class _Layout:
     """(field, attribute) of usage that a Spectra pipeline wrote."""
     metadata: tuple[tuple[str, str], ...]
     """(name, attribute)."""
-    said: frozenset[str]
-    """Fields that stand in the attribute that is theirs in the semantic conventions, and that no rule changes."""
+    unsaid: frozenset[str]
+    """Fields that do not stand in the attribute that is theirs in the semantic conventions, or that a rule may change."""
     fields: frozenset[str]
     """All fields that are in any attribute."""
 
@@ -102,7 +102,7 @@ class Reader:
         layout = self._layouts.get(keys)
         if layout is None:
             layout = self._lay_out(keys)
-        draft.said = layout.said
+        draft.unsaid = layout.unsaid
         # Nearly all values are short texts and small counts already: to call a function for each would double the time.
         for name, key in layout.texts:
             value = attributes[key]
@@ -134,7 +134,7 @@ class Reader:
         if layout is None or not layout.fields <= known.keys():
             return None
         draft.fields.update(known)
-        draft.said = layout.said
+        draft.unsaid = layout.unsaid
         return draft
 
     def _lay_out(self, keys: tuple[str, ...]) -> _Layout:
@@ -165,7 +165,7 @@ class Reader:
         fields = {name for _, name, _, _ in known} | {name for name, _ in ours} | ({"metadata"} if metadata else set())
         fields.discard("host")  # which is no field of the record, and tells the provider alone
         layout = _Layout(
-            tuple(texts), tuple(counts), tuple(rows), tuple(ours), tuple(metadata), frozenset(said), frozenset(fields)
+            tuple(texts), tuple(counts), tuple(rows), tuple(ours), tuple(metadata), WRITTEN - said, frozenset(fields)
         )
         if len(self._layouts) >= _MAX_LAYOUTS:
             self._layouts.clear()

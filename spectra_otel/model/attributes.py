@@ -6,7 +6,7 @@ Attributes that the app's instrumentation wrote are never overwritten: what we k
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 ROLLUP = "spectra.rollup"
@@ -58,6 +58,9 @@ _ROWS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
 }
 ATTRIBUTES: Mapping[str, str] = {field: key for field, (key, _) in _ROWS.items()}
 """Record field → its attribute."""
+_scaleb, _PLACES = Context(prec=60).scaleb, Decimal(8)  # the app's own context may round
+WRITTEN = frozenset(_ROWS)
+"""Fields that have an attribute."""
 _TOKENS = frozenset(field for field in SEMCONV if field.endswith("_tokens"))
 _CACHE_WRITE = SEMCONV["cache_write_tokens"]
 _CACHE_WRITE_NEWER = "gen_ai.usage.cache_write.input_tokens"
@@ -70,29 +73,29 @@ def record_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usage_attributes(
-    record: Mapping[str, Any], existing: Mapping[str, Any], said: frozenset[str] = frozenset()
+    record: Mapping[str, Any], existing: Mapping[str, Any], unsaid: frozenset[str] = WRITTEN
 ) -> dict[str, Any]:
     """What a record adds to a span that has ``existing``: attributes it lacks, and our numbers where they differ from its own.
 
-    Fields in ``said`` are known to be in ``existing`` with the value they have.
+    ``unsaid`` are the fields to look at; all others are known to be in ``existing`` with the value they have.
     """
     found: dict[str, Any] = {}
-    for field, value in record.items():
-        if field in said:
+    for field in record:
+        if field not in unsaid:
             continue
-        row = _ROWS.get(field)
-        if row is None or value is None:
+        value = record[field]
+        if value is None:
             continue
-        key, convert = row
+        key, convert = _ROWS[field]
         there = existing.get(key)
         if there is None:
-            found[key] = convert(value) if convert is not None else value
+            found[key] = value if convert is None else convert(value)
         elif there != value and field in _TOKENS:
             found[f"spectra.usage.{field}"] = value
     metadata = record.get("metadata")
     if metadata:
         _add_metadata(found, metadata, existing)
-    if found.get(_CACHE_WRITE) is not None and existing.get(_CACHE_WRITE_NEWER) == found[_CACHE_WRITE]:
+    if _CACHE_WRITE in found and existing.get(_CACHE_WRITE_NEWER) == found[_CACHE_WRITE]:
         del found[_CACHE_WRITE]
     return found
 
@@ -111,7 +114,7 @@ def cost_attributes(record: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     cents: Decimal | None = get("total_cost_in_cents")
     if cents is not None:
-        units = int(cents.scaleb(8))  # of 1e-8 cents: whole numbers divide exactly rounded, and far quicker
+        units = int(_scaleb(cents, _PLACES))  # of 1e-8 cents: whole numbers divide exactly rounded, and far quicker
         found = {
             COST_AMOUNT: units / 10**10,
             COST_CURRENCY: get("currency") or "USD",
