@@ -14,25 +14,30 @@ from spectra_otel.dialects import _convert as convert
 from spectra_otel.providers import registry
 
 NAMES: Mapping[str, str] = {
-    "openai": "openai", "anthropic": "anthropic", "groq": "groq", "deepseek": "deepseek", "openrouter": "openrouter",
-    "azure": "azure", "azure_openai": "azure", "az.ai.openai": "azure", "azure.ai.openai": "azure", "az.ai.inference": "azure",
-    "azure.ai.inference": "azure", "azure-openai": "azure", "azureopenai": "azure", "azure_ai": "azure", "az.ai.agents": "azure",
-    "azure.ai.agents": "azure", "microsoft.foundry": "azure",
-    "google": "google", "gemini": "google", "gcp.gemini": "google", "gcp.gen_ai": "google", "google-gla": "google",
-    "google_genai": "google", "google.generative-ai": "google", "google_generativeai": "google", "google-genai": "google",
-    "vertex": "vertex", "vertex_ai": "vertex", "vertexai": "vertex", "gcp.vertex_ai": "vertex", "google-vertex": "vertex",
-    "google.vertex": "vertex", "google_vertexai": "vertex", "google_anthropic_vertex": "vertex",
-    "aws.bedrock": "bedrock", "bedrock": "bedrock", "aws": "bedrock", "amazon": "bedrock", "amazon_bedrock": "bedrock",
-    "amazon-bedrock": "bedrock", "bedrock_converse": "bedrock", "anthropic-bedrock": "bedrock",
-    "mistral": "mistral", "mistral_ai": "mistral", "mistralai": "mistral", "mistral-ai": "mistral",
-    "xai": "xai", "x_ai": "xai", "x-ai": "xai", "grok": "xai", "cohere": "cohere", "ollama": "ollama", "replicate": "replicate",
-    "perplexity": "perplexity", "together": "together", "together_ai": "together", "togetherai": "together",
-    "fireworks": "fireworks", "fireworks_ai": "fireworks", "huggingface": "huggingface", "hugging_face": "huggingface",
-    "cerebras": "cerebras", "scaleway": "scaleway", "elevenlabs": "elevenlabs", "eleven_labs": "elevenlabs", "fal": "fal",
-    "fal_ai": "fal", "voyage": "voyage", "voyageai": "voyage", "deepgram": "deepgram", "zai": "zai", "z.ai": "zai",
-    "zhipuai": "zai", "writer": "writer", "gateway": "vercel-gateway", "vercel": "vercel-gateway",
-    "ai-gateway": "vercel-gateway", "openai_compatible": "openai_compatible", "openai-compatible": "openai_compatible",
+    **{name: name for name in (
+        "openai", "anthropic", "azure", "google", "vertex", "bedrock", "groq", "deepseek", "openrouter", "mistral", "xai",
+        "cohere", "ollama", "replicate", "perplexity", "together", "fireworks", "huggingface", "cerebras", "scaleway",
+        "elevenlabs", "fal", "voyage", "deepgram", "zai", "writer", "meta",
+    )},
+    "az": "azure", "azureopenai": "azure", "azureai": "azure", "azuretext": "azure", "microsoft.foundry": "azure",
+    "azureaiinference": "azure", "azurefoundry": "azure",
+    "anthropicaws": "anthropic", "anthropictext": "anthropic", "claude": "anthropic",
+    "gemini": "google", "gcp.gemini": "google", "gcp.genai": "google", "googlegla": "google", "googlegenai": "google",
+    "googlegenerativeai": "google", "googleaistudio": "google", "googleai": "google", "palm": "google",
+    "vertexai": "vertex", "gcp.vertexai": "vertex", "googlevertex": "vertex", "google.vertex": "vertex",
+    "googlevertexai": "vertex", "googleanthropicvertex": "vertex", "anthropicvertex": "vertex", "vertexaibeta": "vertex",
+    "chatvertexai": "vertex", "vertexanthropic": "vertex",
+    "aws": "bedrock", "awsbedrock": "bedrock", "amazon": "bedrock", "amazonbedrock": "bedrock", "bedrockconverse": "bedrock",
+    "bedrockmantle": "bedrock", "anthropicbedrock": "bedrock", "anthropicmantle": "bedrock", "openaimantle": "bedrock",
+    "mistralai": "mistral", "codestral": "mistral", "textcompletioncodestral": "mistral", "grok": "xai", "coherechat": "cohere",
+    "ollamachat": "ollama", "togetherai": "together", "fireworksai": "fireworks", "falai": "fal", "voyageai": "voyage",
+    "x.ai": "xai", "z.ai": "zai", "zhipuai": "zai", "metallama": "meta", "moonshot": "moonshotai", "moonshotai": "moonshotai",
+    "gateway": "vercel-gateway", "vercel": "vercel-gateway", "aigateway": "vercel-gateway", "vercelaigateway": "vercel-gateway",
+    "textcompletionopenai": "openai", "openaicompatible": "openai_compatible", "openailike": "openai_compatible",
+    "customopenai": "openai_compatible", "githubcopilot": "github-copilot", "blackforestlabs": "black_forest_labs",
+    "alibaba": "dashscope", "gmicloud": "gmi",
 }  # fmt: skip
+"""A name in small letters and digits, with its dots → the provider."""
 
 FRAMEWORKS = frozenset({
     "langchain", "langgraph", "strands-agents", "microsoft.agent_framework", "gcp.vertex.agent", "autogen", "ag2", "crewai",
@@ -40,6 +45,8 @@ FRAMEWORKS = frozenset({
     "custom", "unknown", "none", "other", "spring_ai",
 })  # fmt: skip
 """Names that say which library called, and nothing of who answered."""
+
+_SEPARATORS = str.maketrans("", "", "-_ ")
 
 _END_OF_HOST: Mapping[str, str] = {
     ".openai.azure.com": "azure", ".ai.azure.com": "azure", ".cognitiveservices.azure.com": "azure",
@@ -87,17 +94,16 @@ def from_name(name: str | None) -> str | None:
     if not name:
         return None
     lower = name.lower()
-    known = NAMES.get(lower)
-    if known is not None:
-        return known
     if lower in FRAMEWORKS:
         return None
     if ":" in lower:
         return from_host(lower)
-    head, dot, _ = lower.rpartition(".")  # openai.chat, anthropic.messages, google.vertex.chat
-    if not dot:
-        return lower
-    return NAMES.get(head) or NAMES.get(lower.partition(".")[0]) or from_host(lower) or lower
+    known = lower.translate(_SEPARATORS).removesuffix("llm")  # LlamaIndex: openai_llm
+    while known:  # openai.chat, googleVertex.anthropic.messages, azure.ai.inference
+        if known in NAMES:
+            return NAMES[known]
+        known = known.rpartition(".")[0]
+    return (from_host(lower) if "." in lower else None) or lower
 
 
 def know_hosts() -> None:
