@@ -106,7 +106,8 @@ class Factory(Generic[C, T]):
     For the stand-alone collector: ``claimed_only`` marks components that read only spans a dialect claims; the others stay
     undecoded there, and reach them as bare ids. ``every_signal`` marks processors that work for metrics and logs too.
     ``transport`` is there where an exporter forwards OTLP: the collector then sends requests as they came, with what processors
-    added, instead of calling ``create``. ``signals`` are those that an exporter takes there.
+    added, instead of calling ``create``. ``signals`` are those that an exporter takes there;
+    one that is no forwarder has ``requests`` for metrics and logs: what is given a signal's name and each decoded request.
     """
 
     type: str
@@ -121,6 +122,7 @@ class Factory(Generic[C, T]):
     every_signal: bool = False
     transport: Callable[[C], Transport] | None = None
     signals: tuple[str, ...] = ("traces",)
+    requests: Callable[[C], Callable[[str, Any], None]] | None = None
 
 
 class Registry(Mapping[str, Factory[Any, Any]]):

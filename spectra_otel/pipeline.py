@@ -132,10 +132,6 @@ class _Redacted(SpanExporter):
         self._shaping = shaping
         self._late = late
 
-    def takes(self, span: ReadableSpan) -> bool:
-        """Whether ``span`` is for this exporter."""
-        return self.records or not (isinstance(span, TrackedSpan) and span.is_recorded_only)
-
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         spans = shape(spans, self._shaping.change, self._late)
         return self._shaping.behind.export(spans) if spans else SpanExportResult.SUCCESS

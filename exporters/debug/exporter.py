@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from google.protobuf.json_format import MessageToJson
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -18,14 +19,33 @@ class DebugExporter(SpanExporter):
 
     def __init__(self, config: DebugConfig, stream: TextIO | None = None) -> None:
         self._lines = _VERBOSITIES[config.verbosity]
+        self._is_brief = config.verbosity == "basic"
         self._stream = stream
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Print ``spans`` in one write, so that batches of several threads do not mix."""
-        stream = self._stream if self._stream is not None else sys.stderr
-        stream.write("".join(f"{line}\n" for line in self._lines(spans)))
-        stream.flush()
+        self._write(self._lines(spans))
         return SpanExportResult.SUCCESS
+
+    def print_request(self, signal: str, message: Any) -> None:
+        """Print a request of metrics or logs: its size, and each resource as JSON unless that is too much."""
+        groups = getattr(message, f"resource_{signal}")
+        self._write([_sizes(signal, groups), *([] if self._is_brief else map(_json, groups))])
+
+    def _write(self, lines: Iterable[str]) -> None:
+        stream = self._stream if self._stream is not None else sys.stderr
+        stream.write("".join(f"{line}\n" for line in lines))
+        stream.flush()
+
+
+def _sizes(signal: str, groups: Sequence[Any]) -> str:
+    inner, item = {"metrics": ("metrics", "metrics"), "logs": ("log_records", "log records")}[signal]
+    count = sum(len(getattr(scope, inner)) for group in groups for scope in getattr(group, f"scope_{signal}"))
+    return f'{signal.title()}\t{{"resource {signal}": {len(groups)}, "{item}": {count}}}'
+
+
+def _json(group: Any) -> str:
+    return MessageToJson(group, indent=None)
 
 
 def _basic(spans: Sequence[ReadableSpan]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from spectra_otel.errors import ConfigError
 from spectra_otel.sdk.span_export import SpanSettings
@@ -29,6 +29,8 @@ class Rotation:
 @dataclass(slots=True)
 class FileConfig(SpanSettings):
     """Settings of the ``file`` exporter."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset(("flush_interval",))
 
     path: str = ""
     """The file; its folder must exist unless ``create_directory``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
@@ -11,6 +12,8 @@ from spectra_otel.errors import ConfigError
 @dataclass(slots=True)
 class BatchConfig:
     """Settings of the `batch` processor, named and defaulted as the collector's."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset(("metadata_keys", "metadata_cardinality_limit"))
 
     timeout: Duration = Duration(0.2)  # noqa: RUF009  (durations are immutable)
     """How long the first request of a batch waits for company, and its sender for the answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
@@ -11,6 +12,10 @@ from spectra_otel.errors import ConfigError
 @dataclass(slots=True)
 class MemoryLimiterConfig:
     """Settings of the `memory_limiter` processor, named as the collector's."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset(
+        ("min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited")
+    )
 
     check_interval: Duration = Duration(0)  # noqa: RUF009  (durations are immutable)
     limit_mib: int = 0
@@ -32,3 +37,5 @@ class MemoryLimiterConfig:
             )
         if self.limit_mib and self.spike_limit_mib >= self.limit_mib:
             raise ConfigError("'spike_limit_mib' must be smaller than 'limit_mib'")
+        if not self.limit_mib and self.spike_limit_percentage >= self.limit_percentage:
+            raise ConfigError("'spike_limit_percentage' must be smaller than 'limit_percentage'")

@@ -10,18 +10,15 @@ import os
 import resource
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from spectra_otel.cli.configuration import config_option, set_option
-from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
 
-_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
-_FORMAT = "%(asctime)s.%(msecs)03dZ\t%(levelname)s\t%(name)s\t%(message)s"
 _M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
 _log = logging.getLogger("spectra_otel.service")
@@ -36,7 +33,9 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     Without --config, SPECTRA_CONFIG is used. What was accepted before the signal is finished before it ends.
     """
     document = _document(locations, sets)
-    _set_up_logs(document.telemetry.get("logs") or {})
+    from spectra_otel.service import logs
+
+    logs.set_up(document.telemetry.logs)
     _raise_limits()
     # Requests make no cyclic garbage that matters, and looking for it takes a third of the time.
     gc.freeze()
@@ -79,20 +78,6 @@ async def _serve(document: Document) -> None:
     _log.info("Received signal from OS. Starting shutdown...")
     await collector.stop()
     _log.info("Shutdown complete.")
-
-
-def _set_up_logs(settings: Any) -> None:
-    level = str(settings.get("level") or "info").lower()
-    if level not in _LEVELS:
-        raise ConfigError(f"service::telemetry::logs::level: got '{level}', valid: {', '.join(_LEVELS)}")
-    from spectra_otel.service.log_sampling import Sampler, Sampling
-
-    handler = logging.StreamHandler(sys.stderr)
-    if (sampling := Sampling.read(settings)).enabled:
-        handler.addFilter(Sampler(sampling))
-    handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%dT%H:%M:%S"))
-    logging.basicConfig(level="WARNING", handlers=[handler])
-    logging.getLogger("spectra_otel").setLevel(_LEVELS[level])
 
 
 def _share_memory() -> None:

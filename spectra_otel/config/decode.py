@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Hashable, Mapping
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -20,6 +21,8 @@ from spectra_otel.errors import ConfigError
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
+decoding: ContextVar[str] = ContextVar("decoding", default="")
+"""What warnings begin with, such as ``exporters::debug: ``."""
 _NAMES = {
     str: "string",
     int: "int",
@@ -80,7 +83,7 @@ def decode(data: Any, default: T, path: str = "") -> T:
     values: dict[str, Any] = {}
     for key, item in data.items():
         if key in without_effect:
-            _logger.warning("'%s' has no effect here", f"{path}.{key}" if path else key)
+            _logger.warning("%s'%s' has no effect here", decoding.get(), f"{path}.{key}" if path else key)
             continue
         current = getattr(default, key)
         values[key] = _decode_field(item, hints[key], current, f"{path}.{key}" if path else key)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from spectra_otel.component import ComponentID, Factory, Kind, registry
-from spectra_otel.config.decode import decode, plain
+from spectra_otel.config.decode import decode, decoding, plain
 from spectra_otel.config.resolve import Expanded
+from spectra_otel.config.telemetry import TelemetrySettings
 from spectra_otel.errors import ConfigError
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class Document:
     extensions: Mapping[ComponentID, Component] = field(default_factory=dict)
     service_extensions: tuple[ComponentID, ...] = ()
     pipelines: tuple[PipelineSpec, ...] = ()
-    telemetry: Mapping[str, Any] = field(default_factory=dict)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     providers: Mapping[str, Any] = field(default_factory=dict)
     """AI providers that are not built in, as written: :mod:`spectra_otel.providers.custom` reads them."""
 
@@ -93,10 +94,23 @@ def installed_factories(kind: Kind) -> Iterator[Factory[Any, Any]]:
 def component(kind: Kind, id_: ComponentID, data: Any = None) -> Component:
     """Configure one component: ``data`` decoded onto its factory's defaults. Raises :class:`ConfigError`."""
     factory = find_factory(kind, id_)
+    token = decoding.set(f"{kind}::{id_}: ")
     try:
         return Component(id_, factory, decode(data, factory.default_config()))
     except ConfigError as error:
         raise ConfigError(f'error reading configuration for "{id_}": {error}') from None
+    finally:
+        decoding.reset(token)
+
+
+def _takes(factory: Factory[Any, Any], signal: str) -> bool:
+    return signal in factory.signals and (signal == "traces" or bool(factory.transport or factory.requests))
+
+
+def _telemetry(data: Any) -> TelemetrySettings:
+    telemetry = decode(data, TelemetrySettings(), "service.telemetry")
+    telemetry.validate()
+    return telemetry
 
 
 def read_document(tree: Mapping[str, Any]) -> tuple[Document, list[str]]:
@@ -138,7 +152,7 @@ class _Reader:
             extensions=sections[Kind.EXTENSION],
             service_extensions=extensions,
             pipelines=pipelines,
-            telemetry=plain(service.get("telemetry")) or {},
+            telemetry=self._try(_telemetry, service.get("telemetry")) or TelemetrySettings(),
             providers=plain(tree.get("providers")) or {},
         )
 
@@ -196,6 +210,8 @@ class _Reader:
                 self.problems.append(f"{path}: must have at least one receiver")
             if not spec.exporters:
                 self.problems.append(f"{path}: must have at least one exporter")
+            for id_ in dict.fromkeys((*spec.processors, *spec.exporters)):
+                self._check_signal(spec, id_, sections)
             for repeated in {id_: None for id_ in spec.processors if spec.processors.count(id_) > 1}:
                 self.problems.append(f'{path}: references processor "{repeated}" multiple times')
             for kind, ids in zip(
@@ -205,6 +221,22 @@ class _Reader:
             ):
                 for id_ in dict.fromkeys(ids):
                     self._check_reference(path, kind, id_, sections)
+
+    def _check_signal(
+        self, spec: PipelineSpec, id_: ComponentID, sections: Mapping[Kind, Mapping[ComponentID, Component]]
+    ) -> None:
+        """What the stand-alone collector would find when it builds the pipeline."""
+        signal = spec.id.type
+        exporter = sections[Kind.EXPORTER].get(id_) if id_ in spec.exporters else None
+        processor = sections[Kind.PROCESSOR].get(id_) if id_ in spec.processors else None
+        if exporter is not None and not _takes(exporter.factory, signal):
+            self.problems.append(
+                f'failed to create "{id_}" exporter for data type "{signal}": telemetry type is not supported'
+            )
+        if processor is not None and signal != "traces" and not processor.factory.every_signal:
+            self.problems.append(
+                f'failed to create "{id_}" processor, in pipeline "{spec.id}": telemetry type is not supported'
+            )
 
     def _check_reference(
         self, path: str, kind: Kind, id_: ComponentID, sections: Mapping[Kind, Mapping[ComponentID, Component]]

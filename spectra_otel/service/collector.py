@@ -29,12 +29,11 @@ from spectra_otel.service.delivery import Authenticator, Outcome, Payload, Recei
 from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
 from spectra_otel.service.lane import Job, Lane, Step
 from spectra_otel.service.sending.sender import Sender
-from spectra_otel.service.targets import ForwardTarget, SpanTarget, Target
+from spectra_otel.service.targets import ForwardTarget, RequestTarget, SpanTarget, Target
 from spectra_otel.service.telemetry import Telemetry
 
 _REMEMBERED = 4_096
 """Payloads of which some exporters have taken their part and others have not."""
-DEFAULT_METRICS_ENDPOINT = "localhost:8888"
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +53,7 @@ class Collector:
         self._exporters: dict[ComponentID, BuiltExporter] = {}
         self._lanes: dict[ComponentID, Lane] = {}
         self._extensions: dict[ComponentID, Any] = {}
-        self._metrics_server: SmallServer | None = None
+        self._metrics_servers: list[SmallServer] = []
         self._is_ready = False
         try:
             for id_ in document.service_extensions:
@@ -124,8 +123,8 @@ class Collector:
         for extension in self._extensions.values():
             if hasattr(extension, "stop"):
                 extension.stop()
-        if self._metrics_server is not None:
-            self._metrics_server.close()
+        for server in self._metrics_servers:
+            server.close()
 
     def _close_exporters(self) -> None:
         for sender in self._senders.values():
@@ -180,8 +179,6 @@ class Collector:
     def _lane(self, spec: PipelineSpec) -> Lane:
         signal = SIGNALS[spec.id.type]
         components = [self._document.processors[id_] for id_ in spec.processors]
-        if signal is not TRACES:
-            components = [item for item in components if item.factory.every_signal]
         steps = [
             Step(item.id, GuardedProcessor(item.id, pipeline.create(Kind.PROCESSOR, item)), item.factory.claimed_only)
             for item in components
@@ -202,10 +199,6 @@ class Collector:
 
         ``late``: the processors that redact, and those after them.
         """
-        if signal.name not in item.factory.signals:
-            raise ConfigError(
-                f'failed to create "{item.id}" exporter for data type "{signal.name}": telemetry type is not supported'
-            )
         if item.factory.transport is not None:
             if item.id not in self._senders:
                 self._senders[item.id] = self._sender(item)
@@ -222,6 +215,9 @@ class Collector:
                 merges=largest is not None,
                 largest=largest or 0,
             )
+        if signal is not TRACES:
+            assert item.factory.requests is not None  # a document that was read has no exporter for a signal it does not take
+            return RequestTarget(str(item.id), item.factory.requests(item.config), self.telemetry)
         if item.id not in self._exporters:
             self._exporters[item.id] = pipeline.build_exporter(self._document, item)
         return SpanTarget(pipeline.redact_after_builder(self._exporters[item.id], late), self.telemetry)
@@ -256,24 +252,10 @@ class Collector:
         return Path(found.folder(name))
 
     def _serve_metrics(self) -> None:
-        settings = self._document.telemetry.get("metrics") or {}
-        if settings.get("level") == "none":
-            return
-        endpoint = _metrics_endpoint(settings)
-        self._metrics_server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
+        for endpoint in self._document.telemetry.metrics.endpoints():
+            server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
+            self._metrics_servers.append(server)
 
 
 def _digest(payload: Payload) -> bytes:
     return blake2b(payload.body, digest_size=16).digest()
-
-
-def _metrics_endpoint(settings: Any) -> str:
-    """``address``, or the first pull reader of prometheus, as the collector writes it since v0.115."""
-    if settings.get("address"):
-        return str(settings["address"])
-    readers: Sequence[Any] = settings.get("readers") or ()
-    for reader in readers:
-        found = (((reader or {}).get("pull") or {}).get("exporter") or {}).get("prometheus")
-        if found is not None:
-            return f"{found.get('host', 'localhost')}:{found.get('port', 8888)}"
-    return DEFAULT_METRICS_ENDPOINT

@@ -5,9 +5,9 @@ A target says for each payload whether it is durable there. One that fails does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -69,6 +69,28 @@ class SpanTarget:
 
     def _spans(self, item: Processed) -> Sequence[ReadableSpan]:
         return item.early if self._built.redacts and item.early is not None else item.spans
+
+
+class RequestTarget:
+    """An exporter that looks at requests of metrics or logs."""
+
+    def __init__(self, name: str, take: Callable[[str, Any], None], telemetry: Telemetry) -> None:
+        self.name = name
+        self._take = take
+        self._telemetry = telemetry
+
+    def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
+        return [self._deliver(item.payload) for item in batch]
+
+    def _deliver(self, payload: Payload) -> Outcome:
+        try:
+            self._take(payload.signal.name, payload.message)
+        except Exception as error:
+            faults.report(f"exporter {self.name}", error)
+            self._telemetry.exported(self.name, payload.signal, payload.items, "send_failed")
+            return Outcome(f"exporter {self.name}: {type(error).__name__}", is_transient=False)
+        self._telemetry.exported(self.name, payload.signal, payload.items, "sent")
+        return ACCEPTED
 
 
 class ForwardTarget:

@@ -46,7 +46,20 @@ def test_a_full_file_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (receiver.grpc.endpoint, receiver.http.endpoint) == ("localhost:4317", "0.0.0.0:4318")
     assert document.receivers[ComponentID("otlp", "enriched")].config.protocols.grpc is None
     assert [str(spec.id) for spec in document.pipelines] == ["traces", "traces/contract", "metrics"]
-    assert document.telemetry == {"logs": {"level": "info"}}
+    assert document.telemetry.logs.level == "info"
+
+
+def test_settings_that_tune_another_program_are_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Each is named once."""
+    document = load(TESTDATA / "good_tuned.yaml")
+    named = [message.removesuffix(" has no effect here") for message in caplog.messages]
+    assert len(named) == len(set(named)) == 16
+    assert {
+        "exporters::debug: 'sampling_initial'",
+        "'service.telemetry.resource'",
+        "exporters::otlp_grpc: 'tls.reload_interval'",
+    } <= set(named)
+    assert document.telemetry.metrics.endpoints() == ["0.0.0.0:8889"]
 
 
 def test_secrets_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,8 +187,8 @@ def test_what_tunes_another_client_is_taken_with_a_warning(caplog: pytest.LogCap
         },
     ).config.validate()
     assert caplog.messages == [
-        "'max_idle_conns' has no effect here",
-        "'sending_queue.wait_for_result' has no effect here",
+        "exporters::otlp_http: 'max_idle_conns' has no effect here",
+        "exporters::otlp_http: 'sending_queue.wait_for_result' has no effect here",
     ]
 
 

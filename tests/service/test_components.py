@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.document import component
@@ -260,6 +262,25 @@ def test_a_file_of_requests_is_followed(tmp_path: Path) -> None:
             file.write(b"\n")
         until(lambda: collector.metric("otelcol_receiver_accepted_spans") == 2)
     assert DuckDBStore(database).costs()[0]["requests"] >= 1
+
+
+@pytest.mark.parametrize("verbosity", ["basic", "detailed"])
+def test_debug_prints_metrics_and_logs(verbosity: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their sizes, and what they hold where more is asked for."""
+    metrics, logs = ExportMetricsServiceRequest(), ExportLogsServiceRequest()
+    metrics.resource_metrics.add().scope_metrics.add().metrics.add(name="up").gauge.data_points.add(as_int=1)
+    logs.resource_logs.add().scope_logs.add().log_records.add().body.string_value = "hello"
+    config = tree({"debug": {"verbosity": verbosity}})
+    for name in ("metrics", "logs"):
+        config["service"]["pipelines"][name] = {"receivers": ["otlp"], "exporters": ["debug"]}
+    with running(config) as collector:
+        for name, message in (("metrics", metrics), ("logs", logs)):
+            assert collector.post(message.SerializeToString(), path=f"/v1/{name}").status == 200
+        assert collector.metric("otelcol_exporter_sent_log_records", exporter="debug") == 1
+    printed = capsys.readouterr().err
+    assert 'Metrics\t{"resource metrics": 1, "metrics": 1}\n' in printed
+    assert 'Logs\t{"resource logs": 1, "log records": 1}\n' in printed
+    assert ("hello" in printed) is (verbosity == "detailed")
 
 
 def test_health_is_good_while_it_listens() -> None:

@@ -64,4 +64,4 @@ def test_a_receiver_as_the_collector_documents_it_is_taken(caplog: pytest.LogCap
     ).config
     config.validate()
     assert config.protocols.grpc.keepalive.server_parameters.max_connection_age == 120
-    assert caplog.messages == ["'protocols.grpc.read_buffer_size' has no effect here"]
+    assert caplog.messages == ["receivers::otlp: 'protocols.grpc.read_buffer_size' has no effect here"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.errors import ConfigError
@@ -13,6 +14,10 @@ from spectra_otel.errors import ConfigError
 @dataclass(slots=True)
 class FileStorageConfig:
     """Settings of ``file_storage``, named as the collector's."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset(
+        ("timeout", "fsync", "compaction", "directory_permissions", "recreate")
+    )
 
     directory: str = "/var/lib/otelcol/file_storage"
     create_directory: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -16,6 +16,8 @@ from spectra_otel.service.exposition import Answer, SmallServer, split_endpoint
 @dataclass(slots=True)
 class HealthCheckConfig:
     """Settings of ``health_check``, named as the collector's."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset(("check_collector_pipeline",))
 
     endpoint: str = "localhost:13133"
     path: str = "/"

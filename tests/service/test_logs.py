@@ -1,0 +1,99 @@
+"""Logs of the collector: their forms, and that one in trouble does not fill the disk with one line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spectra_otel.config.decode import decode
+from spectra_otel.config.telemetry import Logs, Sampling
+from spectra_otel.errors import ConfigError
+from spectra_otel.service import logs
+from spectra_otel.service.logs import JsonFormatter, Sampler
+
+
+def line(text: str, level: int = logging.ERROR) -> logging.LogRecord:
+    return logging.LogRecord("spectra_otel", level, __file__, 1, text, ("value",), None)
+
+
+@pytest.fixture
+def time() -> list[float]:
+    """The time, in seconds."""
+    return [100.0]
+
+
+@pytest.fixture
+def sampler(time: list[float]) -> Callable[..., Sampler]:
+    return lambda **settings: Sampler(decode(settings, Sampling()), lambda: time[0])
+
+
+def test_ten_in_ten_seconds_then_every_hundredth(sampler: Callable[..., Sampler], time: list[float]) -> None:
+    """By level and message, whatever its values; ten seconds later anew."""
+    sampled = sampler()
+    passed = [number for number in range(1, 311) if sampled.filter(line("failed %s"))]
+    assert passed == [*range(1, 11), 110, 210, 310]
+    assert sampled.filter(line("other %s"))
+    assert sampled.filter(line("failed %s", logging.WARNING))
+    time[0] += 9.9
+    assert not sampled.filter(line("failed %s"))
+    time[0] += 0.2
+    assert sum(sampled.filter(line("failed %s")) for _ in range(50)) == 10
+
+
+def test_settings_are_the_collectors(sampler: Callable[..., Sampler], time: list[float]) -> None:
+    """`tick`, `initial`, `thereafter`; nothing further where that is 0."""
+    sampled = sampler(tick="1m", initial=1, thereafter=0)
+    assert [sampled.filter(line("x")) for _ in range(300)].count(True) == 1
+    time[0] += 59
+    assert not sampled.filter(line("x"))
+    with pytest.raises(ConfigError, match="has invalid keys: often"):
+        sampler(often=3)
+
+
+def test_messages_of_many_kinds_are_forgotten(sampler: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts with a value in them do not fill the memory."""
+    monkeypatch.setattr(logs, "_MOST_MESSAGES", 20)
+    sampled = sampler()
+    size = sys.getsizeof(sampled._seen)
+    for number in range(1000):
+        assert sampled.filter(line(f"{number}"))
+    assert len(sampled._seen) <= 20
+    assert sys.getsizeof(sampled._seen) < size + 5_000
+
+
+def test_json_has_the_keys_of_the_collector() -> None:
+    """One object a line, whatever the message holds, with the fields that every line shall have."""
+    made = json.loads(JsonFormatter({"cluster": "a"}).format(line("failed\n%s", logging.WARNING)))
+    assert made.pop("ts").endswith("Z")
+    assert made == {"level": "warn", "logger": "spectra_otel", "msg": "failed\nvalue", "cluster": "a"}
+
+
+@pytest.mark.parametrize(("encoding", "zone"), [("console", "Asia/Tokyo"), ("json", "America/New_York")])
+def test_times_are_in_utc_and_files_are_written(encoding: str, zone: str, tmp_path: Path) -> None:
+    """They end in Z, so they had better be; `output_paths` are files too."""
+    path = tmp_path / "collector.log"
+    code = (
+        "import logging, time\n"
+        "from spectra_otel.config.decode import decode\n"
+        "from spectra_otel.config.telemetry import Logs\n"
+        "from spectra_otel.service import logs\n"
+        f"logs.set_up(decode({{'encoding': '{encoding}', 'output_paths': [{str(path)!r}]}}, Logs()))\n"
+        "logging.getLogger('spectra_otel.service').info('ready')\n"
+        "print(time.strftime('%Y-%m-%dT%H', time.gmtime()))\n"
+    )
+    environ = {"TZ": zone, "PYTHONPATH": str(Path(__file__).parents[2])}
+    hour = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True).stdout
+    assert "ready" in path.read_text()
+    assert hour.strip() in path.read_text()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """It names the setting."""
+    with pytest.raises(ConfigError, match="service::telemetry::logs::output_paths: cannot write"):
+        logs.set_up(Logs(output_paths=[str(tmp_path / "nowhere" / "x.log")]))
