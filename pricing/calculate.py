@@ -14,7 +14,7 @@ from spectra_otel.pricing.catalog import Catalog, Entry, Offer, current_catalog,
 from spectra_otel.pricing.cost import Cost, Priced, PriceLabel
 from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.fx import FxTable, is_currency, read_fx, shipped_fx
-from spectra_otel.pricing.match import LONGEST, Match, Matcher
+from spectra_otel.pricing.match import LONGEST, Match, Matcher, in_ollama_cloud
 from spectra_otel.pricing.overrides import Overrides, load_overrides
 from spectra_otel.pricing.plan import MEDIA_FIELDS, OTHER_FIELDS, TOKEN_FIELDS, USAGE_FIELDS, Plan, quantity
 from spectra_otel.pricing.shares import split, summed
@@ -169,7 +169,7 @@ class Pricer:
         account: str = "",
     ) -> Explanation:
         """How the name was matched, which prices hold at ``at`` and where each was read."""
-        tier = tier_name(pricing_tier)
+        model, tier = _named(provider, model, pricing_tier)
         match = self.matcher.match(provider, model, account=account, at=at)
         if match is None:
             return Explanation(provider, model, tier, None, None, tuple(self.matcher.suggest(provider, model)))
@@ -222,7 +222,7 @@ class Pricer:
         """Look a name up and remember the answer."""
         if not isinstance(provider, str) or not isinstance(model, str) or not isinstance(pricing_tier, str | None):
             return None
-        timeline = self._timeline(provider, model, tier_name(pricing_tier), str(account or ""))
+        timeline = self._timeline(provider, *_named(provider, model, pricing_tier), str(account or ""))
         if len(self._timelines) >= _CACHED_NAMES:
             self._timelines.clear()  # names come from the wire: this bounds memory, no more
         if len(model) <= LONGEST:
@@ -348,6 +348,12 @@ def tier_name(tier: str | None) -> str:
     """The catalog's name of a service tier."""
     name = (tier or "").strip().lower()
     return TIER_NAMES.get(name, name)
+
+
+def _named(provider: str, model: str, tier: str | None) -> tuple[str, str]:
+    """Model and tier as the catalog names them: Ollama's cloud is a tier of records, and a part of a model's name."""
+    name = tier_name(tier)
+    return (in_ollama_cloud(model), "standard") if name == "cloud" and provider == "ollama" else (model, name)
 
 
 @cache

@@ -24,6 +24,7 @@ _BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::0)?(?::\d+k)?\Z
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.")
 """Geographies with one premium for the models of Anthropic; GovCloud has another."""
 _AURA = re.compile(r"(aura(?:-2)?)-[a-z]+-[a-z]{2}\Z")
+_OLLAMA_CLOUD = ("-cloud", ":cloud")
 _FINE_TUNED = re.compile(r"(ft:[^:]+):.+")
 
 Rule = tuple[str, str]  # what the rule does, in words; the name it gives
@@ -157,6 +158,17 @@ def _bedrock_rules(name: str) -> Iterator[Rule]:
             yield f"without the geography {geography}", rest
 
 
+def _ollama_cloud_rules(name: str) -> Iterator[Rule]:
+    if name.endswith(_OLLAMA_CLOUD):
+        yield "name on a server of one's own", name[: -len(_OLLAMA_CLOUD[0])]
+
+
+def in_ollama_cloud(name: str) -> str:
+    """What a model of Ollama's cloud is called where a server of one's own passes calls on to it."""
+    known = name.strip().lower().endswith(_OLLAMA_CLOUD)
+    return name if known else f"{name.strip()}{'-' if ':' in name else ':'}cloud"
+
+
 def _deepgram_rules(name: str) -> Iterator[Rule]:
     if found := _AURA.match(name):
         yield "model of the voice", found[1]
@@ -172,13 +184,16 @@ _PROVIDER_RULES: dict[str, Callable[[str], Iterator[Rule]]] = {
     "vertex": _google_rules,
     "bedrock": _bedrock_rules,
     "deepgram": _deepgram_rules,
+    "ollama-cloud": _ollama_cloud_rules,
 }
 
 
 def _by_policy(provider: str, name: str, find: Callable[[str, str], Entry | None]) -> Match | None:
     """Providers that say once for many models what they cost."""
-    if provider == "ollama" and not name.endswith(("-cloud", ":cloud")):
+    if provider == "ollama" and not name.endswith(_OLLAMA_CLOUD):
         return Match(_free(provider, name), "runs on the user's own machine: no charge")
+    if provider == "ollama" and (entry := find("ollama-cloud", name[: -len(_OLLAMA_CLOUD[0])])) is not None:
+        return Match(entry, "runs in Ollama's cloud")
     if provider == "openrouter" and name.endswith(":free") and find(provider, name.removesuffix(":free")):
         return Match(_free(provider, name), "variant :free of a known model: no charge")
     return None

@@ -35,8 +35,9 @@ def settle_provider(draft: Draft) -> None:
     """Who served: the host, else the name, else whoever sells the model under its name."""
     fields = draft.fields
     model, port = fields.get("model"), draft.attributes.get("server.port")
+    host = fields.pop("host", None)
     provider = providers.served_by(
-        fields.pop("host", None),
+        host,
         port if type(port) is int else None,
         fields.get("provider"),
         model or fields.get("snapshot"),
@@ -49,6 +50,8 @@ def settle_provider(draft: Draft) -> None:
         fields.pop("provider", None)
     else:
         fields["provider"] = provider
+        if provider == "ollama" and (tier := providers.tier_at(host)):
+            fields["pricing_tier"] = tier
 
 
 def settle_failure(draft: Draft) -> None:

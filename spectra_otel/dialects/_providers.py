@@ -113,8 +113,8 @@ def know_hosts() -> None:
     """
     global _table
     _table = registry.load(read_settings().provider_hosts)
-    from_host.cache_clear()
-    served_by.cache_clear()
+    for known in (from_host, served_by, tier_at):
+        known.cache_clear()
 
 
 _table: registry.Providers | None = None
@@ -139,6 +139,14 @@ def from_host(address: str | None, port: int | None = None) -> str | None:
     if host.endswith("amazonaws.com") and host.startswith(("bedrock", "vpce")):
         return "bedrock"
     return next((provider for end, provider in _END_OF_HOST.items() if host.endswith(end)), None)
+
+
+@lru_cache(maxsize=1024)
+def tier_at(address: str | None) -> str | None:
+    """The one service tier of a host that sells no other."""
+    host = convert.host(address)
+    found = _table.of_host(host, None) if host and _table is not None else None
+    return found.tier_at.get(host) if host and found is not None else None
 
 
 @lru_cache(maxsize=1024)

@@ -70,7 +70,7 @@ _UNSENT = frozenset(
 _KNOWN_ENDPOINTS = 512
 """Endpoints whose row is remembered: looking one up again takes a fifth of the time."""
 _SAID_TIER = "spectra.said_tier"
-"""The tier that the app's code names, which wins over the answer's: a batch result does not know that it is one."""
+"""The tier that the app's code or the host names, which wins over the answer's: a batch result does not know that it is one."""
 Headers = Mapping[str, str]
 """Headers by their names in lower case."""
 Body = bytes | Json | None
@@ -159,6 +159,8 @@ class Observer:
             "server.port": port,
         }
         values.update(row.format.read_request(sent))
+        if sent.provider.tier_at and (tier := sent.provider.tier_at.get(host.lower())):
+            values["pricing_tier"] = values[_SAID_TIER] = tier
         _attribute(values, headers)
         return Exchange(self, row, sent, raw, values)
 

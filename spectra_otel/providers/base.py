@@ -189,7 +189,8 @@ class Provider:
 
     ``budget_block`` is how a budget's no reaches the SDKs of this provider: ``429`` as an answer they do not retry, or
     ``raise``. ``failed`` says of an HTTP status whether the call was billed. ``tiers`` maps the provider's words for
-    service tiers to ours; a word that is not there stands for itself.
+    service tiers to ours; a word that is not there stands for itself. ``tier_at`` has the hosts
+    that sell one tier alone.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Provider:
     tiers: Mapping[str, str] = field(
         default_factory=lambda: {"default": "standard", "on_demand": "standard", "auto": "auto"}
     )
+    tier_at: Mapping[str, str] = field(default_factory=dict)
     account_headers: tuple[str, ...] = ()
     """Response headers that name the account, in order of preference."""
     _rows: dict[tuple[str, str], tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)

@@ -1,4 +1,4 @@
-"""Ollama, on your own machine: free. Its own API streams lines of JSON, and does so unless told not to."""
+"""Ollama, on your own machine: free; in its cloud: by token. Its own API streams lines of JSON, unless told not to."""
 
 from spectra_otel.providers.base import (
     Endpoint,
@@ -17,6 +17,8 @@ from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, read
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses
 
+CLOUD = "cloud"
+
 
 class Generate(Format):
     """``/api/chat`` and ``/api/generate``: the line with ``done`` has the counts. A cached prompt is not counted at all."""
@@ -28,7 +30,9 @@ class Generate(Format):
         return {"model": sent.body.get("model"), "is_streaming": sent.body.get("stream") is not False}
 
     def read_response(self, body: Json, values: Values) -> None:
-        put_text(values, "snapshot", body.get("model"))
+        put_text(values, "snapshot", body.get("remote_model") or body.get("model"))
+        if body.get("remote_host"):  # a server of one's own that passes it on
+            values["pricing_tier"] = CLOUD
         if as_dict(body.get("message")).get("tool_calls"):
             values["has_tool_calls"] = True
         if body.get("done"):
@@ -74,6 +78,7 @@ class Embed(Format):
 PROVIDER = Provider(
     name="ollama",
     hosts=("ollama.com",),
+    tier_at={"ollama.com": CLOUD},
     endpoints=(
         Endpoint("/api/chat", Generate("chat")),
         Endpoint("/api/generate", Generate("text_completion")),

@@ -132,6 +132,15 @@ def test_the_provider_is_who_served(attributes: dict[str, Any], provider: str) -
     assert fields("opentelemetry.instrumentation.genai.openai", {**SEMCONV, **attributes})["provider"] == provider
 
 
+@pytest.mark.parametrize(
+    ("host", "tier"), [("ollama.com", "cloud"), ("https://ollama.com:443/v1", "cloud"), ("localhost", None)]
+)
+def test_ollamas_cloud_is_told_by_its_host(host: str, tier: str | None) -> None:
+    """Its models have the names that they have on a machine of one's own, where they are free."""
+    found = fields("x", SEMCONV | {"gen_ai.provider.name": "ollama", "server.address": host}, "1")
+    assert (found["provider"], found.get("pricing_tier")) == ("ollama", tier)
+
+
 def test_openinference_reads_request_and_response() -> None:
     """Ids, both model names, streaming and the end user stand in the JSON of input and output."""
     found = fields(

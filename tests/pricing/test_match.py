@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -140,6 +141,28 @@ def test_a_free_variant_is_free_and_its_paid_sibling_is_not() -> None:
 def test_what_is_served_is_priced(provider: str, model: str) -> None:
     """Snapshots that the three main providers name in their responses."""
     assert estimate(provider, model, prompt_tokens=1000).cost_status == "priced"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier"),
+    [
+        ("ollama", "gpt-oss:120b", "cloud"),
+        ("ollama", "gpt-oss:120b-cloud", "standard"),
+        ("ollama", " GPT-OSS:120b-cloud ", "cloud"),
+        ("ollama-cloud", "gpt-oss:120b", "standard"),
+        ("ollama-cloud", "gpt-oss:120b-cloud", None),
+    ],
+)
+def test_models_of_ollamas_cloud_are_one_by_any_name(provider: str, model: str, tier: str | None) -> None:
+    """By the tier that the host means, by the name on a server of one's own, and by the name of the page."""
+    usage = {"prompt_tokens": 10**6, "completion_tokens": 0}
+    found = PRICER.explain(provider, model, pricing_tier=tier, at=date(2026, 11, 21))
+    assert found.match is not None
+    assert (found.match.entry.provider, found.match.entry.model) == ("ollama-cloud", "gpt-oss:120b")
+    cost = PRICER.calculate(provider, model, usage, pricing_tier=tier, at=date(2026, 11, 21))
+    assert (cost.cost_status, cost.total_cost_in_cents) == ("priced", 15)
+    before = PRICER.calculate(provider, model, usage, pricing_tier=tier, at=date(2026, 8, 31))
+    assert before.cost_status == "unpriced"
 
 
 def test_an_unknown_name_gets_suggestions() -> None:

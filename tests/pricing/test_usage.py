@@ -157,10 +157,10 @@ def test_pages_searches_requests_and_hardware() -> None:
 
 
 def test_a_price_of_zero_is_free_and_not_unpriced() -> None:
-    """Local models cost nothing, which is known; their paid cloud variants are not priced by it."""
+    """Local models cost nothing, which is known; those of Ollama's cloud are not priced by it, known or not."""
     assert estimate("ollama", "llama3.2", prompt_tokens=1000, completion_tokens=500).cost_status == "free"
     assert estimate("ollama", "llama3.2", prompt_tokens=1000).total_cost_in_cents == 0
-    assert estimate("ollama", "gpt-oss:120b-cloud", prompt_tokens=1000).cost_status == "unpriced"
+    assert estimate("ollama", "new:1t-cloud", prompt_tokens=1000).cost_status == "unpriced"
     assert estimate("openai", "omni-moderation-latest", prompt_tokens=10).cost_status == "free"
 
 
