@@ -170,7 +170,7 @@ def _duration(text: str, path: str) -> Duration:
 
 def _choice(value: Any, valid: Any, path: str) -> Any:
     if value not in valid:
-        raise ConfigError(f"'{path}' got '{value}', valid: {', '.join(map(str, valid))}")
+        raise ConfigError(f"'{path}' got '{value}', valid: {', '.join(str(item) for item in valid if item)}")
     return value
 
 
