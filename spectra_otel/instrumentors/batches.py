@@ -112,13 +112,15 @@ class BatchCall(Poll):
         for file in self._format.result_files(body):
             self._remember(file, seed)
         results = [self._format.result(as_dict(row)) for row in self._format.entries(body)]
-        known = set(self._seed.get("seen", ()))
+        jobs, name, job = self._observer.jobs, self._sent.provider.name, PREFIX + self._sent.places["job"]
+        known = jobs.seen(name, job)
         rows = [self._row_of(number, found) for number, found in enumerate(results) if found is not None]
         fresh = {digest: (digest, values) for digest, values in rows if digest not in known}
         if fresh and self._claim():
             self._record(list(fresh.values()))
             if not self._format.is_over(body):
-                self._remember(self._sent.places["job"], {**seed, "seen": sorted(known | fresh.keys())})
+                jobs.add_seen(name, job, fresh)
+                self._remember(self._sent.places["job"], seed)
 
     def _remember(self, job: str, seed: Values) -> None:
         self._observer.jobs.remember(self._sent.provider.name, PREFIX + job, seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +28,8 @@ KEPT_SECONDS = 30 * 86_400
 """A job that nobody asked after for so long is forgotten."""
 _TIMES = ("started_at", "completed_at", "media_expires_at")
 _PRUNE_SECONDS = 3600
+_MOST_SEEN = 16
+"""Jobs of many parts of which those that are recorded are held in memory."""
 
 
 class Jobs:
@@ -39,6 +41,8 @@ class Jobs:
         self._known: dict[str, Values] = {}
         """Those that this process began: found without looking at the disk, also before they are written."""
         self._unwritten: set[str] = set()
+        self._seen: dict[str, tuple[int, set[str]]] = {}
+        """Parts of jobs that are recorded, and how far their file was read."""
         self._fresh_lock()
         in_forked_child(self._fresh_lock)
 
@@ -82,11 +86,45 @@ class Jobs:
                 return mine is not None
             return True
 
+    def seen(self, provider: str, job: str) -> set[str]:
+        """Parts of a job that were recorded while others were awaited, here or in another process. Never raises."""
+        name = _name(provider, job) + ".seen"
+        with self._lock:
+            offset, known = self._seen.get(name, (0, set()))
+            try:
+                with (self._path() / name).open("rb") as file:
+                    file.seek(offset)
+                    lines = file.read().decode().split("\n")
+            except (OSError, ValueError):
+                return known
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.pop(next(iter(self._seen)))
+            known.update(lines[:-1])
+            self._seen[name] = offset + sum(len(line) + 1 for line in lines[:-1]), known
+            return known
+
+    def add_seen(self, provider: str, job: str, parts: Iterable[str]) -> None:
+        """Parts of a job were recorded. What is known of them grows at its end: a job may have a hundred thousand."""
+        name = _name(provider, job) + ".seen"
+        known = self._seen.setdefault(name, (0, set()))[1]
+        known.update(parts)
+        abandoned.watch()
+        abandoned.put(_Writing(self, name, "".join(f"{part}\n" for part in parts)))
+
+    def append(self, name: str, lines: str) -> None:
+        """Add to what is known of a job's parts. Never raises."""
+        try:
+            self._path().mkdir(parents=True, exist_ok=True)
+            with (self._path() / name).open("a") as file:
+                file.write(lines)
+        except OSError as error:
+            faults.report("jobs, parts of a batch may be recorded again", error)
+
     def write(self, name: str, record: Values) -> None:
         """Write the file of a job, and take old ones away. Never raises."""
         with self._lock:
             if name in self._unwritten:
-                self._write(name, record)
+                self._write(name, self._known.get(name, record))
                 self._unwritten.discard(name)
 
     def _write(self, name: str, record: Values) -> None:
@@ -109,13 +147,16 @@ class Jobs:
 
 
 class _Writing:
-    """A job that waits to be written."""
+    """A job that waits to be written, or what was recorded of one."""
 
-    def __init__(self, jobs: Jobs, name: str, record: Values) -> None:
-        self._jobs, self._name, self._record = jobs, name, record
+    def __init__(self, jobs: Jobs, name: str, content: Values | str) -> None:
+        self._jobs, self._name, self._content = jobs, name, content
 
     def close(self) -> None:
-        self._jobs.write(self._name, self._record)
+        if isinstance(self._content, str):
+            self._jobs.append(self._name, self._content)
+        else:
+            self._jobs.write(self._name, self._content)
 
 
 def _prune(folder: Path) -> None:
