@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
@@ -18,7 +18,9 @@ from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan, rejected
 from spectra_otel.processors.budget.config import Config
 
-COUNTED = "spectra.budget.counted"
+if TYPE_CHECKING:
+    from spectra_otel.budgets.ledger import Claim, Tally
+
 EXCEEDED = "spectra.budget.exceeded"
 
 
@@ -26,8 +28,8 @@ class BudgetProcessor:
     """Takes priced records. Where a call of this process reserved room, that is settled with the record's own cost.
 
     Calls made elsewhere, or seen by other instrumentations, are counted once per record, in the window in which they started,
-    whenever and however often they arrive; a span that says which budgets counted it is not counted by these again. Never
-    raises.
+    whenever and however often they arrive; a later revision of one corrects what it counted. A span that says which budgets of
+    this ledger counted it is not counted by these again. Never raises.
     """
 
     def __init__(self, config: Config | None = None) -> None:
@@ -86,35 +88,49 @@ class BudgetProcessor:
             return True
         if span.completes:
             tickets.settle_job(values, span.attributes or {}, not on_event_loop())
-        if record.rev or values.get("cost_status") == "not_billed":
+        if record.rev:
+            tickets.owe(partial(self._count_late, span, values, record.rev))  # after what is owed for the record itself
             return True
-        return self._count_late(span, values)
+        return values.get("cost_status") == "not_billed" or self._count_late(span, values)
 
-    def _count_late(self, span: TrackedSpan, values: Mapping[str, Any]) -> bool:
-        from spectra_otel.budgets import alerts
+    def _count_late(self, span: TrackedSpan, values: Mapping[str, Any], rev: int = 0) -> bool:
         from spectra_otel.budgets import ticket as tickets
 
-        already: Any = (span.attributes or {}).get(COUNTED) or ()
+        already = tickets.counted_here(span.attributes or {})
         started = values.get("started_at")
         moment = started.timestamp() if started is not None else time.time()
         wait = not on_event_loop()
         claims = [claim for _, claim in book.claims(values, moment, wait) if claim.budget not in already]
         if not claims:
             return True
-        cost = tickets.cost_of(values)
-        amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
-        record = str(values.get("id") or "")
-        tally = book.ledger().count(record, claims, amount, unpriced=int(cost is None), wait=wait)
-        tickets.pay_soon()
-        for one in tally.counted:
-            alerts.thresholds(one)
-            before = Amount(*(a - b for a, b in zip(one.settled, amount, strict=True)))
-            if is_over(one.claim.limit, one.settled) and not is_over(one.claim.limit, before):
-                alerts.overspent(one)
+        tally = self._tally(values, claims, rev, wait)
+        if rev:
+            return True
         span.set_attributes(tickets.marks_of(tally.counted))
         _add_events(span, [(EXCEEDED, {"budget": name}) for name in tally.over])
         stops = [claim.budget for claim in claims if claim.is_hard and claim.budget in tally.over]
         return not stops or self._lets_go_on(stops[0])
+
+    def _tally(self, values: Mapping[str, Any], claims: Sequence[Claim], rev: int, wait: bool) -> Tally:
+        """Count a record or its later revision, and say what came of it."""
+        from spectra_otel.budgets import alerts
+        from spectra_otel.budgets import ticket as tickets
+
+        amount, unpriced = Amount(), 0
+        if values.get("cost_status") != "not_billed":
+            cost = tickets.cost_of(values)
+            amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
+            unpriced = int(cost is None)
+        id_ = str(values.get("id") or "")
+        tally = book.ask(lambda ledger: ledger.count(id_, claims, amount, unpriced=unpriced, rev=rev, wait=wait))
+        tickets.pay_soon()
+        tickets.tend()
+        for one in tally.counted:
+            alerts.thresholds(one)
+            before = Amount(*(a - b for a, b in zip(one.settled, one.added, strict=True)))
+            if is_over(one.claim.limit, one.settled) and not is_over(one.claim.limit, before):
+                alerts.overspent(one)
+        return tally
 
     def _lets_go_on(self, budget: str) -> bool:
         """What the policy says of a span of a call that a hard budget had no room for."""

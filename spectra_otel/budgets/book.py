@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import baggage
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spectra_otel.budgets.definition import Budget
     from spectra_otel.budgets.ledger import Claim, Ledger
 
+T = TypeVar("T")
 LOOK_SECONDS = 1.0
 """How soon a change that another process made is seen."""
 TREE_KEY = "spectra.budget"
@@ -39,6 +40,7 @@ class Book:
 
     def _fresh_lock(self) -> None:
         self._lock = Lock()
+        self._is_looking = False
 
     def _fresh(self) -> None:
         self._fresh_lock()
@@ -46,6 +48,7 @@ class Book:
         self._known: dict[str, Budget] = {}
         self._look_at = 0.0
         self._revision = -1
+        self._identity = ""
         self._url = ""
         self._ledger: Ledger | None = None
         self.is_unread = False
@@ -91,6 +94,21 @@ class Book:
                 raise LedgerError(str(error)) from None
         return self._ledger
 
+    def ask(self, call: Callable[[Ledger], T]) -> T:
+        """What ``call`` gets of the ledger. Where that cannot be used nobody waits for it until it was looked at again.
+
+        Raises :class:`LedgerError`.
+        """
+        problem = self.problem
+        if problem is not None:
+            raise LedgerError(str(problem)) from problem
+        try:
+            return call(self.ledger())
+        except LedgerError as error:
+            if error.__cause__ is not None:  # not a budget that the ledger cannot count, but the ledger itself
+                self.problem = error
+            raise
+
     def claims(self, values: Mapping[str, Any], moment: float, wait: bool = True) -> list[tuple[Budget, Claim]]:
         """What a call with these record fields draws on, tree budgets included.
 
@@ -118,15 +136,21 @@ class Book:
         elif (
             self._ledger is not None
         ):  # a loop must not wait for a ledger that others have, nobody for one that is gone
-            from spectra_otel.budgets import alerts
-
-            alerts.worker().put(self.refresh)
+            self._look_elsewhere()
         else:
             self.is_unread = self._has_ledger()
+
+    def _look_elsewhere(self) -> None:
+        if not self._is_looking:  # a look may take seconds
+            from spectra_otel.budgets import alerts
+
+            self._is_looking = True
+            alerts.worker().put(self.refresh)
 
     def refresh(self) -> None:
         """Look at the ledger now, if there is one."""
         with self._lock:
+            had_problem = self.problem is not None
             self.is_unread = False
             try:
                 self._look()
@@ -137,7 +161,12 @@ class Book:
             except ConfigError as error:
                 faults.report("budgets", str(error))
             finally:
+                self._is_looking = False
                 self._look_at = time.monotonic() + LOOK_SECONDS
+        if had_problem and self.problem is None:
+            from spectra_otel.budgets.ticket import pay_soon
+
+            pay_soon()
 
     def _has_ledger(self) -> bool:
         """Whether there may be budgets to read: a file that is not there has none."""
@@ -151,15 +180,22 @@ class Book:
 
         url = ledger_url()
         if self._url and url != self._url:
-            self._ledger, self._revision, self._known = None, -1, {}
+            self._ledger, self._revision, self._identity, self._known = None, -1, "", {}
         if not self._has_ledger():
+            if self._known:
+                faults.report("budgets", f"the ledger of budgets {url} is gone, and its budgets with it")
             self._known = {}
             return
         ledger = self.ledger()
-        if self._configured and self._revision < 0:
-            self._announce(ledger)
         revision = ledger.revision()
-        if revision != self._revision:
+        is_new = ledger.identity != self._identity
+        if is_new and self._identity:
+            faults.report("budgets", f"the ledger of budgets {ledger.url} begins anew: what it had counted is gone")
+        self._identity = ledger.identity
+        if self._configured and (is_new or self._revision < 0):
+            self._announce(ledger)
+            revision = ledger.revision()
+        if is_new or revision != self._revision:
             self._known = self._read(ledger)
             self._revision = revision
 

@@ -180,11 +180,15 @@ class Webhook:
 
 
 def bucket_of(scope: Mapping[str, str]) -> str:
-    """The bucket's name: the value where there is one attribute, ``a=1,b=2`` where there are several."""
+    """The bucket's name: the value where there is one attribute, ``a=1,b=2`` where there are several, commas in them escaped."""
     values = list(scope.values())
     if len(values) <= 1:
         return values[0] if values else ""
-    return ",".join(f"{key}={value}" for key, value in scope.items()) if any(values) else ""
+    return ",".join(f"{key}={_escaped(value)}" for key, value in scope.items()) if any(values) else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(",", "\\,")
 
 
 def value_of(key: str, values: Mapping[str, Any]) -> str | None:
@@ -199,7 +203,8 @@ def value_of(key: str, values: Mapping[str, Any]) -> str | None:
         value = values.get(key)
     if value is None:
         return None
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()  # no half of a surrogate
 
 
 def check_names(budgets: list[Budget]) -> None:

@@ -113,16 +113,18 @@ def _admit(
     try:
         for lent in (*context.lent(), *tickets.held_here()):
             lent.give_way(wait)
-        found = book.ledger().reserve([claim for _, claim in claims], bound.amount, bound.floor, wait=wait)
+        found = _reserve(claims, bound, wait)
         if not isinstance(found, Lease):
             return _no_room(claims, request, found, may_rewrite and bool(body), wait)
     except LedgerError as error:
-        faults.report("budgets", str(error))
-        if error.__cause__ is not None:  # not a budget that the ledger cannot count, but the ledger itself
-            book.problem = error  # calls that follow do not wait for it, until it was looked at again
         _unavailable(claims, error)
         return Ticket(None, bound, request)
     return _ticket(found, bound, request)
+
+
+def _reserve(claims: Sequence[tuple[Budget, Claim]], bound: Bound, wait: bool) -> Lease | list[Refusal]:
+    drawn = [claim for _, claim in claims]
+    return book.ask(lambda ledger: ledger.reserve(drawn, bound.amount, bound.floor, wait=wait))
 
 
 def _ticket(lease: Lease, bound: Bound, request: Request) -> Ticket:
@@ -192,7 +194,7 @@ def _again(claims: Sequence[tuple[Budget, Claim]], request: Request, wait: bool)
     bound = bounds.upper_bound(request)
     if bound.unpriced:
         return None
-    found = book.ledger().reserve([claim for _, claim in claims], bound.amount, bound.floor, wait=wait)
+    found = _reserve(claims, bound, wait)
     if not isinstance(found, Lease):
         return None
     ticket = _ticket(found, bound, request)
@@ -242,6 +244,8 @@ def _without_price(claims: Sequence[tuple[Budget, Claim]], request: Request, bou
 
 def _unavailable(claims: Sequence[tuple[Budget, Claim]], error: LedgerError) -> None:
     """Nobody can count: each budget says whether calls go on."""
+    if claims:
+        faults.report("budgets", str(error))
     for budget, claim in claims:
         if budget.blocks_when_unavailable:
             raise BudgetExceededError(

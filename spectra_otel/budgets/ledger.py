@@ -10,8 +10,9 @@ on an event loop asks for first.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,7 +22,10 @@ from spectra_otel.errors import ConfigError
 
 LEASE_SECONDS = 900
 """How long a lease lives without a word from its process, which renews what it still holds."""
+REMEMBER_SECONDS = 40 * 86400
+"""How long a record that was counted is known, so that it is not counted twice, and a window after its end."""
 _ZERO = Amount()
+_LONGEST = {"hourly": 3600, "daily": 25 * 3600, "weekly": 7 * 86400 + 3600, "monthly": 31 * 86400 + 3600}
 
 
 class WouldWait(Exception):
@@ -63,16 +67,17 @@ class Refusal(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """A claim after an amount was settled; ``fired`` are the thresholds that this reached first, in all processes."""
+    """A claim after ``added`` was settled; ``fired`` are the thresholds that this reached first, in all processes."""
 
     claim: Claim
     settled: Amount
     reserved: Amount
     fired: tuple[float, ...] = ()
+    added: Amount = _ZERO
 
 
 class Tally(NamedTuple):
-    """What came of a call that nobody reserved for. ``counted`` is empty for one that was counted before.
+    """What came of a call that nobody reserved for. ``counted`` is empty where a budget has it already.
 
     ``over`` are the names of the budgets whose limit it went beyond when it was counted, then as now.
     """
@@ -128,13 +133,16 @@ class Health:
     dead: int = 0
     overshoot: int = 0
     budgets: int = 0
-    details: dict[str, str] = field(default_factory=dict)
+    doubt: str = ""
+    """Why it might lose what it counts."""
 
 
 class Ledger(Protocol):
     """A place that counts budgets, for all processes that share it. Its methods raise :class:`LedgerError`."""
 
     url: str
+    identity: str
+    """What no other ledger has; empty until this one was used."""
 
     def reserve(
         self, claims: Sequence[Claim], bound: Amount, floor: Amount, *, wait: bool = True
@@ -151,13 +159,24 @@ class Ledger(Protocol):
         ...
 
     def count(
-        self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
+        self,
+        record: str,
+        claims: Sequence[Claim],
+        amount: Amount,
+        *,
+        unpriced: int = 0,
+        rev: int = 0,
+        wait: bool = True,
     ) -> Tally:
-        """Settle a call that nobody reserved for, once per ``record`` id."""
+        """Settle a call that nobody reserved for, once per ``record`` id.
+
+        A later revision (``rev`` above 0) takes the place of what the budgets counted of the record, and counts nothing where
+        they did not.
+        """
         ...
 
     def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
-        """Add to what is settled: the record turned out to cost something else."""
+        """Add to what is settled, down to nothing: the record turned out to cost something else."""
         ...
 
     def renew(self, leases: Sequence[int]) -> None:
@@ -169,7 +188,7 @@ class Ledger(Protocol):
         ...
 
     def revision(self) -> int:
-        """Rises with every change of a definition."""
+        """Rises with every change of a definition. One that is lower than before is that of another, new ledger."""
         ...
 
     def definitions(self) -> list[Stored]:
@@ -181,7 +200,7 @@ class Ledger(Protocol):
         ...
 
     def remove(self, name: str) -> bool:
-        """Forget a definition and what it has counted; False if there was none."""
+        """Forget a definition and what it has counted, calls under way included; False if there was none."""
         ...
 
     def states(self, budget: str | None = None) -> list[BucketState]:
@@ -199,6 +218,14 @@ class Ledger(Protocol):
     def checkpoint(self) -> None:
         """Tidy up, off the call path."""
         ...
+
+
+def is_past(period: str, start: int) -> bool:
+    """Whether a window is over for so long that no call of it is counted any more."""
+    if period == "total":
+        return False
+    length = _LONGEST.get(period) or int(period.removesuffix("s"))
+    return start + length + REMEMBER_SECONDS < time.time()
 
 
 def refusals_of(claim: Claim, settled: Amount, reserved: Amount, wanted: Amount) -> list[Refusal]:

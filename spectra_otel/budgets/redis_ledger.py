@@ -1,21 +1,25 @@
 """The ledger in Redis: what a transaction does in SQLite one Lua script does there, for all hosts that share the server.
 
-Money is counted by Redis in 64-bit integers; Lua compares in doubles, which are exact up to 2^53 units: limits above 900,719
-dollars are refused. What is counted is as durable as the server is configured to be.
+Limits above 900,719 dollars are refused: a script compares no larger ones exactly. What is counted is as durable as the server is
+configured to be.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from spectra_otel.budgets import owners
+from spectra_otel.budgets import redis_scripts as scripts
 from spectra_otel.budgets.amounts import Amount
 from spectra_otel.budgets.ledger import (
     LEASE_SECONDS,
+    REMEMBER_SECONDS,
     BucketState,
     Claim,
     Counted,
@@ -25,157 +29,22 @@ from spectra_otel.budgets.ledger import (
     Stored,
     Tally,
     WouldWait,
+    is_past,
 )
+from spectra_otel.budgets.redis_scripts import P
 from spectra_otel.errors import ConfigError, LedgerError
+from spectra_otel.forks import in_forked_child
 
 LARGEST_LIMIT = 2**53
 _KINDS = ("cost", "tokens", "requests")
-_P = "{spectra}:budgets:"
-"""All keys have one hash tag, so that a cluster keeps them together and a script may use them together."""
-_LEASES, _COUNTERS, _DEFINITIONS, _REVISION = _P + "leases", _P + "counters", _P + "definitions", _P + "revision"
-_REMEMBER_SECONDS = 40 * 86400
+_LEASES, _COUNTERS, _DEFINITIONS, _REVISION = P + "leases", P + "counters", P + "definitions", P + "revision"
+_IDENTITY = P + "identity"
+_CORRECTION_SECONDS = 3600
+_TIDY_SECONDS = 3600
+_AT_ONCE = 500
 _SEPARATOR = "\x1f"
-_RESERVE = """
-local n = #KEYS - 3
-local wanted = {ARGV[1], ARGV[2], ARGV[3]}
-if ARGV[4] ~= 'more' and redis.call('EXISTS', KEYS[2]) == 1 then return {1} end
-if ARGV[4] == 'more' and redis.call('HGET', KEYS[2], 'swept') ~= '0' then return {1} end
-local refused, exceeded = {}, {}
-for i = 1, n do
-  local v = redis.call('HMGET', KEYS[3 + i], 'sc', 'st', 'sr', 'rc', 'rt', 'rr')
-  local at = 12 + (i - 1) * 4
-  for k = 1, 3 do
-    local limit, w = ARGV[at + k], tonumber(wanted[k])
-    local used = tonumber(v[k] or '0') + tonumber(v[3 + k] or '0')
-    if limit ~= '' and w > 0 and used + w > tonumber(limit) then
-      local found = {i, k, v[k] or '0', v[3 + k] or '0'}
-      if ARGV[at + 4] == '1' then refused[#refused + 1] = found else exceeded[#exceeded + 1] = found end
-      break
-    end
-  end
-end
-local said = refused
-if #refused == 0 then said = exceeded end
-for _, found in ipairs(said) do
-  if #refused > 0 and ARGV[4] == 'try' then
-    found[5] = 0
-  else
-    found[5] = redis.call('HINCRBY', KEYS[3 + found[1]], 'b', 1)
-    redis.call('SADD', KEYS[3], KEYS[3 + found[1]])
-  end
-end
-if #refused > 0 then return {0, unpack(refused)} end
-for i = 1, n do
-  redis.call('HINCRBY', KEYS[3 + i], 'rc', wanted[1])
-  redis.call('HINCRBY', KEYS[3 + i], 'rt', wanted[2])
-  redis.call('HINCRBY', KEYS[3 + i], 'rr', wanted[3])
-  redis.call('SADD', KEYS[3], KEYS[3 + i])
-end
-if ARGV[4] ~= 'more' then
-  redis.call('HSET', KEYS[2], 'keys', ARGV[5], 'cost', wanted[1], 'tokens', wanted[2], 'requests', wanted[3], 'fc', ARGV[6],
-    'ft', ARGV[7], 'fr', ARGV[8], 'place', ARGV[9], 'pid', ARGV[10], 'began', ARGV[11], 'swept', '0')
-else
-  redis.call('HINCRBY', KEYS[2], 'cost', wanted[1])
-  redis.call('HINCRBY', KEYS[2], 'tokens', wanted[2])
-  redis.call('HINCRBY', KEYS[2], 'requests', wanted[3])
-end
-redis.call('ZADD', KEYS[1], ARGV[12], KEYS[2])
-return {1, unpack(exceeded)}
-"""
-"""KEYS: leases, the lease, counters, one counter per claim. ARGV: wanted, what it is, keys, floor, owner, expiry, limits.
-
-It is `new`, `try` (new, but a refusal is not final) or `more`.
-"""
-_ADD = """
-local function text(number) return string.format('%.0f', number) end
-local function add(key, settled, reserved, overshoot, unpriced, limits, thresholds)
-  local s, r = {'sc', 'st', 'sr'}, {'rc', 'rt', 'rr'}
-  local result, part = {}, 0
-  for k = 1, 3 do
-    result[k] = redis.call('HINCRBY', key, s[k], settled[k])
-    if limits[k] ~= '' and tonumber(limits[k]) > 0 then part = math.max(part, result[k] / tonumber(limits[k])) end
-  end
-  for k = 1, 3 do result[3 + k] = redis.call('HINCRBY', key, r[k], reserved[k]) end
-  redis.call('HINCRBY', key, 'o', overshoot)
-  redis.call('HINCRBY', key, 'u', unpriced)
-  redis.call('SADD', KEYS[3], key)
-  local fired, highest = {}, tonumber(redis.call('HGET', key, 'f') or '0')
-  local before = highest
-  for threshold in string.gmatch(thresholds, '[^,]+') do
-    local t = tonumber(threshold)
-    if before < t and t <= part then
-      fired[#fired + 1] = threshold
-      highest = math.max(highest, t)
-    end
-  end
-  if #fired > 0 then redis.call('HSET', key, 'f', tostring(highest)) end
-  result[7] = table.concat(fired, ',')
-  for k = 1, 6 do result[k] = text(result[k]) end
-  return result
-end
-"""
-_SETTLE = (
-    _ADD
-    + """
-local l = redis.call('HMGET', KEYS[2], 'swept', 'cost', 'tokens', 'requests', 'fc', 'ft', 'fr')
-if not l[1] then return {} end
-redis.call('DEL', KEYS[2])
-redis.call('ZREM', KEYS[1], KEYS[2])
-local settled, reserved = {}, {}
-local overshoot = math.max(0, tonumber(ARGV[1]) - tonumber(l[2]))
-for k = 1, 3 do
-  if l[1] == '1' then
-    settled[k], reserved[k] = text(tonumber(ARGV[k]) - tonumber(l[4 + k])), '0'
-  else
-    settled[k], reserved[k] = ARGV[k], text(0 - tonumber(l[1 + k]))
-  end
-end
-local results = {}
-for i = 4, #KEYS do
-  local at = 4 + (i - 4) * 4
-  results[#results + 1] = add(KEYS[i], settled, reserved, text(overshoot), ARGV[4],
-    {ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]}, ARGV[at + 4])
-end
-return results
-"""
-)
-_COUNT = (
-    _ADD
-    + """
-local known = KEYS[2] ~= '' and redis.call('GET', KEYS[2])
-if known then return {known} end
-local results, over = {''}, {}
-for i = 4, #KEYS do
-  local at = 5 + (i - 4) * 4
-  results[#results + 1] = add(KEYS[i], {ARGV[1], ARGV[2], ARGV[3]}, {'0', '0', '0'}, '0', ARGV[4],
-    {ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]}, ARGV[at + 4])
-  for k = 1, 3 do
-    if ARGV[at + k] ~= '' and tonumber(results[#results][k]) > tonumber(ARGV[at + k]) then
-      over[#over + 1] = KEYS[i]
-      break
-    end
-  end
-end
-results[1] = table.concat(over, '\\n')
-if KEYS[2] ~= '' then redis.call('SET', KEYS[2], results[1], 'EX', ARGV[5]) end
-return results
-"""
-)
-_SWEEP = (
-    _ADD
-    + """
-local l = redis.call('HMGET', KEYS[2], 'swept', 'cost', 'tokens', 'requests', 'fc', 'ft', 'fr', 'keys')
-if l[1] ~= '0' then return 0 end
-for key in string.gmatch(l[8], '[^\\n]+') do
-  local back = {text(0 - tonumber(l[2])), text(0 - tonumber(l[3])), text(0 - tonumber(l[4]))}
-  add(key, {l[5], l[6], l[7]}, back, '0', '0', {'', '', ''}, '')
-end
-redis.call('HSET', KEYS[2], 'swept', '1')
-redis.call('EXPIRE', KEYS[2], 86400)
-redis.call('ZREM', KEYS[1], KEYS[2])
-return 1
-"""
-)
+_ESCAPED = ("\\", _SEPARATOR, "\n")
+_STATE = ("sc", "st", "sr", "rc", "rt", "rr", "o", "u", "b", "f")
 
 
 class RedisLedger:
@@ -184,20 +53,36 @@ class RedisLedger:
     def __init__(self, url: str) -> None:
         try:
             import redis
+            from redis.exceptions import NoScriptError
         except ImportError:
             raise ConfigError(
                 f"SPECTRA_BUDGETS_URL: got '{_without_password(url)}', which needs: pip install spectra-otel[redis]"
             ) from None
         self.url = _without_password(url)
+        self.identity = ""
         self._errors = (redis.RedisError, OSError)
+        self._is_lost: type[Exception] = redis.ConnectionError
+        self._is_unknown: type[Exception] = NoScriptError
+        self._answer_of_server: type[Exception] = redis.ResponseError
         self._client: Any = redis.Redis.from_url(
             url, decode_responses=True, socket_timeout=2.0, socket_connect_timeout=1.0
         )
         self._scripts = {
-            name: self._client.register_script(text)
-            for name, text in (("reserve", _RESERVE), ("settle", _SETTLE), ("count", _COUNT), ("sweep", _SWEEP))
+            text: (hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
+            for text in (scripts.RESERVE, scripts.SETTLE, scripts.COUNT, scripts.SWEEP, scripts.REMOVE)
         }
-        self._swept_at = 0.0
+        self._idle: deque[Any] = deque()
+        self._reset()
+        in_forked_child(self._reset)
+
+    def __del__(self) -> None:
+        for connection in getattr(self, "_idle", ()):
+            connection.disconnect()
+
+    def _reset(self) -> None:
+        self._parents = self._idle  # which a child must not use
+        self._idle = deque()
+        self._swept_at = self._tidied_at = 0.0
 
     def reserve(
         self, claims: Sequence[Claim], bound: Amount, floor: Amount, *, wait: bool = True
@@ -229,21 +114,32 @@ class RedisLedger:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         _or_would_wait(wait)
         keys = [_LEASES, _lease(lease.id), _COUNTERS, *map(_counter, lease.claims)]
-        return _counted(lease.claims, self._run("settle", keys, [*actual, unpriced, *_limits(lease.claims)]))
+        return _counted(lease.claims, self._run(scripts.SETTLE, keys, [*actual, unpriced, *_limits(lease.claims)]))
 
     def count(
-        self, record: str, claims: Sequence[Claim], amount: Amount, *, unpriced: int = 0, wait: bool = True
+        self,
+        record: str,
+        claims: Sequence[Claim],
+        amount: Amount,
+        *,
+        unpriced: int = 0,
+        rev: int = 0,
+        wait: bool = True,
     ) -> Tally:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         _or_would_wait(wait)
-        keys = [_LEASES, f"{_P}counted:{record}", _COUNTERS, *map(_counter, claims)]
-        over, *rows = self._run("count", keys, [*amount, unpriced, _REMEMBER_SECONDS, *_limits(claims)])
-        return Tally(_counted(claims, rows), tuple(_parts(key)[0] for key in over.split("\n") if key))
+        return self._count(record, claims, amount, unpriced, rev, REMEMBER_SECONDS)
 
     def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        keys = [_LEASES, "", _COUNTERS, *map(_counter, claims)]
-        self._run("count", keys, [*difference, 0, 0, *_limits(claims)])
+        self._count(f"correction:{os.urandom(8).hex()}", claims, difference, 0, 0, _CORRECTION_SECONDS)
+
+    def _count(
+        self, record: str, claims: Sequence[Claim], amount: Amount, unpriced: int, rev: int, seconds: int
+    ) -> Tally:
+        keys = [_LEASES, f"{P}counted:{record}", _COUNTERS, *map(_counter, claims)]
+        over, *rows = self._run(scripts.COUNT, keys, [*amount, unpriced, seconds, rev, *_limits(claims)])
+        return Tally(_counted(claims, rows), tuple(_parts(key)[0] for key in over.split("\n") if key))
 
     def renew(self, leases: Sequence[int]) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -253,11 +149,16 @@ class RedisLedger:
 
     def sweep(self) -> int:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        return sum(self._run("sweep", [_LEASES, key, _COUNTERS], []) for key in self._dead())
+        return sum(self._run(scripts.SWEEP, [_LEASES, key, _COUNTERS], []) for key in self._dead())
 
     def revision(self) -> int:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        return int(self._do(lambda redis: redis.get(_REVISION)) or 0)
+        revision, identity = self._do(lambda redis: redis.mget(_REVISION, _IDENTITY))
+        if identity is None:
+            self._do(lambda redis: redis.set(_IDENTITY, os.urandom(8).hex(), nx=True))
+            identity = self._do(lambda redis: redis.get(_IDENTITY))
+        self.identity = identity or ""
+        return int(revision or 0)
 
     def definitions(self) -> list[Stored]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -272,15 +173,13 @@ class RedisLedger:
 
     def remove(self, name: str) -> bool:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        found = self._do(lambda redis: redis.hdel(_DEFINITIONS, name))
-        for key in self._counter_keys(name):
-            self._do(lambda redis, key=key: (redis.delete(key), redis.srem(_COUNTERS, key)))
-        self._do(lambda redis: redis.incr(_REVISION))
-        return bool(found)
+        keys = [_LEASES, _REVISION, _COUNTERS, _DEFINITIONS]
+        return bool(self._run(scripts.REMOVE, keys, [name, f"{P}counter:{name}{_SEPARATOR}"]))
 
     def states(self, budget: str | None = None) -> list[BucketState]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        return [self._state(key) for key in self._counter_keys(budget)]
+        keys = self._counter_keys(budget)
+        return [_state(key, row) for key, row in zip(keys, self._rows(keys, _STATE), strict=True)]
 
     def replace(self, states: Sequence[BucketState]) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -295,10 +194,30 @@ class RedisLedger:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         states = self.states()
         leases = self._do(lambda redis: redis.zcard(_LEASES))
-        return Health(self.url, leases, len(self._dead()), sum(s.overshoot for s in states), len(self.definitions()))
+        overshoot, budgets = sum(s.overshoot for s in states), len(self.definitions())
+        return Health(self.url, leases, len(self._dead()), overshoot, budgets, self._doubt())
+
+    def _doubt(self) -> str:
+        try:
+            memory = self._do(lambda redis: redis.info("memory"))
+        except LedgerError:  # not everybody may ask
+            return ""
+        policy = memory.get("maxmemory_policy", "noeviction")
+        if not memory.get("maxmemory") or policy == "noeviction":
+            return ""
+        return (
+            f"{self.url} may forget what is counted: its maxmemory-policy is {policy}, noeviction is what budgets need"
+        )
 
     def checkpoint(self) -> None:
-        """Nothing: the server keeps itself tidy."""
+        """See :class:`~spectra_otel.budgets.ledger.Ledger`. Forgets windows that are long past."""
+        if time.monotonic() - self._tidied_at < _TIDY_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        past = [key for key in self._counter_keys(None) if is_past(*_window(key))]
+        for begin in range(0, len(past), _AT_ONCE):
+            some = past[begin : begin + _AT_ONCE]
+            self._do(lambda redis, some=some: (redis.delete(*some), redis.srem(_COUNTERS, *some)))
 
     def _reserve(
         self, id_: int, claims: Sequence[Claim], wanted: Amount, floor: Amount, mode: str
@@ -307,7 +226,7 @@ class RedisLedger:
         argv: list[Any] = [*wanted, mode, "\n".join(counters), *floor, *owners.me(), time.time() + LEASE_SECONDS]
         for claim in claims:
             argv += [*("" if limit is None else limit for limit in claim.limit), int(claim.is_hard)]
-        admitted, *rows = self._run("reserve", [_LEASES, _lease(id_), _COUNTERS, *counters], argv)
+        admitted, *rows = self._run(scripts.RESERVE, [_LEASES, _lease(id_), _COUNTERS, *counters], argv)
         refusals = [_refusal(claims, wanted, *map(int, row)) for row in rows]
         return Lease(id_, claims, wanted, floor, refusals) if admitted else refusals
 
@@ -315,8 +234,9 @@ class RedisLedger:
         verdicts: dict[tuple[str, ...], bool] = {}
         dead = []
         now = time.time()
-        for key, expires in self._do(lambda redis: redis.zrange(_LEASES, 0, -1, withscores=True)):
-            place, pid, began = self._do(lambda redis, key=key: redis.hmget(key, "place", "pid", "began"))
+        leases = self._do(lambda redis: redis.zrange(_LEASES, 0, -1, withscores=True))
+        owned = self._rows([key for key, _ in leases], ("place", "pid", "began"))
+        for (key, expires), (place, pid, began) in zip(leases, owned, strict=True):
             owner = (place or "", pid or "0", began or "")
             if owner not in verdicts:
                 verdicts[owner] = owners.is_dead(owner[0], int(owner[1]), owner[2])
@@ -328,29 +248,66 @@ class RedisLedger:
         keys: list[str] = sorted(self._do(lambda redis: redis.smembers(_COUNTERS)))
         return keys if budget is None else [key for key in keys if _parts(key)[0] == budget]
 
-    def _state(self, key: str) -> BucketState:
-        names = ("sc", "st", "sr", "rc", "rt", "rr", "o", "u", "b", "f")
-        found = self._do(lambda redis: redis.hmget(key, *names))
-        *numbers, fired = [value or "0" for value in found]
-        counts = [int(value) for value in numbers]
-        budget, bucket, period, start = _parts(key)
-        overshoot, unpriced, blocked = counts[6:]
-        settled, reserved = Amount(*counts[:3]), Amount(*counts[3:6])
-        return BucketState(
-            budget, bucket, period, int(start), settled, reserved, overshoot, unpriced, blocked, float(fired)
-        )
+    def _rows(self, keys: Sequence[str], fields: Sequence[str]) -> list[list[str | None]]:
+        """Those fields of many hashes."""
+
+        def read(redis: Any, some: Sequence[str]) -> list[list[str | None]]:
+            pipeline = redis.pipeline(transaction=False)
+            for key in some:
+                pipeline.hmget(key, fields)
+            rows: list[list[str | None]] = pipeline.execute()
+            return rows
+
+        found: list[list[str | None]] = []
+        for begin in range(0, len(keys), _AT_ONCE):
+            found += self._do(lambda redis, some=keys[begin : begin + _AT_ONCE]: read(redis, some))
+        return found
 
     def _sweep_is_due(self) -> bool:
         return time.monotonic() - self._swept_at >= 0.25
 
     def _run(self, script: str, keys: list[str], argv: list[Any]) -> Any:
-        return self._do(lambda redis: self._scripts[script](keys=keys, args=argv, client=redis))
+        return self._do(lambda _: self._evaluate(script, keys, argv))
 
-    def _do(self, call: Any) -> Any:
+    def _evaluate(self, script: str, keys: list[str], argv: list[Any]) -> Any:
+        """Run a script on a connection of our own: the client's way to it takes longer than the server does."""
+        sha, text = self._scripts[script]
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            pool = self._client.connection_pool
+            connection = pool.connection_class(**pool.connection_kwargs)
+        words: Sequence[Any] = ("EVALSHA", sha, len(keys), *keys, *argv)
+        try:
+            try:
+                return _ask(connection, words)
+            except self._is_unknown:  # the server was started anew
+                return _ask(connection, ("EVAL", text, *words[2:]))
+            except self._is_lost:  # the server closed what was idle; what it may have done is not done twice
+                connection.disconnect()
+                return _ask(connection, words)
+        except self._answer_of_server:
+            raise
+        except BaseException:  # an answer that nobody has read must not be taken for that to the next question
+            connection.disconnect()
+            raise
+        finally:
+            self._idle.append(connection)
+
+    def _do(self, call: Callable[..., Any]) -> Any:
         try:
             return call(self._client)
         except self._errors as error:
             raise LedgerError(f"the ledger of budgets {self.url} cannot be used: {error}") from error
+
+
+def _ask(connection: Any, words: Sequence[Any]) -> Any:
+    parts = [f"*{len(words)}\r\n".encode()]
+    for word in words:
+        text = str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
+    connection.send_packed_command([b"".join(parts)], check_health=False)
+    return connection.read_response()
 
 
 def _or_would_wait(wait: bool) -> None:
@@ -359,9 +316,9 @@ def _or_would_wait(wait: bool) -> None:
 
 
 def _key(budget: str, bucket: str, period: str, start: int) -> str:
-    return f"{_P}counter:" + _SEPARATOR.join(
-        (budget, bucket.replace(_SEPARATOR, " ").replace("\n", " "), period, str(start))
-    )
+    if any(mark in bucket for mark in _ESCAPED):
+        bucket = bucket.encode("unicode_escape").decode()
+    return f"{P}counter:" + _SEPARATOR.join((budget, bucket, period, str(start)))
 
 
 def _counter(claim: Claim) -> str:
@@ -369,11 +326,12 @@ def _counter(claim: Claim) -> str:
 
 
 def _parts(key: str) -> list[str]:
-    return key.removeprefix(f"{_P}counter:").split(_SEPARATOR)
+    budget, bucket, period, start = key.removeprefix(f"{P}counter:").split(_SEPARATOR)
+    return [budget, bucket.encode().decode("unicode_escape") if "\\" in bucket else bucket, period, start]
 
 
 def _lease(id_: int) -> str:
-    return f"{_P}lease:{id_}"
+    return f"{P}lease:{id_}"
 
 
 def _limits(claims: Sequence[Claim]) -> list[Any]:
@@ -394,11 +352,32 @@ def _refusal(
 
 def _counted(claims: Sequence[Claim], rows: list[list[str]]) -> list[Counted]:
     found = []
-    for claim, row in zip(claims, rows, strict=False):  # a lease that is settled already gives no rows
-        numbers = [int(value) for value in row[:6]]
-        fired = tuple(sorted(float(part) for part in row[6].split(",") if part))
-        found.append(Counted(claim, Amount(*numbers[:3]), Amount(*numbers[3:]), fired))
+    for *amounts, fired, place, cost, tokens, requests in rows:
+        numbers = [int(value) for value in amounts]
+        reached = tuple(sorted(float(part) for part in fired.split(",") if part))
+        settled, reserved, added = (
+            Amount(*numbers[:3]),
+            Amount(*numbers[3:]),
+            Amount(int(cost), int(tokens), int(requests)),
+        )
+        found.append(Counted(claims[int(place) - 1], settled, reserved, reached, added))
     return found
+
+
+def _state(key: str, row: Sequence[str | None]) -> BucketState:
+    *numbers, fired = [value or "0" for value in row]
+    counts = [int(value) for value in numbers]
+    budget, bucket, period, start = _parts(key)
+    overshoot, unpriced, blocked = counts[6:]
+    settled, reserved = Amount(*counts[:3]), Amount(*counts[3:6])
+    return BucketState(
+        budget, bucket, period, int(start), settled, reserved, overshoot, unpriced, blocked, float(fired)
+    )
+
+
+def _window(key: str) -> tuple[str, int]:
+    _, _, period, start = _parts(key)
+    return period, int(start)
 
 
 def _without_password(url: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import atexit
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from threading import Lock
+from functools import partial
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -30,8 +31,11 @@ from spectra_otel.forks import in_forked_child
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
+    from spectra_otel.budgets.ledger import Ledger
+
 Values = Mapping[str, Any]
 NAME, REMAINING, COUNTED = "spectra.budget.name", "spectra.budget.remaining_cents", "spectra.budget.counted"
+LEDGER = "spectra.budget.ledger"
 BLOCKED = "spectra.budget.blocked"
 CHARGED = "spectra.budget.charged"
 """Of a job under way: cost and tokens that the budgets were charged until it is known what it took, and the call's floor."""
@@ -42,7 +46,8 @@ _MOST_OPEN = 100_000
 _by_span: dict[tuple[int, int], Ticket] = {}
 _open: dict[int, Ticket] = {}
 _owed: deque[Callable[[], object]] = deque(maxlen=_MOST_OPEN)
-_renewed_at = 0.0
+_is_used = False
+_tender: Thread | None = None
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -67,7 +72,7 @@ class Ticket:
             self.events += [(EXCEEDED, {"budget": r.claim.budget, "kind": r.kind}) for r in lease.exceeded]
             _open[id(self)] = self
             pay_soon()
-            _renew_now_and_then()
+            tend()
 
     @property
     def claims(self) -> Sequence[Claim]:
@@ -104,12 +109,12 @@ class Ticket:
 
     def _ask_for(self, lease: Lease, step: int, wait: bool) -> list[Refusal]:
         more = self._more(step)
-        refused = book.ledger().extend(lease, more, wait=wait)
+        refused = book.ask(lambda ledger: ledger.extend(lease, more, wait=wait))
         if refused:
             step = min(step * (r.limit - r.settled - r.reserved) // r.wanted for r in refused)
             if step >= LEAST_STEP:
-                more = self._more(step)
-                refused = book.ledger().extend(lease, more, wait=wait)
+                less = more = self._more(step)
+                refused = book.ask(lambda ledger: ledger.extend(lease, less, wait=wait))
         if not refused:
             amount = Amount(*(a + b for a, b in zip(self.bound.amount, more, strict=True)))
             self.bound = self.bound._replace(amount=amount, output=self.bound.output + step)
@@ -126,9 +131,10 @@ class Ticket:
 
     def give_way(self, wait: bool) -> None:
         """:meth:`release`, done when this returns. Raises :class:`WouldWait` and :class:`LedgerError`, having done nothing."""
-        if self.lease is not None and self._once.acquire(blocking=False):
+        lease = self.lease
+        if lease is not None and self._once.acquire(blocking=False):
             try:
-                book.ledger().settle(self.lease, Amount(), wait=wait)
+                book.ask(lambda ledger: ledger.settle(lease, Amount(), wait=wait))
             except BaseException:
                 self._once.release()
                 raise
@@ -141,7 +147,7 @@ class Ticket:
         """What whoever learns how the job ended must know: the budgets that counted it, and what they were charged."""
         if self.settled is None or not self.claims:
             return {}
-        return {COUNTED: [claim.budget for claim in self.claims], CHARGED: [*self.settled[:2], *self.bound.floor[:2]]}
+        return {**who_counted(self.claims), CHARGED: [*self.settled[:2], *self.bound.floor[:2]]}
 
     def close(self) -> None:
         """Nobody will say what became of the call: it is charged its floor."""
@@ -227,7 +233,7 @@ def owe(call: Callable[[], object]) -> None:
 
 def pay() -> None:
     """Do what is owed, as far as the ledger can be used."""
-    while _owed:
+    while _owed and book.problem is None:
         try:
             call = _owed.popleft()
         except IndexError:  # another thread was quicker
@@ -237,6 +243,8 @@ def pay() -> None:
         except LedgerError as error:
             _owed.appendleft(call)
             faults.report("budgets", str(error))
+            if error.__cause__ is not None:
+                book.problem = error
             return
         except Exception as error:
             faults.report("budgets", error)
@@ -250,6 +258,8 @@ def pay_soon() -> None:
 
 def flush() -> None:
     """Have done what was put off."""
+    if _owed and book.problem is not None:
+        later(book.refresh)
     pay_soon()
     alerts.worker().flush(10.0)
 
@@ -292,7 +302,7 @@ def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
     One that may have been billed though it failed is charged its floor, as other calls are; where no price is known, all stays
     as it is. Raises :class:`WouldWait` and :class:`LedgerError`.
     """
-    names, charged, started = said.get(COUNTED), said.get(CHARGED), values.get("started_at")
+    names, charged, started = counted_here(said), said.get(CHARGED), values.get("started_at")
     if not names or not charged or started is None:
         return
     status, known = values.get("cost_status"), cost_of(values)
@@ -310,22 +320,23 @@ def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
 
 
 def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None:
-    def settle(wait: bool = True) -> list[Counted]:
-        counted = book.ledger().settle(lease, amount, unpriced=unpriced, wait=wait)
+    def settle(ledger: Ledger, wait: bool = True) -> list[Counted]:
+        counted = ledger.settle(lease, amount, unpriced=unpriced, wait=wait)
         for one in counted:
             alerts.thresholds(one)
         alerts.count_overshoot(max(0, amount.cost - lease.bound.cost))
         return counted
 
     try:
-        counted = settle(not on_event_loop())
+        counted = book.ask(lambda ledger: settle(ledger, not on_event_loop()))
     except WouldWait:
-        owe(settle)
-        ticket.marks = {NAME: lease.claims[0].budget, COUNTED: tuple(claim.budget for claim in lease.claims)}
+        owe(lambda: settle(book.ledger()))
+        ticket.marks = {NAME: lease.claims[0].budget, **who_counted(lease.claims)}
         return
     except LedgerError as error:
         faults.report("budgets", str(error))
-        owe(settle)
+        owe(lambda: settle(book.ledger()))
+        ticket.marks = who_counted(lease.claims)
         return
     ticket.marks = marks_of(counted)
     for one in counted:
@@ -340,27 +351,58 @@ def marks_of(counted: Sequence[Counted]) -> dict[str, Any]:
     tightest = min(in_money, key=_left) if in_money else counted[0]
     marks: dict[str, Any] = {
         NAME: tightest.claim.budget.removeprefix("tree:"),
-        COUNTED: tuple(one.claim.budget for one in counted),
+        **who_counted([one.claim for one in counted]),
     }
     if in_money:
         marks[REMAINING] = float(cents(max(0, _left(tightest))))
     return marks
 
 
+def who_counted(claims: Sequence[Claim]) -> dict[str, Any]:
+    """Span attributes: the budgets that counted a call, and in which ledger, for another may have budgets of the same names."""
+    identity = book.ledger().identity
+    return {COUNTED: tuple(claim.budget for claim in claims), **({LEDGER: identity} if identity else {})}
+
+
+def counted_here(said: Mapping[str, Any]) -> Collection[str]:
+    """The budgets of this ledger that counted a call, by its span's attributes."""
+    if said.get(LEDGER) not in (None, book.ledger().identity):
+        return ()
+    return said.get(COUNTED) or ()
+
+
 def _left(one: Counted) -> int:
     return (one.claim.limit.cost or 0) - one.settled.cost - one.reserved.cost
 
 
-def _renew_now_and_then() -> None:
-    """Leases of calls that take long are renewed by those that come after, well before they expire."""
-    global _renewed_at
-    now = time.monotonic()
-    if now - _renewed_at < LEASE_SECONDS / 5:
-        return
-    _renewed_at = now
-    held = [ticket.lease.id for ticket in list(_open.values()) if ticket.lease is not None]
-    later(lambda: book.ledger().renew(held))
-    later(lambda: book.ledger().checkpoint())
+def tend() -> None:
+    """Have leases renewed as long as their calls last, and the ledger tidied up while it is used."""
+    global _is_used, _tender
+    _is_used = True
+    if _tender is None:
+        _tender = Thread(target=_tend, name="spectra-leases", daemon=True)
+        try:
+            _tender.start()
+        except RuntimeError:  # the interpreter goes down
+            return
+
+
+def _tend() -> None:
+    global _is_used, _tender
+    while _open or _is_used:
+        _is_used = False
+        held = [ticket.lease.id for ticket in list(_open.values()) if ticket.lease is not None]
+        if held:
+            later(partial(_renew, held))
+        later(lambda: book.ledger().checkpoint())
+        time.sleep(LEASE_SECONDS / 5)
+    _tender = None
+    if _open or _is_used:  # since we looked
+        tend()
+
+
+def _renew(leases: Sequence[int]) -> None:
+    book.ledger().renew(leases)
 
 
 def threads() -> ThreadPoolExecutor:
@@ -372,8 +414,8 @@ def threads() -> ThreadPoolExecutor:
 
 
 def _forget_in_child() -> None:
-    global _pool
-    _pool = None
+    global _pool, _tender
+    _pool = _tender = None
     _by_span.clear()
     _open.clear()
     _owed.clear()

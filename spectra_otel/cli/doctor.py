@@ -191,6 +191,8 @@ def _budgets() -> Iterator[Finding]:
         return
     detail = f"{health.url}: {health.budgets} budgets, {health.leases} calls under way"
     yield Finding("budgets", "ok", detail)
+    if health.doubt:
+        yield Finding("budget ledger", "attention", health.doubt)
     if health.dead:
         yield Finding("budget leases", "note", f"{health.dead} of processes that are gone; the next refusal frees them")
     if health.overshoot:

@@ -18,6 +18,7 @@ import pytest
 
 from spectra_otel.budgets import alerts
 from spectra_otel.budgets.book import book
+from spectra_otel.budgets.ledger import Ledger, open_ledger
 from spectra_otel.demo.provider import LocalProvider
 from spectra_otel.sdk import runtime
 
@@ -99,6 +100,13 @@ def redis_url(redis_server: str) -> str:
     client.flushdb()
     client.close()
     return redis_server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.backend)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    if request.param == "redis":
+        return open_ledger(str(request.getfixturevalue("redis_url")))
+    return open_ledger(f"sqlite:///{tmp_path}/ledger.db")
 
 
 def _hold_ledger(path: str, held: Any, let_go: Any) -> None:

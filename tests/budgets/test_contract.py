@@ -33,13 +33,6 @@ CALL = {"provider": "openai", "model": "gpt-4o", "model_type": "text"}
 BODY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.backend)])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
-    if request.param == "redis":
-        return open_ledger(str(request.getfixturevalue("redis_url")))
-    return open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-
-
 def claim(name: str, cost: int = 100 * CENT, **more: Any) -> Claim:
     return Claim(name, "", "total", 0, Limit(cost), **more)
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
 import spectra_otel as spectra
-from spectra_otel.budgets import alerts
+from spectra_otel.budgets import alerts, guard, sqlite_ledger, sqlite_tables, ticket, turnstile
+from spectra_otel.budgets.amounts import Amount
 from spectra_otel.budgets.book import book
 from spectra_otel.budgets.definition import Budget, LimitConfig, Webhook
+from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan, rejected
 from spectra_otel.processors.budget.config import Config
 from spectra_otel.processors.budget.processor import BudgetProcessor
 from spectra_otel.sdk.events import off
 from spectra_otel.testing import make_request
+from tests.budgets.conftest import Held
+from tests.budgets.test_contract import BODY, CALL
 
 
 def span_of(**fields: Any) -> TrackedSpan:
@@ -94,10 +100,105 @@ def test_a_budget_that_is_overdrawn_elsewhere_says_so_once() -> None:
     assert (event.name, event.spent, event.limit, event.blocked) == ("b", 3, 2, False)
 
 
-def test_an_update_of_a_record_and_an_unbilled_call_count_nothing() -> None:
-    """A later revision is the same call, and what was not billed took nothing."""
+def test_an_unbilled_call_counts_nothing() -> None:
+    """What was not billed took nothing."""
     processor().process([span_of(cost_status="not_billed")])
     assert spectra.budgets.status("b")[0].settled_requests == 0
+
+
+def revision(span: TrackedSpan, rev: int, **changes: Any) -> TrackedSpan:
+    """A later state of a span's record, as the `usage` and `cost` processors make it of a span that comes later."""
+    assert span.record is not None
+    values = {name: value for name, value in span.record.items() if value is not None} | changes
+    return TrackedSpan(span._source, TrackedRequest(values, span._source, rev=rev), bears_cost=False)
+
+
+def unpriced(**fields: Any) -> TrackedSpan:
+    return span_of(model="no-such-model", snapshot=None, total_cost_in_cents=None, cost_status="unpriced", **fields)
+
+
+def counted() -> list[tuple[Any, ...]]:
+    """What the ledger has, once all that was put off is done."""
+    ticket.flush()
+    return [(*state.settled, state.unpriced) for state in book.ledger().states("b")]
+
+
+def test_a_cost_that_is_known_later_takes_the_place_of_none() -> None:
+    """A revision corrects the count of its record, however often it comes, in the window in which the call started."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    budget, span = processor(), unpriced(started_at=yesterday, total_tokens=7)
+    budget.process([span])
+    assert counted() == [(0, 7, 1, 1)]
+    priced = revision(span, 1, total_cost_in_cents=Decimal(2), cost_status="priced")
+    for _ in range(3):
+        assert list(budget.process([priced])) == [priced]
+        assert counted() == [(2 * 10**8, 7, 1, 0)]
+    budget.process([revision(span, 2, total_cost_in_cents=Decimal(3), cost_status="priced"), span, priced])
+    assert counted() == [(3 * 10**8, 7, 1, 0)]
+    [state] = book.ledger().states("b")
+    assert state.start == int(yesterday.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
+
+
+def test_a_call_that_turns_out_not_to_be_billed_is_taken_back() -> None:
+    """Nothing of it is left."""
+    budget, span = processor(), span_of()
+    budget.process([span, revision(span, 1, total_cost_in_cents=Decimal(0), cost_status="not_billed")])
+    assert counted() == [(0, 0, 0, 0)]
+
+
+def test_a_collector_that_starts_again_knows_what_it_counted() -> None:
+    """Neither spans nor revisions that arrive again after a restart count a second time; a new revision corrects once."""
+    span = unpriced(total_tokens=7)
+    priced = revision(span, 1, total_cost_in_cents=Decimal(2), cost_status="priced")
+    for _ in range(3):
+        book.reset()
+        processor().process([span, priced])
+        assert counted() == [(2 * 10**8, 7, 1, 0)]
+
+
+def test_a_revision_waits_for_its_record_to_be_counted(held_ledger: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the ledger could not be had for the record, the revision comes after it all the same."""
+    monkeypatch.setattr(sqlite_tables, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(turnstile, "WAIT_SECONDS", 0.1)
+    budget, span = processor(), unpriced(total_tokens=7)
+    spectra.budgets.status("b")
+    held_ledger.hold()
+    budget.process([span, revision(span, 1, total_cost_in_cents=Decimal(2), cost_status="priced")])
+    held_ledger.let_go()
+    book.refresh()
+    assert counted() == [(2 * 10**8, 7, 1, 0)]
+
+
+def test_two_ledgers_with_a_budget_of_one_name_count_a_call_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app's budget and the collector's are two where their ledgers are two, and one where they share it."""
+    processor()
+    call = guard.admit(CALL, BODY)
+    span = span_of()
+    call.settle(span.record or {})
+    span.set_attributes(call.marks)
+    processor().process([span])
+    assert [row.settled_requests for row in spectra.budgets.status("b")] == [1]
+    monkeypatch.setenv("SPECTRA_BUDGETS_URL", f"sqlite:///{tmp_path}/collector.db")
+    book.reset()
+    for _ in range(2):
+        processor().process([span])
+        assert [row.settled_requests for row in spectra.budgets.status("b")] == [1]
+
+
+def test_a_collector_tidies_its_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where calls are only counted the log of the file is checkpointed, too."""
+    monkeypatch.setattr(ticket, "_tender", None)
+    monkeypatch.setattr(sqlite_ledger, "_WAL_BYTES", 0)
+    budget = processor()
+    spectra.budgets.status("b")
+    ledger: Any = book.ledger()
+    ledger.count("long ago", [], Amount(1, 1, 1))
+    ledger._run(lambda db: db.execute("UPDATE counted SET at = 1"))
+    budget.process([span_of()])
+    ticket.flush()
+    assert ledger._read("SELECT count(*) FROM counted") == [(1,)]
 
 
 @pytest.fixture
