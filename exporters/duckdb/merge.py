@@ -182,16 +182,10 @@ class Merger:
     ) -> MergeResult:
         """Merge the oldest segments, about ``rows`` rows: all are read before the database is opened, once."""
         result, started = MergeResult(), time.monotonic()
-        left = list(segments)
+        transactions = _transactions(segments, rows)
         with database.workbench(self._path) as connection:
             intake = Intake(connection, self._spool)
-            batches: list[Staged] = []
-            size = 0
-            while size < SESSION_BYTES and (batch := _take(left, rows)):
-                batches.append(intake.stage(batch))
-                left = left[len(batch) :]
-                rows -= sum(segment.rows for segment in batch)
-                size += sum(segment.size for segment in batch)
+            batches = [intake.stage(transaction) for transaction in transactions]
             self._staging = time.monotonic() - started
             if keeps_pace:
                 time.sleep(max(0.0, self._pace.wait()))
@@ -203,7 +197,7 @@ class Merger:
                         result += self._take_in(intake, staged)
             finally:
                 self.held = max(0.0, time.monotonic() - began)
-        result.pending = sum(segment.rows for segment in left)
+        result.pending = sum(segment.rows for segment in segments[sum(map(len, transactions)) :])
         return result
 
     def _take_in(self, intake: Intake, staged: Staged) -> MergeResult:
@@ -247,18 +241,24 @@ def _courtesy(held: float) -> float:
     return (1 - HOLD_SHARE) * WINDOW_SECONDS * held / spare if spare > 0 else WINDOW_SECONDS
 
 
-def _take(segments: Sequence[Segment], rows: int) -> list[Segment]:
-    """The oldest segments that make a transaction, at least one if any row is wanted.
+def _transactions(segments: Sequence[Segment], rows: int) -> list[list[Segment]]:
+    """The oldest segments, at least one and no more than ``rows`` rows, as they are merged together: at most a row group each.
 
-    Of many rows it takes a whole row group at least, of few no more than there should be.
+    A few rows beyond a row group would lie between whole ones, and DuckDB's checkpoints would write all of them again to close
+    the gap.
     """
-    batch: list[Segment] = []
-    total = size = 0
-    for segment in segments[:MOST_SEGMENTS] if rows > 0 else ():
-        is_enough = total >= BATCH or total + segment.rows > rows < BATCH
-        if batch and (is_enough or size + segment.size > BATCH_BYTES):
+    found: list[list[Segment]] = []
+    rows_of_all = bytes_of_all = rows_of_last = bytes_of_last = 0
+    for segment in segments:
+        rows_of_all += segment.rows
+        bytes_of_all += segment.size
+        if found and (rows_of_all > rows or bytes_of_all > SESSION_BYTES):
             break
-        batch.append(segment)
-        total += segment.rows
-        size += segment.size
-    return batch
+        rows_of_last += segment.rows
+        bytes_of_last += segment.size
+        is_full = rows_of_last > BATCH or bytes_of_last > BATCH_BYTES
+        if not found or is_full or len(found[-1]) == MOST_SEGMENTS:
+            found.append([])
+            rows_of_last, bytes_of_last = segment.rows, segment.size
+        found[-1].append(segment)
+    return found

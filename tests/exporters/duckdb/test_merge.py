@@ -11,7 +11,7 @@ import pytest
 
 from spectra_otel.errors import StoreError
 from spectra_otel.exporters.duckdb import database, intake, line, merge, rollups, schema
-from spectra_otel.exporters.duckdb.spool import OPEN, Lines, Spool, SpoolFullError
+from spectra_otel.exporters.duckdb.spool import OPEN, Lines, Segment, Spool, SpoolFullError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from tests.exporters.duckdb.records import ids, record, revised, rollup_differences
 
@@ -192,6 +192,25 @@ def test_a_full_transaction_is_one_row_group(store: DuckDBStore) -> None:
         )
         assert database.fetch(connection, sql)[1] == [(0, schema.ROW_GROUP), (1, 100)]
     assert rollup_differences(store) == []
+
+
+@pytest.mark.parametrize(
+    ("segments", "rows", "transactions"),
+    [
+        ([4_000] * 9, merge.LONG_SESSION, [16_000, 16_000]),
+        ([512] + [1_024] * 40, merge.LARGE_SESSION, [15_872]),
+        ([512] * 40, merge.LARGE_SESSION, [merge.BATCH]),
+        ([1_000] * 9, merge.SMALL_SESSION, [4_000]),
+        ([20_000, 512], merge.SMALL_SESSION, [20_000]),
+        ([], merge.LONG_SESSION, []),
+    ],
+)
+def test_a_transaction_is_at_most_a_row_group(segments: list[int], rows: int, transactions: list[int]) -> None:
+    """A few rows more would lie between whole row groups, for which DuckDB writes both once more. One segment is always taken."""
+    given = [Segment(Path(f"{number}"), size, 100, 0.0) for number, size in enumerate(segments)]
+    taken = merge._transactions(given, rows)
+    assert [sum(segment.rows for segment in transaction) for transaction in taken] == transactions
+    assert [segment for transaction in taken for segment in transaction] == given[: sum(map(len, taken))]
 
 
 @pytest.mark.parametrize(("rows", "share"), [(200, merge.HOLD_SHARE), (merge.SMALL_BACKLOG + 200, 0.5)])
