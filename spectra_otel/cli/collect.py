@@ -10,11 +10,13 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from spectra_otel.cli.configuration import config_option, set_option
+from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
@@ -30,12 +32,11 @@ _log = logging.getLogger("spectra_otel.service")
 def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     """Run the collector: OTLP in, through the pipelines of the configuration, until SIGTERM or SIGINT.
 
-    Without --config, SPECTRA_CONFIG is used. What was accepted before the signal is finished before it ends.
+    Without --config, SPECTRA_CONFIG is used. What was accepted before the signal is finished before it ends. SIGHUP reads the
+    configuration again.
     """
     document = _document(locations, sets)
-    from spectra_otel.service import logs
-
-    logs.set_up(document.telemetry.logs)
+    _set_up_logs(document)
     _raise_limits()
     # Requests make no cyclic garbage that matters, and looking for it takes a third of the time.
     gc.freeze()
@@ -43,7 +44,7 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     _share_memory()
     # A thread that answers waits for one that computes: five times shorter than Python has it, for a hundredth of its time.
     sys.setswitchinterval(0.001)
-    asyncio.run(_serve(document))
+    asyncio.run(_serve(document, lambda: _document(locations, sets)))
 
 
 def _document(locations: tuple[str, ...], sets: tuple[str, ...]) -> Document:
@@ -65,19 +66,36 @@ def _document(locations: tuple[str, ...], sets: tuple[str, ...]) -> Document:
     return load(document, settings)
 
 
-async def _serve(document: Document) -> None:
+async def _serve(document: Document, read_again: Callable[[], Document]) -> None:
     from spectra_otel.service.collector import Collector
 
     collector = Collector(document)
-    stopping = asyncio.Event()
+    received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, received.put_nowait, number)
     await collector.start()
-    await stopping.wait()
+    while await received.get() is signal.SIGHUP:
+        try:
+            changed = read_again()
+        except (ConfigError, click.exceptions.Exit) as error:
+            reason = "" if isinstance(error, click.exceptions.Exit) else f": {error}"
+            _log.error("The configuration cannot be used, going on with the former one%s", reason)
+            continue
+        _log.warning("Config updated, restart service")
+        await collector.stop()
+        _set_up_logs(changed)
+        collector = Collector(changed)
+        await collector.start()
     _log.info("Received signal from OS. Starting shutdown...")
     await collector.stop()
     _log.info("Shutdown complete.")
+
+
+def _set_up_logs(document: Document) -> None:
+    from spectra_otel.service import logs
+
+    logs.set_up(document.telemetry.logs)
 
 
 def _share_memory() -> None:

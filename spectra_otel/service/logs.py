@@ -27,7 +27,7 @@ def set_up(logs: Logs) -> None:
         handler.setFormatter(_formatter(logs))
         if logs.sampling.enabled:
             handler.addFilter(Sampler(logs.sampling))
-    logging.basicConfig(level="WARNING", handlers=handlers)
+    logging.basicConfig(level="WARNING", handlers=handlers, force=True)
     logging.getLogger("spectra_otel").setLevel(LEVELS[logs.level.lower()])
 
 
