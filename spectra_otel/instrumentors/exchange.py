@@ -33,6 +33,7 @@ from spectra_otel.instrumentors.streams import (
     Tap,
     UsageHider,
 )  # fmt: skip
+from spectra_otel.instrumentors.unsent import is_unsent
 from spectra_otel.model.fields import TOKEN_FIELDS
 from spectra_otel.providers.base import (
     JOB,
@@ -57,16 +58,6 @@ if TYPE_CHECKING:
 EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 """How a stream of server-sent events can begin, whatever its content type says."""
 BINARY = ("audio/", "image/", "video/", "application/octet-stream")
-_UNSENT = frozenset(
-    {
-        "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError", "InvalidURL",
-        "ClientConnectorError", "ClientConnectorDNSError", "ClientProxyConnectionError", "ConnectionTimeoutError",  # aiohttp
-        "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError",  # botocore
-    }
-)  # fmt: skip
-"""Errors of a client that say the request never reached the provider: nothing is billed."""
-
-
 _KNOWN_ENDPOINTS = 512
 """Endpoints whose row is remembered: looking one up again takes a fifth of the time."""
 _SAID_TIER = "spectra.said_tier"
@@ -284,7 +275,7 @@ class Exchange:
         values["is_failed"] = True
         values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
         values["error_message"] = _words_of(error)
-        values["cost_status"] = "not_billed" if kind.__name__ in _UNSENT else "billed_unknown"
+        values["cost_status"] = "not_billed" if is_unsent(error) else "billed_unknown"
         if kind.__name__ in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
             values["is_aborted"] = True
         self._finish()
@@ -474,6 +465,8 @@ class _Body:
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._type.startswith(BINARY) or self._size > EVENT_LIMIT:
+            if "json" in self._type:
+                self._exchange.request.values["error_type"] = "response_too_large"
             self._parts = []
             self._exchange.keep_piece(piece, self._type)
         elif self._parts is not None:

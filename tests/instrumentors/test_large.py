@@ -133,6 +133,8 @@ def test_a_hostile_body_takes_bounded_memory(client, body, read, recorder):
     recorder.settle()
     assert peak < 100 * MEGABYTE
     assert recorder.only.get("usage_raw") is None
+    if body == "one document":
+        assert recorder.only["error_type"] == "response_too_large"
 
 
 @pytest.mark.parametrize("client", ["httpx2", "requests", "aiohttp"])
