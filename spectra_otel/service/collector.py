@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -86,17 +87,16 @@ class Collector:
             for id_, extension in self._extensions.items():
                 _log.info("Extension is starting... %s", id_)
                 if hasattr(extension, "start"):
-                    extension.start(self)
+                    with _named(f"extensions::{id_}"):
+                        extension.start(self)
             for built in self._exporters.values():
                 if hasattr(built.exporter, "start"):
                     built.exporter.start()
             for lane in self._lanes.values():
                 lane.start()
             for id_, receiver in self._receivers.items():
-                try:
+                with _named(f"receivers::{id_}"):
                     await receiver.start(self)
-                except ConfigError as error:
-                    raise ConfigError(f"receivers::{id_}: {error}") from error
         except BaseException:
             await self.stop()
             raise
@@ -216,7 +216,9 @@ class Collector:
                 largest=largest or 0,
             )
         if signal is not TRACES:
-            assert item.factory.requests is not None  # a document that was read has no exporter for a signal it does not take
+            assert (
+                item.factory.requests is not None
+            )  # a document that was read has no exporter for a signal it does not take
             return RequestTarget(str(item.id), item.factory.requests(item.config), self.telemetry)
         if item.id not in self._exporters:
             self._exporters[item.id] = pipeline.build_exporter(self._document, item)
@@ -253,8 +255,18 @@ class Collector:
 
     def _serve_metrics(self) -> None:
         for endpoint in self._document.telemetry.metrics.endpoints():
-            server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
+            with _named("service::telemetry::metrics"):
+                server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
             self._metrics_servers.append(server)
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Errors say of what they are."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from error
 
 
 def _digest(payload: Payload) -> bytes:

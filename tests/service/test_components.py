@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import urllib.request
@@ -292,6 +293,22 @@ def test_health_is_good_while_it_listens() -> None:
         extension = next(iter(collector.collector._extensions.values()))
         with urllib.request.urlopen(f"http://127.0.0.1:{extension.port}/") as answer:
             assert (answer.status, b'"status":"Server available"' in answer.read()) == (200, True)
+
+
+def test_an_address_that_is_taken_is_named_with_its_component() -> None:
+    """One of several that listen."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
+        health = tree(
+            {"debug": None},
+            extensions={"health_check": {"endpoint": endpoint}},
+            service={"extensions": ["health_check"]},
+        )
+        metrics = tree({"debug": None}, service={"telemetry": {"metrics": {"address": endpoint}}})
+        for config, name in ((health, "extensions::health_check"), (metrics, "service::telemetry::metrics")):
+            message = f"{name}: endpoint: cannot listen on '{endpoint}'"
+            with pytest.raises(ConfigError, match=message), running(config):
+                raise AssertionError
 
 
 def test_zipkin_gets_each_service_under_its_name() -> None:
