@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
 from collections.abc import Awaitable, Callable
@@ -74,6 +75,13 @@ def _serialized(session: Any, value: Any) -> bytes:
 
 
 def _with_body(kwargs: dict[str, Any], body: bytes) -> dict[str, Any]:
+    given = kwargs.get("headers")
+    if given and "content-length" in patching.lowered(given):  # the client finds the new one by itself
+        items = given.items() if hasattr(given, "items") else given
+        kwargs = {
+            **kwargs,
+            "headers": [(name, value) for name, value in items if str(name).lower() != "content-length"],
+        }
     if kwargs.get("json") is not None:
         return {**kwargs, "json": orjson.loads(body)}
     return {**kwargs, "data": body}
@@ -120,7 +128,12 @@ def _is_end(piece: bytes) -> bool:
 class TappedContent(Tapped):
     """Stands in for a ``StreamReader``; every piece that is read of it goes through the tap."""
 
+    _left = b""
+    """What the tap let go, and the app has not asked for yet."""
+
     def __getattr__(self, name: str) -> Any:
+        if name == "_source":  # a copy that was never made
+            raise AttributeError(name)
         return getattr(self._source, name)
 
     def __aiter__(self) -> _Pieces[bytes]:
@@ -143,7 +156,7 @@ class TappedContent(Tapped):
             return b""
         if n < 0:
             return await self._all()
-        return await self._piece(self._source.read, n)
+        return await self._piece(self._source.read, n, at_most=n)
 
     async def _all(self) -> bytes:
         """What ``StreamReader.read()`` does, so that what came is known where the reader is cancelled."""
@@ -156,13 +169,21 @@ class TappedContent(Tapped):
         return await self._piece(self._source.readany)
 
     async def readline(self, **options: Any) -> bytes:
-        return await self._piece(self._source.readline, **options)
+        return await self._piece(self._source.readline, up_to=b"\n", **options)
 
     async def readuntil(self, separator: bytes = b"\n", **options: Any) -> bytes:
-        return await self._piece(self._source.readuntil, separator, **options)
+        return await self._piece(self._source.readuntil, separator, up_to=separator, **options)
 
     async def readexactly(self, n: int) -> bytes:
-        return await self._piece(self._source.readexactly, n)
+        pieces: list[bytes] = []
+        while n > 0:
+            piece = await self.read(n)
+            if not piece:
+                partial = b"".join(pieces)
+                raise asyncio.IncompleteReadError(partial, len(partial) + n)
+            pieces.append(piece)
+            n -= len(piece)
+        return b"".join(pieces)
 
     async def readchunk(self) -> tuple[bytes, bool]:
         ended = False
@@ -175,26 +196,43 @@ class TappedContent(Tapped):
         return await self._piece(read), ended
 
     def read_nowait(self, n: int = -1) -> bytes:
-        piece: bytes = self._source.read_nowait(n)
-        return self._tap.feed(piece) if piece else piece
+        if not self._left:
+            piece: bytes = self._source.read_nowait(n)
+            self._left = self._tap.feed(piece) if piece else piece
+        return self._given(n)
+
+    def at_eof(self) -> bool:
+        """Whether there is nothing more to read, not even what the tap keeps back."""
+        return bool(self._source.at_eof()) and not self._left and not self._tap.keeps_back()
 
     def set_exception(self, *args: Any) -> None:
         """How the response says that it is closed."""
         self._source.set_exception(*args)
         self._tap.close()
 
-    async def _piece(self, read: Callable[..., Awaitable[bytes]], *args: Any, **options: Any) -> bytes:
-        while True:
+    async def _piece(
+        self, read: Callable[..., Awaitable[bytes]], *args: Any, at_most: int = -1, up_to: bytes = b"", **options: Any
+    ) -> bytes:
+        while not self._left:
             try:
                 piece = await read(*args, **options)
             except BaseException as error:
                 self._tap.broke(error)
                 raise
             if not piece:
-                return self._tap.end()
-            shown = self._tap.feed(piece)
-            if shown:
-                return shown
+                self._left = self._tap.end()
+                break
+            self._left = self._tap.feed(piece)
+        return self._given(at_most, up_to)
+
+    def _given(self, at_most: int = -1, up_to: bytes = b"") -> bytes:
+        """What the app asked for of what the tap let go, which may be an event at once."""
+        left = self._left
+        end = len(left) if at_most < 0 else at_most
+        if up_to and up_to in left:
+            end = left.index(up_to) + len(up_to)
+        self._left = left[end:]
+        return left[:end]
 
 
 _instrumentor = patching.Instrumentor(

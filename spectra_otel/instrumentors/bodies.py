@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +19,8 @@ _FIELD_LIMIT = 64 * 1024
 
 AWS_SIGNATURE = "AWS4-HMAC-SHA256"
 """How the authorization of a signed request to AWS begins."""
+_SIGNS = re.compile("signature|sha256|digest|hmac|content-md5")
+"""In names of headers, or of a scheme of authorization, by which a request is signed: AWS's, RFC 9421's, a gateway's own."""
 _EDGE = 16 * 1024
 """Bytes of a file that are looked at, from its begin and from its end: enough for the headers that tell a length."""
 
@@ -90,6 +93,6 @@ def _multipart(raw: bytes, content_type: str) -> Json:
 
 
 def is_signed(headers: Mapping[str, str]) -> bool:
-    """Whether a signature covers the body, so that it cannot be changed."""
-    signs = "x-amz-content-sha256" in headers or "content-digest" in headers or "signature" in headers
-    return signs or (headers.get("authorization") or "").startswith(AWS_SIGNATURE)
+    """Whether a signature or a digest covers the body, so that it cannot be changed."""
+    scheme = (headers.get("authorization") or "").partition(" ")[0].lower()
+    return _SIGNS.search(" ".join((*headers, scheme))) is not None

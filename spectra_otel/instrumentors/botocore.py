@@ -7,7 +7,7 @@ from typing import Any
 
 from spectra_otel.instrumentors import patching
 from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
-from spectra_otel.instrumentors.urllib3_raw import TappedRaw
+from spectra_otel.instrumentors.urllib3_raw import tapped
 
 
 def _send(send: Callable[..., Any], _session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def _observe(exchange: Exchange, response: Any) -> None:
     if response._content is not None:
         exchange.whole(response.content, content_type)
         return
-    response.raw = TappedRaw(response.raw, exchange.tap(content_type, None, None), is_encoded=False)
+    response.raw = tapped(response.raw, exchange.tap(content_type, None, None), is_encoded=False)
 
 
 _instrumentor = patching.Instrumentor(

@@ -275,7 +275,11 @@ class Exchange:
         values["is_failed"] = True
         values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
         values["error_message"] = _words_of(error)
-        values["cost_status"] = "not_billed" if is_unsent(error) else "billed_unknown"
+        unsent, status = is_unsent(error), _status_in(error)
+        if status is not None and not unsent:
+            self.answered(status, {})
+        else:
+            values["cost_status"] = "not_billed" if unsent else "billed_unknown"
         if kind.__name__ in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
             values["is_aborted"] = True
         self._finish()
@@ -479,6 +483,15 @@ def _words_of(error: BaseException) -> str | None:
         return str(error)[:1000] or None
     except Exception:
         return None
+
+
+def _status_in(error: BaseException) -> int | None:
+    """The status of a refusal that the client, or a hook of the app's, made an error of."""
+    try:
+        status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
+    except Exception:
+        return None
+    return status if type(status) is int and 400 <= status < 600 else None
 
 
 def _ignore(lines: Iterable[bytes]) -> None:

@@ -49,7 +49,6 @@ class _Kit:
     def __init__(self, module: ModuleType) -> None:
         self._module = module
         self._sync_stream, self._async_stream = _sync_stream(module), _async_stream(module)
-        self._identity = module._decoders.IdentityDecoder
 
     def send(self, send: Callable[..., Any], _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """In place of ``Client.send``."""
@@ -112,7 +111,8 @@ class _Kit:
 
     def _with_body(self, request: Any, body: bytes) -> Any:
         headers = request.headers.copy()
-        headers["content-length"] = str(len(body))
+        if "transfer-encoding" not in headers:
+            headers["content-length"] = str(len(body))
         return self._module.Request(
             request.method, request.url, headers=headers, content=body, extensions=request.extensions
         )
@@ -120,9 +120,9 @@ class _Kit:
     def tap(self, exchange: Exchange, response: Any, headers: Headers, hider: UsageHider | None) -> None:
         """Have the body read while the app does."""
         decompress = self._decompressor(headers)
-        if hider is not None and decompress is not None:
-            # The app's body loses a chunk, so it is handed on decompressed; its headers stay as they came.
-            response._decoder = self._identity()
+        if hider is not None:  # the app's body loses a chunk, so it is handed on decompressed, and of no known length
+            for name in {"content-encoding", "content-length"} & headers.keys():
+                del response.headers[name]
         tap = exchange.tap(headers.get("content-type", "").lower(), decompress, hider)
         is_sync = isinstance(response.stream, self._module.SyncByteStream)
         response.stream = (self._sync_stream if is_sync else self._async_stream)(response.stream, tap)
@@ -161,13 +161,25 @@ def _observe(exchange: Exchange, kit: _Kit, response: Any, call: _Call) -> None:
     headers = _headers(response)
     exchange.answered(response.status_code, headers)
     if call.hider is not None:
-        response.request = call.request
+        _hide_asking(call, response)
     if call.kwargs.get("stream") and not hasattr(response, "_content"):
         kit.tap(exchange, response, headers, call.hider)
         return
     exchange.whole(response.content, headers.get("content-type", "").lower())
     if call.hider is not None:
         response._content = call.hider.feed(response.content) + call.hider.rest()
+
+
+def _hide_asking(call: _Call, response: Any) -> None:
+    """The app's own request where ours was sent, with what an ``auth`` put on it. One that a redirect led to is the client's."""
+    ours = call.args[0]
+    for answer in (*response.history, response):
+        if answer.request is ours:
+            length = call.request.headers.get("content-length")
+            call.request.headers = ours.headers.copy()
+            if length is not None:
+                call.request.headers["content-length"] = length
+            answer.request = call.request
 
 
 def _headers(message: Any) -> Headers:

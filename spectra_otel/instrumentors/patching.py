@@ -154,9 +154,12 @@ class sending:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is not None:
             self._exchange.failed(error)
+        try:
+            is_sending.reset(self._mark)
+        except ValueError:  # whoever drives this coroutine goes on in another context, where nothing was set
+            return
         if self._token is not None:
             context_api.detach(self._token)
-        is_sending.reset(self._mark)
 
 
 def observes(
@@ -177,10 +180,11 @@ def observes(
 
 
 def lowered(headers: Any) -> dict[str, str]:
-    """Headers of any client by lower-case name."""
+    """Headers of any client by lower-case name; a mapping, or pairs."""
     if not headers:
         return {}
-    pairs = getattr(headers, "lower_items", headers.items)()  # requests' own mapping is thrice as quick by these
+    items = getattr(headers, "lower_items", None) or getattr(headers, "items", None)
+    pairs = items() if items is not None else headers  # requests' own mapping is thrice as quick by lower_items
     return {
         (name if isinstance(name, str) else _text(name)).lower(): value if isinstance(value, str) else _text(value)
         for name, value in pairs

@@ -10,7 +10,7 @@ from spectra_otel.instrumentors import patching
 from spectra_otel.instrumentors.bodies import form_value
 from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
 from spectra_otel.instrumentors.streams import UsageHider
-from spectra_otel.instrumentors.urllib3_raw import TappedRaw
+from spectra_otel.instrumentors.urllib3_raw import tapped
 
 
 def _send(send: Callable[..., Any], session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -67,7 +67,7 @@ def _observe(exchange: Exchange, response: Any, hider: UsageHider | None) -> Non
         return
     tap = exchange.tap(content_type, None, hider)
     encoding = headers.get("content-encoding", "identity")
-    response.raw = TappedRaw(response.raw, tap, is_encoded=encoding not in ("", "identity"))
+    response.raw = tapped(response.raw, tap, is_encoded=encoding not in ("", "identity"))
 
 
 def _answer(request: Any, blocked: Any) -> Any:

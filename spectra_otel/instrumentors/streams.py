@@ -298,6 +298,10 @@ class Tap:
         self._finish(False, None)
         return rest
 
+    def keeps_back(self) -> bool:
+        """Whether the app may still get some of what was read."""
+        return self._hider is not None and bool(self._hider.held)
+
     def broke(self, error: BaseException) -> None:
         """Reading raised this."""
         self._finish(True, error)

@@ -178,7 +178,7 @@ def test_a_compressed_body(recorder, stream):
 
 
 def test_a_compressed_stream_from_which_a_chunk_is_hidden(recorder):
-    """Also then the app reads what it would have, without the chunk that only we asked for."""
+    """Also then the app reads what it would have, without the chunk that only we asked for: decompressed, as the headers say."""
     answer = httpx2.Response(
         200, headers={"content-type": "text/event-stream", "content-encoding": "gzip"},
         stream=Pieces(gzip.compress(event(CHUNK) + event(LAST) + event(b"[DONE]")), 30),
@@ -188,7 +188,7 @@ def test_a_compressed_stream_from_which_a_chunk_is_hidden(recorder):
         client.stream("POST", URL, json={**ASK, "stream": True}) as response,
     ):
         assert b"".join(response.iter_bytes()) == event(CHUNK) + event(b"[DONE]")
-        assert response.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in response.headers
         assert json.loads(response.request.content).get("stream_options") is None
     assert recorder.only["prompt_tokens"] == 12
 
