@@ -18,6 +18,7 @@ _USAGE = (
 _TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool-calls", "tool_use", "TOOL_CALLS", "function_call"})
 USAGE_INCONSISTENT = "usage_inconsistent"
 _ERROR = StatusCode.ERROR
+PORT = "server.port"
 _STANDARD_TIERS = frozenset({"default", "auto", "on_demand", "standard_only", "on-demand"})
 
 
@@ -34,14 +35,10 @@ def settle_words(draft: Draft) -> None:
 def settle_provider(draft: Draft) -> None:
     """Who served: the host, else the name, else whoever sells the model under its name."""
     fields = draft.fields
-    model, port = fields.get("model"), draft.attributes.get("server.port")
-    host = fields.pop("host", None)
-    provider = providers.served_by(
-        host,
-        port if type(port) is int else None,
-        fields.get("provider"),
-        model or fields.get("snapshot"),
-    )
+    model, port, host = fields.get("model"), draft.attributes.get(PORT), fields.pop("host", None)
+    if type(port) is not int:
+        port = int(port) if type(port) is float and port.is_integer() else None
+    provider = providers.served_by(host, port, fields.get("provider"), model or fields.get("snapshot"))
     if provider == "openai" and model and "/" in model and str(fields.get("response_id")).startswith("gen-"):
         provider = "openrouter"  # its ids and its vendor/model names, where the instrumentation knows no host
     if provider == "anthropic" and model and providers.from_model(model) == "bedrock":
@@ -52,6 +49,11 @@ def settle_provider(draft: Draft) -> None:
         fields["provider"] = provider
         if provider == "ollama" and (tier := providers.tier_at(host)):
             fields["pricing_tier"] = tier
+
+
+def is_settled_by_names(draft: Draft) -> bool:
+    """Whether :func:`settle_provider`, `settle_kind` and `settle_words` looked at names alone, and at no id."""
+    return "/" not in draft.fields.get("model", "")
 
 
 def settle_failure(draft: Draft) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from spectra_otel.config.settings import read_settings
 from spectra_otel.dialects import _convert as convert
@@ -115,9 +116,12 @@ def know_hosts() -> None:
     _table = registry.load(read_settings().provider_hosts)
     for known in (from_host, served_by, tier_at):
         known.cache_clear()
+    settled.clear()
 
 
 _table: registry.Providers | None = None
+settled: dict[Any, dict[str, Any]] = {}
+"""What the names on a span came to, kept by those who read them; other hosts make it void."""
 
 
 @lru_cache(maxsize=1024)

@@ -6,12 +6,12 @@ A scope's reader is found once and kept, and so is where each set of attributes 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -19,6 +19,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from spectra_otel import dialects, faults
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
+from spectra_otel.dialects import _providers as providers
+from spectra_otel.dialects import semconv
 from spectra_otel.dialects._base import CALL, WRAPPER, Dialect, Draft, From, Role, is_under
 from spectra_otel.model.attributes import ATTRIBUTES, ROLLUP, WRITTEN
 from spectra_otel.model.fields import TOKEN_FIELDS
@@ -49,16 +51,41 @@ OURS = "spectra.usage."
 """Prefix of usage that a Spectra pipeline wrote on the span: normalised already, so it wins over the dialect."""
 
 
-@dataclass(frozen=True, slots=True)  # not a NamedTuple, whose fields take longer to reach
+_NAMES = frozenset(
+    {
+        "host",
+        "provider",
+        "operation",
+        "model",
+        "snapshot",
+        "model_type",
+        "finish_reason",
+        "pricing_tier",
+        "requested_tier",
+    }
+)
+"""Fields that say who was called as what. Of their values a process sees few combinations."""
+_SETTLED = (*sorted(_NAMES - {"host"}), "has_tool_calls")
+_PORT = finish.PORT
+_MAX_NAME = 200
+_MAX_SETTLED = 2048
+
+Rows: TypeAlias = tuple[tuple[str, str, convert.Convert], ...]
+"""(field, attribute, how to read it), the best of a field first."""
+Names: TypeAlias = "tuple[_Layout, tuple[Any, ...]]"
+"""Values that say names, with where they stand."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # not a NamedTuple, whose fields take longer to reach
 class _Layout:
     """Where the fields are in spans that carry the very same attributes, in the same order."""
 
-    texts: tuple[tuple[str, str], ...]
-    """(field, attribute) of fields whose best attribute is a text as it stands."""
+    rows: Rows
+    """All fields but those in ``counts``."""
+    unnamed: Rows
+    """Those of ``rows`` that are no names."""
     counts: tuple[tuple[str, str], ...]
     """(field, attribute) of fields whose best attribute is a count as it stands."""
-    rows: tuple[tuple[str, str, convert.Convert], ...]
-    """(field, attribute, how to read it) of all others, the best of a field first."""
     ours: tuple[tuple[str, str], ...]
     """(field, attribute) of usage that a Spectra pipeline wrote."""
     metadata: tuple[tuple[str, str], ...]
@@ -67,6 +94,8 @@ class _Layout:
     """Fields that do not stand in the attribute that is theirs in the semantic conventions, or that a rule may change."""
     fields: frozenset[str]
     """All fields that are in any attribute."""
+    names: Callable[[Mapping[str, Any]], tuple[Any, ...]] | None
+    """All values that say names, the port last; None where more than they decides what they come to."""
 
 
 class Reader:
@@ -97,34 +126,40 @@ class Reader:
     def read(self, span: ReadableSpan) -> tuple[Role, Draft]:
         """What the span stands for; for a call, its record fields too (usage, names, outcome; no ids, no times)."""
         draft = Draft(span)
-        fields, attributes = draft.fields, draft.attributes
+        attributes = draft.attributes
         keys = tuple(attributes)
         layout = self._layouts.get(keys)
         if layout is None:
             layout = self._lay_out(keys)
         draft.unsaid = layout.unsaid
-        # Nearly all values are short texts and small counts already: to call a function for each would double the time.
-        for name, key in layout.texts:
-            value = attributes[key]
-            if type(value) is str and 0 < len(value) < _SHORT:
-                fields[name] = value
-            else:
-                draft.take(name, convert.text, value)
+        names = None if layout.names is None else (layout, layout.names(attributes))
+        settled = None if names is None else _recall(names)
+        fields = draft.fields = settled or {}
+        # Nearly all values are small counts and short texts already: to call a function for each would double the time.
         for name, key in layout.counts:
             value = attributes[key]
             if type(value) is int and 0 <= value <= _LARGEST:
                 fields[name] = value
             else:
                 draft.take(name, convert.count, value)
-        for name, key, how in layout.rows:
+        for name, key, how in layout.unnamed if settled else layout.rows:
             if name not in fields:
-                draft.take(name, how, attributes[key])
-        for name, key in layout.metadata:
-            value = attributes[key]
-            fields.setdefault("metadata", {})[name] = list(value) if isinstance(value, tuple) else value
+                value = attributes[key]
+                if how is convert.text and type(value) is str and 0 < len(value) < _SHORT:
+                    fields[name] = value
+                else:
+                    draft.take(name, how, value)
+        if layout.metadata:
+            fields["metadata"] = {name: _plain(attributes[key]) for name, key in layout.metadata}
+        if settled:
+            finish.settle_failure(draft)
+            finish.settle_usage(draft)
+            return CALL, draft
         role = WRAPPER if attributes.get(ROLLUP) is True else self._role(draft)
         if role is CALL:
             self._complete(draft, layout.ours)
+            if names is not None:
+                _remember(names, draft)
         return role, draft
 
     def unread(self, span: ReadableSpan, known: Mapping[str, Any]) -> Draft | None:
@@ -148,30 +183,42 @@ class Reader:
                 name = next(key[len(prefix) :] for prefix in _METADATA if key.startswith(prefix))
                 if not name.startswith(_FRAMEWORK):
                     metadata.append((name, key))
-        texts, counts, rows = [], [], []
+        counts, rows = [], []
         seen: set[str] = set()
         for _, name, key, how in sorted(known, key=itemgetter(0)):
-            is_best = name not in seen
-            seen.add(name)
-            if is_best and how is convert.text:
-                texts.append((name, key))
-            elif is_best and how is convert.count:
+            if how is convert.count and name not in seen:
                 counts.append((name, key))
             else:
                 rows.append((name, key, how))
+            seen.add(name)
         said = {name for _, name, key, _ in known if ATTRIBUTES.get(name) == key}
         if self._texts or self._names or self._fixes or ours:
             said.difference_update(TOKEN_FIELDS)
         fields = {name for _, name, _, _ in known} | {name for name, _ in ours} | ({"metadata"} if metadata else set())
         fields.discard("host")  # which is no field of the record, and tells the provider alone
         layout = _Layout(
-            tuple(texts), tuple(counts), tuple(rows), tuple(ours), tuple(metadata), WRITTEN - said, frozenset(fields)
+            rows=tuple(rows),
+            unnamed=tuple(row for row in rows if row[0] not in _NAMES),
+            counts=tuple(counts),
+            ours=tuple(ours),
+            metadata=tuple(metadata),
+            unsaid=WRITTEN - said,
+            fields=frozenset(fields),
+            names=None if ours or ROLLUP in keys else self._names_among(keys),
         )
         if len(self._layouts) >= _MAX_LAYOUTS:
             self._layouts.clear()
         if len(keys) <= _MAX_KEYS:
             self._layouts[keys] = layout
         return layout
+
+    def _names_among(self, keys: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]] | None:
+        """What takes all values that say names, where a call's names are settled by nothing else."""
+        if self._role is not semconv.role or self._texts or self._names or self._fixes:
+            return None
+        found = [key for key in keys if key in self._table and self._table[key][1] in _NAMES]
+        found += [_PORT] if _PORT in keys else []
+        return itemgetter(*found) if len(found) > 1 else None  # of one it takes no tuple
 
     def _complete(self, draft: Draft, ours: tuple[tuple[str, str], ...]) -> None:
         attributes = draft.attributes
@@ -199,6 +246,41 @@ class Reader:
                     fix(draft)
         finish.settle_words(draft)
         finish.settle_usage(draft)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _recall(names: Names) -> dict[str, Any] | None:
+    """What the same names came to before: fields for a new draft."""
+    try:
+        found = providers.settled.get(names)
+    except TypeError:  # a list among them
+        return None
+    return None if found is None else found.copy()
+
+
+def _remember(names: Names, draft: Draft) -> None:
+    """Keep what the names of a span came to, if that holds for each span with the same ones."""
+    fields = draft.fields
+    said: Sequence[Any] = names[1]
+    if fields.get("operation") not in semconv.OPERATIONS or not finish.is_settled_by_names(draft):
+        return  # as what it was called, or by whom it was served, something else decided
+    if _PORT in draft.attributes:
+        *said, port = said
+        if type(port) is not int or port < 2:  # which are equal to truth values
+            return
+    if all(map(_is_short, said)):
+        if len(providers.settled) >= _MAX_SETTLED:
+            providers.settled.clear()
+        providers.settled[names] = {name: fields[name] for name in _SETTLED if name in fields}
+
+
+def _is_short(value: Any) -> bool:
+    """Whether it is a short text, alone or as the one item of a tuple: values of other types are never equal to one."""
+    text = value[0] if type(value) is tuple and len(value) == 1 else value
+    return type(text) is str and len(text) < _MAX_NAME
 
 
 class Readers:
