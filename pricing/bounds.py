@@ -183,7 +183,8 @@ class _Call:
             return None
         if _is_sold_by_token(priced.plan):
             priced = priced.flat(dearest=False)
-            tokens = max(1, self.weight.text // LONGEST_TOKEN) if self.weight.text else 0
+            text = self.weight.text if self.body else min(self.size, 1)  # what is sent may be no text
+            tokens = max(1, text // LONGEST_TOKEN) if text else 0
             usages = [
                 {"prompt_tokens": tokens, "completion_tokens": 0, **more} for more in ({}, {"cached_tokens": tokens})
             ]

@@ -239,7 +239,7 @@ class Pricer:
         offers += [price.offer for price in self._contract.prices if price.provider == provider]
         starts = [*renamed, *self._contract.starts(), *(offer.since for offer in offers if offer.since is not None)]
         if any(offer.currency != self.currency for offer in offers):
-            starts += [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self.fx.days]
+            starts += self.fx.changes()
 
         def priced(at: datetime) -> Priced | None:
             match = found[max(start for start in found if start <= at)]
@@ -258,7 +258,7 @@ class Pricer:
     def _priced(self, entry: Entry, name: str, terms: Terms, tier: str, account: str, at: datetime) -> Priced | None:
         rates = {meter: _rate(meter.partition(" ")[0], text) for meter, text in terms.rates.items()}
         found = (
-            self._contract.rates(entry, (name,), tier, account, at, rates, terms.offer.currency)
+            self._contract.rates(entry, (name,), tier, terms.tier, account, at, rates, terms.offer.currency)
             if self._contract
             else None
         )
@@ -315,8 +315,8 @@ class _Timeline:
         changes = [_FIRST, *self._starts, _LAST]
         if self._minutes:
             day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-            changes += [day + timedelta(minutes=minute) for minute in self._minutes]
-        return max(c for c in changes if c <= moment), min(c for c in changes if c > moment)
+            changes += [day + span for minutes in self._minutes if (span := timedelta(minutes=minutes)) < _LAST - day]
+        return max(c for c in changes if c <= moment), min((c for c in changes if c > moment), default=_LAST)
 
 
 def _borrowed(standard: Offer | None, own: Offer | None) -> frozenset[str]:

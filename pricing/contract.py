@@ -58,6 +58,7 @@ class Contract:
         entry: Entry,
         names: Iterable[str],
         tier: str,
+        listed_tier: str,
         account: str,
         at: datetime,
         listed: Mapping[str, Rate],
@@ -65,13 +66,14 @@ class Contract:
     ) -> tuple[dict[str, Rate], str] | None:
         """The rates by contract for a model that is called ``names``, and their currency; ``None`` where the contract has none.
 
-        Prices come before multipliers: a model with prices of its own is not multiplied.
+        Prices come before multipliers: a model with prices of its own is not multiplied. Those of the standard tier hold for
+        another where the list has none for it, either (``listed_tier``).
         """
         wanted = {name.lower() for name in (*names, entry.model, *entry.names, DEFAULTS)}
         own = [
             price.offer for price in self.prices
             if price.provider == entry.provider and price.model.lower() in wanted and price.account in ("", account)
-            and price.offer.tier in (tier, "standard") and price.offer.holds_at(at)
+            and price.offer.tier in (tier, listed_tier) and price.offer.holds_at(at)
         ]  # fmt: skip
         if own:
             best = max(

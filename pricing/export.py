@@ -138,22 +138,29 @@ _AMOUNTS = (
 
 def _ottl(prices: Pricer, chosen: Iterable[tuple[str, Entry]], at: datetime) -> Exported:
     left_out: list[str] = []
-    tariffs: dict[str, list[str]] = {}
+    of_names: dict[str, str] = {}
     for name, entry in chosen:
         rates = _tokens(prices, entry, at)
-        if why := _why_not(entry, rates):
+        why = _why_not(entry, rates) or ("has a price for each request" if _is_sold_by_request(entry) else "")
+        tariff = "" if why or rates is None else _tariff(rates)
+        names = [one for one in (name, entry.model, *entry.names) if '"' not in one and "\\" not in one]
+        if not why and name not in names:
+            why = "has a name that no string of OTTL holds"
+        elif not why and any(of_names.get(one, tariff) != tariff for one in names):
+            why = "has the name of a model of another provider, at another price"
+        if why:
             left_out.append(f"{entry.provider}/{name} {why}")
-            continue
-        assert rates is not None
-        names = tariffs.setdefault(_tariff(rates), [])
-        names += [other for other in dict.fromkeys((name, *_snapshots(entry))) if other not in names]
+        else:
+            of_names |= dict.fromkeys(names, tariff)
+    tariffs: dict[str, list[str]] = {}
+    for name, tariff in of_names.items():
+        tariffs.setdefault(tariff, []).append(name)
     lines = "".join(f"      - {line}\n" for line in _statements(tariffs))
     return Exported(_HEAD.format(version=prices.catalog.version) + lines, left_out)
 
 
-def _snapshots(entry: Entry) -> Iterator[str]:
-    """The names that responses have: those of the entry that can stand in a string of OTTL."""
-    yield from (name for name in (entry.model, *entry.names) if '"' not in name and "\\" not in name)
+def _is_sold_by_request(entry: Entry) -> bool:
+    return any("request" in offer.rates for offer in entry.offers)
 
 
 def _tariff(rates: Mapping[str, Rate]) -> str:

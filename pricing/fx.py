@@ -14,8 +14,9 @@ amount an estimate; beyond a year there is none.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,13 @@ class FxTable:
 
     days: tuple[date, ...]
     quotes: tuple[dict[str, Decimal], ...]
+
+    def changes(self) -> Iterator[datetime]:
+        """The moments at which a rate is another one, becomes an old one, or is none any more."""
+        for day, following in zip(self.days, (*self.days[1:], date.max), strict=True):
+            for after in (0, FRESH_DAYS + 1, LAST_DAYS + 1):
+                if (following - day).days > after:
+                    yield datetime.combine(day + timedelta(after), time(), UTC)
 
     def rate(self, source: str, target: str, at: date) -> FxRate | None:
         """What one unit of ``source`` is in ``target`` on that day; ``None`` if the table does not say."""

@@ -23,6 +23,8 @@ _REVISION = re.compile(r"-00\d\Z")
 _BEDROCK_NAME = re.compile(r"(?P<base>.+?)(?P<version>-v\d+)?(?::0)?(?::\d+k)?\Z")
 _BEDROCK_REGIONS = ("us.", "eu.", "apac.", "jp.", "au.", "in.")
 """Geographies with one premium for the models of Anthropic; GovCloud has another."""
+_ARN = re.compile(r"arn:aws:bedrock:[^/]+:(?:foundation-model|inference-profile)/(?P<model>[^/]+)\Z")
+"""What is not a model of its own (custom, provisioned), and not in another partition (GovCloud), where prices differ."""
 _AURA = re.compile(r"(aura(?:-2)?)-[a-z]+-[a-z]{2}\Z")
 _OLLAMA_CLOUD = ("-cloud", ":cloud")
 _FINE_TUNED = re.compile(r"(ft:[^:]+):.+")
@@ -113,15 +115,23 @@ def _unwrapped(provider: str, name: str) -> Iterator[Rule]:
         yield "without google/", name
     if provider in ("vertex", "google") and name.startswith("projects/"):
         yield "last part of the resource name", name.rpartition("/")[2]
-    if provider == "bedrock" and name.startswith("arn:"):
-        yield "model of the ARN", name.rpartition("/")[2]
+    if provider == "bedrock" and (found := _ARN.match(name)):
+        yield "model of the ARN", found["model"]
     if provider == "fireworks" and "/" not in name:
         yield "with accounts/fireworks/models/", f"accounts/fireworks/models/{name}"
 
 
 def _undated(name: str, before: str = "") -> Iterator[Rule]:
-    if found := DATE_SUFFIX.search(name):
+    if (found := DATE_SUFFIX.search(name)) and _is_day(found[1]):
         yield f"{before}snapshot {found[1]} of the model", name[: found.start()]
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _openai_rules(name: str) -> Iterator[Rule]:

@@ -228,7 +228,8 @@ class Plan:
             return None
         if meter == "megapixel":
             size = _SIZE.match(str(usage.get("image_size") or ""))
-            return (amount, Fraction(-(-int(size[1]) * int(size[2]) // MEGAPIXEL))) if size else None
+            pixels = int(size[1]) * int(size[2]) if size else 0
+            return (amount, Fraction(-(-pixels // MEGAPIXEL))) if pixels else None
         return Fraction(1), amount
 
     def _has(self, meter: str) -> bool:
@@ -293,7 +294,7 @@ def quantity(name: str, value: Any) -> Fraction | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
         raise UsageError(f"{name} is {value!r}, not a number")
     try:
-        amount = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
+        amount = Fraction(float.__repr__(value)) if isinstance(value, float) else Fraction(value)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{name} is {value!r}, not a number") from error
     if not 0 <= amount <= LARGEST:

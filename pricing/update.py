@@ -162,6 +162,20 @@ def _laid_over(current: Catalog, drafts: Any, source: str, on: date) -> Catalog:
     from spectra_otel.pricing.compile.assemble import assemble
 
     day = on.isoformat()
+    sources = [*current.sources, {"name": f"spectra prices update --from {source}", "taken": day}]
+    try:
+        return checked(
+            assemble(_lines(current, drafts, source, on), max(day, current.date.isoformat()), sources), source
+        )
+    except PriceFileError:
+        raise
+    except ValueError as error:
+        raise PriceFileError(f"{source}: {error}") from error
+
+
+def _lines(current: Catalog, drafts: Any, source: str, on: date) -> dict[tuple[str, str], Any]:
+    """The lines of that catalog, by provider and names. Raises ``ValueError`` for a price that is none."""
+    day = on.isoformat()
     at = datetime(on.year, on.month, on.day, tzinfo=UTC)
     lines: dict[tuple[str, str], Any] = {}
     for provider in current.providers:
@@ -193,12 +207,12 @@ def _laid_over(current: Catalog, drafts: Any, source: str, on: date) -> Catalog:
             changed.add(key)
             offer = {"rates": {**held.rates, **news}, "from": source, "since": day}
             origins = {meter: origin for meter, origin in held.origins.items() if meter not in news}
-            lines[key]["offers"].append(offer | ({"origins": origins} if origins else {}))
-    sources = [*current.sources, {"name": f"spectra prices update --from {source}", "taken": day}]
-    try:
-        return checked(assemble(lines, max(day, current.date.isoformat()), sources), source)
-    except ValueError as error:
-        raise PriceFileError(f"{source}: {error}") from error
+            offers = lines[key]["offers"]  # before a price that is to come, which stays
+            later = (
+                n for n, o in enumerate(offers) if o.get("tier", "standard") == "standard" and o.get("since", "") > day
+            )
+            offers.insert(next(later, len(offers)), offer | ({"origins": origins} if origins else {}))
+    return lines
 
 
 def _same(meter: str, one: str, two: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -182,6 +182,25 @@ def test_impossible_usage_is_unpriced_and_never_raises(usage: dict[str, Any]) ->
     cost = calculate("openai", "gpt-4o", usage, at=NOW)
     assert cost.total_cost_in_cents is None
     assert cost.cost_status == "unpriced"
+
+
+class OddFloat(float):
+    """A number as NumPy has them."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)})"
+
+
+def test_a_number_of_another_library_is_a_number() -> None:
+    """As long as it is a float of Python's, too, whatever it calls itself."""
+    usage = {"duration_seconds": OddFloat(60.0)}
+    assert calculate("openai", "whisper-1", usage) == calculate("openai", "whisper-1", {"duration_seconds": 60.0})
+
+
+@pytest.mark.parametrize("at", [datetime.max, datetime.max.replace(tzinfo=UTC), date.max, datetime.min, date.min])
+def test_a_moment_may_be_any(at: date) -> None:
+    """The last or the first there is, also where prices change by the hour."""
+    calculate("deepseek", "deepseek-flash", {"prompt_tokens": 1, "completion_tokens": 1}, at=at)
 
 
 def test_amounts_beyond_the_column_are_unpriced() -> None:

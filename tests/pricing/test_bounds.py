@@ -33,6 +33,14 @@ def test_a_call_costs_between_its_bounds() -> None:
     assert upper < 1  # a bound that is of use: the overhead of 1,000 tokens and the answer
 
 
+def test_what_is_sent_may_be_no_text() -> None:
+    """The least a recording costs is not that of as many bytes of text."""
+    found = estimate_request("openai", {}, model="gpt-4o-transcribe", size=300_000, at=AT)
+    cost = calculate("openai", "gpt-4o-transcribe", {"prompt_tokens": 14, "completion_tokens": 10}, at=AT)
+    assert found.lower_in_cents is not None
+    assert 0 < found.lower_in_cents <= (cost.total_cost_in_cents or 0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=300), most=st.integers(1, 4000), cached=st.booleans())
 def test_any_tokenization_lies_between_the_bounds(text: str, most: int, cached: bool) -> None:

@@ -63,6 +63,18 @@ def test_a_contract_price_follows_its_hours_and_the_rates_of_exchange(tmp_path: 
         assert cost == exchange.rate * 100
 
 
+def test_a_contract_price_is_one_of_its_tier(tmp_path: Path) -> None:
+    """A batch has the price of the list, where the contract has none for it; a tier without a price is standard."""
+    text = "provider: openai\ncontract: true\nprices: [{model: gpt-4.1, rates: {input: 1.60, output: 6.40}}]"
+    prices = with_file(tmp_path, text)
+    found = {
+        tier: prices.calculate("openai", "gpt-4.1", USAGE, pricing_tier=tier).contract_cost_in_cents
+        for tier in ("standard", "batch", "priority", "flex")
+    }
+    assert found == {"standard": found["flex"], "batch": None, "priority": None, "flex": found["standard"]}
+    assert found["standard"] is not None
+
+
 def test_a_contract_may_be_for_one_account(tmp_path: Path) -> None:
     """Another account of the same provider pays the list price."""
     own = with_file(
@@ -112,6 +124,23 @@ def test_an_old_rate_of_exchange_makes_an_estimate_and_none_no_price() -> None:
     )
     assert Pricer(fx=table).calculate("scaleway", "gpt-oss-20b", USAGE, at=date(2028, 1, 1)).cost_status == "unpriced"
     assert Pricer(fx=table).calculate("scaleway", "gpt-oss-20b", USAGE, at=date(2024, 1, 1)).total_cost_in_cents is None
+
+
+def test_a_rate_grows_old_in_a_process_that_runs_on(tmp_path: Path) -> None:
+    """What was found for one day is not kept for a later one."""
+    (tmp_path / "fx.csv").write_text("Date,USD\n2026-01-05,1.10\n2026-01-06,1.20\n9999-12-31,2\n")
+    prices = with_file(tmp_path, "{}", fx_rates=str(tmp_path / "fx.csv"))
+    days = (
+        date(2026, 1, 5),
+        date(2026, 1, 13),
+        date(2026, 1, 14),
+        date(2027, 1, 7),
+        date(2027, 1, 8),
+        date(2026, 1, 7),
+    )
+    found = [prices.calculate("scaleway", "gpt-oss-20b", USAGE, at=day) for day in days]
+    assert [cost.cost_status for cost in found] == ["priced", "priced", "estimated", "estimated", "unpriced", "priced"]
+    assert prices.calculate("scaleway", "gpt-oss-20b", USAGE, at=date.max).fx_rate == 2
 
 
 def test_amounts_may_be_in_another_currency_than_dollars() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from spectra_otel.pricing import Pricer, calculate
+from spectra_otel.pricing import Pricer, calculate, load_overrides
 from spectra_otel.pricing.compile import litellm
 from spectra_otel.pricing.export import UnknownModelError, export
 
@@ -61,6 +61,25 @@ def test_ottl_leaves_out_what_it_cannot_say() -> None:
         "openai/gpt-5.4 has prices by length of context", "openai/whisper-1 is not sold by token",
         "deepseek/deepseek-flash has prices by time of day",
     ]  # fmt: skip
+
+
+def test_ottl_tells_models_by_name_alone(tmp_path: Path) -> None:
+    """One name at two prices would price some calls wrong, one that no string holds would break the collector."""
+    (tmp_path / "own.yaml").write_text(
+        "provider: x\nprices:\n  - {models: ['we\"ird', 'ba\\ck', \"it's$5\"], rates: {input: 1, output: 2}}\n"
+    )
+    prices = Pricer(overrides=load_overrides([tmp_path / "own.yaml"]))
+    twice = ["groq/openai/gpt-oss-120b", "together/openai/gpt-oss-120b", "openai/gpt-4o", "azure/gpt-4o"]
+    result = export(prices, "ottl", [*twice, 'x/we"ird', "x/ba\\ck", "x/it's$5", "perplexity/sonar"], at=AT)
+    assert result.left_out == [
+        "together/openai/gpt-oss-120b has the name of a model of another provider, at another price",
+        'x/we"ird has a name that no string of OTTL holds',
+        "x/ba\\ck has a name that no string of OTTL holds",
+        "perplexity/sonar has a price for each request",
+    ]
+    assert result.text.count("gpt-oss-120b") == 1
+    assert "it''s$$5" in result.text
+    yaml.safe_load(result.text)
 
 
 def test_a_whole_catalog_is_too_much_for_ottl() -> None:

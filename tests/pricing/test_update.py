@@ -47,6 +47,26 @@ def test_a_changed_price_is_a_new_entry_from_today_on(tmp_path: Path) -> None:
     assert prices.calculate("groq", "one", usage, at=ON).total_cost_in_cents == 50
 
 
+def test_a_price_that_is_to_come_stays(tmp_path: Path) -> None:
+    """What changes today holds until then."""
+    offers = [{"rates": {"input": rate, "output": "2"}, "from": "litellm"} for rate in ("1", "3")]
+    offers[1]["since"] = "2027-01-01"
+    current = Catalog(assemble({("groq", "one"): {"type": "text", "offers": offers}}, "2026-11-21", []))
+    row = {"input_cost_per_token": 5e-07, "output_cost_per_token": 2e-06}
+    prices = Pricer(read_update(table(tmp_path, one=row), current, ON))
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
+    days = (date(2026, 11, 30), ON, date(2027, 1, 1))
+    assert [prices.calculate("groq", "one", usage, at=day).total_cost_in_cents for day in days] == [100, 50, 300]
+
+
+def test_a_price_below_zero_is_refused(tmp_path: Path) -> None:
+    """With one line, as any other that is no price."""
+    with pytest.raises(PriceFileError, match=r"^litellm: input: '-1' is not a price"):
+        read_update(
+            table(tmp_path, one={"input_cost_per_token": -1e-06, "output_cost_per_token": 1e-06}), catalog(), ON
+        )
+
+
 def test_a_new_model_is_added_and_none_is_lost(tmp_path: Path) -> None:
     """What the source does not list stays as it is."""
     current = catalog()

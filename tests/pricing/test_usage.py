@@ -354,3 +354,10 @@ def test_what_a_provider_counts_beside_tokens_and_pages_is_billed() -> None:
     assert (cents(cost), cost.cost_status) == ("3", "priced")
     assert cents(calculate("mistral", "mistral-ocr-2512", annotated, pricing_tier="batch")) == "1.5"
     assert calculate("vertex", "mistral-ocr-2505", annotated).cost_status == "partial"
+
+
+def test_an_image_without_pixels_has_no_price() -> None:
+    """What is sold by the megapixel is not free for that."""
+    sizes = ("0x1024", "1024x1024")
+    costs = [priced("image", {"megapixel": "0.03"}, image_count=1, image_size=size) for size in sizes]
+    assert [cents(cost) for cost in costs] == ["unknown", "3"]
