@@ -28,6 +28,13 @@ _CHEAPER_TIERS = frozenset({"flex", "batch"})
 """A call that asks for one of them may be served, and billed, as a standard one."""
 _NO_ANSWER = frozenset({"embedding", "rerank", "moderation"})
 _MILLION = 1_000_000
+_LIMITS = (*bodies.OUTPUT_LIMITS, "maxTokenCount")
+_PLACES = (
+    "generationConfig", "generation_config", "inferenceConfig", "textGenerationConfig", "options", "parameters", "config",
+    "input",
+)  # fmt: skip
+LEAST_FIT = 16
+"""An answer is not cut down to fewer tokens than this."""
 
 
 class Bound(NamedTuple):
@@ -104,18 +111,47 @@ def highest_rates(request: Request, bound: Bound) -> Amount:
 
 
 def with_output_limit(body: Json, tokens: int, provider: str) -> dict[str, Any]:
-    """The body with its output limited to so many tokens, in the place where its provider reads it."""
-    for place, key in (("generationConfig", "maxOutputTokens"), ("options", "num_predict")):
-        inner = body.get(place)
-        if isinstance(inner, Mapping) or (place == "generationConfig" and "contents" in body):
-            return {**body, place: {**(inner or {}), key: tokens}}
-    said = next((key for key in bodies.OUTPUT_LIMITS if key in body), None)
-    if said is not None:
-        return {**body, said: tokens}
-    if "input" in body:
-        return {**body, "max_output_tokens": tokens}
+    """The body with its output limited to so many tokens: wherever it names a limit, else where its provider reads one.
+
+    Where nobody knows that place the body is as it was.
+    """
+    inner = {place: body[place] for place in _PLACES if isinstance(body.get(place), Mapping)}
+    limited = {place: _limited(what, tokens) for place, what in inner.items() if any(name in what for name in _LIMITS)}
+    if limited or any(name in body for name in _LIMITS):
+        return {**_limited(body, tokens), **limited}
     is_openai = "messages" in body and provider in ("openai", "azure")
-    return {**body, "max_completion_tokens" if is_openai else "max_tokens": tokens}
+    return {**body, **_new_limit(body, tokens, provider, "max_completion_tokens" if is_openai else "max_tokens")}
+
+
+def _limited(body: Json, tokens: int) -> dict[str, Any]:
+    return {name: tokens if name in _LIMITS else value for name, value in body.items()}
+
+
+def _new_limit(body: Json, tokens: int, provider: str, usual: str) -> dict[str, Any]:
+    def inside(place: str, name: str) -> dict[str, Any]:
+        inner = body.get(place)
+        return {place: {**(inner if isinstance(inner, Mapping) else {}), name: tokens}}
+
+    if provider in ("google", "vertex") and ("generation_config" in body or "input" in body):
+        return inside("generation_config", "max_output_tokens")
+    if "contents" in body or "generationConfig" in body:
+        return inside("generationConfig", "maxOutputTokens")
+    if provider == "bedrock" and "inputText" in body:
+        return inside("textGenerationConfig", "maxTokenCount")
+    if provider == "bedrock" and "anthropic_version" not in body:
+        return inside("inferenceConfig", "maxTokens")
+    if provider == "ollama":  # its own API and the one of OpenAI's kind ignore what the other reads
+        return {usual: tokens, **inside("options", "num_predict")}
+    if "input" in body:
+        return {} if isinstance(body["input"], Mapping) else {"max_output_tokens": tokens}
+    return {usual: tokens}
+
+
+def least_output(body: Json) -> int:
+    """The fewest tokens that an answer can be cut down to: it must be longer than the thoughts that are asked for."""
+    thinking = body.get("thinking")
+    asked = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    return max(LEAST_FIT, asked + 1 if isinstance(asked, int) else 0)
 
 
 def _cost(provider: str, model: str, tier: str, prompt: int, completion: int, account: str = "") -> int:

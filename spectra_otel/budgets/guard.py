@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 Values = Mapping[str, Any]
 REWRITTEN = "spectra.budget.rewritten"
-LEAST_FIT = 16
-"""An answer is not cut down to fewer tokens than this."""
 BRIEFLY = 0.0015
 """Seconds for which code on an event loop that cannot await is held up for a ledger that others have."""
 
@@ -115,7 +113,7 @@ def _admit(
             lent.give_way(wait)
         found = _reserve(claims, bound, wait)
         if not isinstance(found, Lease):
-            return _no_room(claims, request, found, may_rewrite and bool(body), wait)
+            return _no_room(claims, values, request, found, may_rewrite and bool(body), wait)
     except LedgerError as error:
         _unavailable(claims, error)
         return Ticket(None, bound, request)
@@ -134,7 +132,12 @@ def _ticket(lease: Lease, bound: Bound, request: Request) -> Ticket:
 
 
 def _no_room(
-    claims: Sequence[tuple[Budget, Claim]], request: Request, refused: list[Refusal], may_rewrite: bool, wait: bool
+    claims: Sequence[tuple[Budget, Claim]],
+    values: Values,
+    request: Request,
+    refused: list[Refusal],
+    may_rewrite: bool,
+    wait: bool,
 ) -> Ticket:
     """What the budgets without room want: a smaller call, another model, the app's own decision, or none."""
     by_name = {claim.budget: budget for budget, claim in claims}
@@ -147,7 +150,7 @@ def _no_room(
     if may_rewrite and wish == "fit":
         ticket = _fit(claims, request, refused, wait)
     elif may_rewrite and wish.startswith("switch:") and "model" in request.body:
-        ticket = _switch(claims, request, wish.removeprefix("switch:"), wait)
+        ticket = _switch(values, request, wish.removeprefix("switch:"), wait)
     for refusal in refused:
         alerts.exceeded(refusal, blocked=ticket is None)
     if ticket is None:
@@ -170,7 +173,7 @@ def _fit(claims: Sequence[tuple[Budget, Claim]], request: Request, refused: list
         amount = bounds.upper_bound(request, cap=middle).amount
         fits = all(getattr(amount, kind) <= most for kind, most in room.items())
         low, high = (middle, high) if fits else (low, middle)
-    if low < LEAST_FIT:
+    if low < bounds.least_output(request.body):
         return None
     body = bounds.with_output_limit(request.body, low, request.provider)
     smaller = request._replace(body=body)
@@ -180,9 +183,12 @@ def _fit(claims: Sequence[tuple[Budget, Claim]], request: Request, refused: list
     return ticket
 
 
-def _switch(claims: Sequence[tuple[Budget, Claim]], request: Request, model: str, wait: bool) -> Ticket | None:
-    """The same call to another model of the same provider."""
+def _switch(values: Values, request: Request, model: str, wait: bool) -> Ticket | None:
+    """The same call to another model of the same provider, where the budgets that apply to that one have room and allow it."""
     if model == request.model:
+        return None
+    claims = book.claims({**values, "model": model}, time.time(), wait)
+    if any(budget.is_hard and not budget.allows(values.get("provider"), model) for budget, _ in claims):
         return None
     ticket = _again(claims, request._replace(model=model, body={**request.body, "model": model}), wait)
     if ticket is not None:
@@ -192,12 +198,12 @@ def _switch(claims: Sequence[tuple[Budget, Claim]], request: Request, model: str
 
 def _again(claims: Sequence[tuple[Budget, Claim]], request: Request, wait: bool) -> Ticket | None:
     bound = bounds.upper_bound(request)
-    if bound.unpriced:
+    if not claims:
+        ticket = Ticket(None, bound, request)
+    elif bound.unpriced or not isinstance(found := _reserve(claims, bound, wait), Lease):
         return None
-    found = _reserve(claims, bound, wait)
-    if not isinstance(found, Lease):
-        return None
-    ticket = _ticket(found, bound, request)
+    else:
+        ticket = _ticket(found, bound, request)
     ticket.body = dict(request.body)
     return ticket
 

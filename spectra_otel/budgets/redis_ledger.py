@@ -64,9 +64,13 @@ class RedisLedger:
         self._is_lost: type[Exception] = redis.ConnectionError
         self._is_unknown: type[Exception] = NoScriptError
         self._answer_of_server: type[Exception] = redis.ResponseError
-        self._client: Any = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=2.0, socket_connect_timeout=1.0
-        )
+        try:
+            self._client: Any = redis.Redis.from_url(
+                url, decode_responses=True, socket_timeout=2.0, socket_connect_timeout=1.0
+            )
+            self._connection()
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"SPECTRA_BUDGETS_URL: got '{self.url}': {error}, valid: redis://host:port/0") from None
         self._scripts = {
             text: (hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
             for text in (scripts.RESERVE, scripts.SETTLE, scripts.COUNT, scripts.SWEEP, scripts.REMOVE)
@@ -275,8 +279,7 @@ class RedisLedger:
         try:
             connection = self._idle.pop()
         except IndexError:
-            pool = self._client.connection_pool
-            connection = pool.connection_class(**pool.connection_kwargs)
+            connection = self._connection()
         words: Sequence[Any] = ("EVALSHA", sha, len(keys), *keys, *argv)
         try:
             try:
@@ -293,6 +296,10 @@ class RedisLedger:
             raise
         finally:
             self._idle.append(connection)
+
+    def _connection(self) -> Any:
+        pool = self._client.connection_pool
+        return pool.connection_class(**pool.connection_kwargs)
 
     def _do(self, call: Callable[..., Any]) -> Any:
         try:
@@ -382,4 +389,4 @@ def _window(key: str) -> tuple[str, int]:
 
 def _without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"

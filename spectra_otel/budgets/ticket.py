@@ -156,8 +156,8 @@ class Ticket:
 
     def leave(self, context: SpanContext) -> None:
         """Have whoever sees that span end settle it, with the priced record."""
-        if len(_by_span) >= _MOST_OPEN:
-            _by_span.pop(next(iter(_by_span)), None)
+        if len(_by_span) >= _MOST_OPEN and (oldest := _by_span.pop(next(iter(_by_span)), None)) is not None:
+            oldest.close()
         self._key = context.trace_id, context.span_id
         _by_span[self._key] = self
 
@@ -204,6 +204,11 @@ def take(context: SpanContext | None) -> Ticket | None:
     if context is None or not _by_span:
         return None
     return _by_span.pop((context.trace_id, context.span_id), None)
+
+
+def are_left() -> bool:
+    """Whether tickets wait for the ends of spans."""
+    return bool(_by_span)
 
 
 def holds_one(context: SpanContext) -> bool:

@@ -61,7 +61,7 @@ async def admit_async(request: Request, sent: Sent, size: int) -> Blocked | None
 
 
 def _take(request: Request, sent: Sent, ticket: Ticket) -> None:
-    if ticket.lease is None:
+    if ticket.lease is None and ticket.body is None:
         return
     request.ticket = ticket
     if ticket.body is not None:

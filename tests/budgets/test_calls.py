@@ -224,6 +224,25 @@ def test_switch_sends_another_model(app: LocalProvider) -> None:
     assert line.model == "gpt-4o-mini"
 
 
+@pytest.mark.parametrize("how", [{"match": {"model": "gpt-4o"}}, {"by": ["model"]}])
+def test_switch_leaves_the_budget_of_the_model(app: LocalProvider, how: dict[str, Any]) -> None:
+    """What is full is the one model's: the other has its own, or none, and is sent."""
+    spectra.budgets.set("expensive", requests=1, period="total", on_exceeded="switch:gpt-4o-mini", **how)
+    client = client_of(app)
+    for _ in range(2):
+        chat(client, model="gpt-4o", max_tokens=20)
+    assert [line.model for line in app.ledger] == ["gpt-4o", "gpt-4o-mini"]
+    if "by" in how:
+        with pytest.raises(openai.RateLimitError):
+            chat(client, model="gpt-4o", max_tokens=20)
+        return
+    chat(client, model="gpt-4o", max_tokens=20)
+    assert [line.model for line in app.ledger][2:] == ["gpt-4o-mini"]
+    spectra.budgets.set("cheap", requests=1, models=["gpt-4o"])
+    with pytest.raises(openai.RateLimitError):
+        chat(client, model="gpt-4o", max_tokens=20)
+
+
 def test_a_model_that_is_not_allowed_is_not_called(app: LocalProvider) -> None:
     """A budget that names models lets no other through."""
     spectra.budgets.set("only", cost="10 USD", models=["gpt-4o-mini*"])

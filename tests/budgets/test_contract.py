@@ -286,7 +286,13 @@ def test_a_scope_that_is_never_set_is_said_once(caplog: pytest.LogCaptureFixture
     assert "budget 'b': a call without metadata.never_set counts in the shared bucket ''" in lines[0]
 
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "ftp://nowhere", "sqlite:////proc/no/such/budgets.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:1/0", "ftp://nowhere", "sqlite:////proc/no/such/budgets.db", "redis://u:hush@127.0.0.1:port/0",
+        "redis://127.0.0.1:1/0?password=hush&no_such=1", "redis://[::1/0", "unix://",
+    ],
+)  # fmt: skip
 def test_a_url_that_leads_nowhere_is_a_ledger_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """A server that is gone and an address that is none: hard budgets block in one line, soft ones let through."""
     monkeypatch.setenv("SPECTRA_BUDGETS_URL", url)
@@ -294,6 +300,7 @@ def test_a_url_that_leads_nowhere_is_a_ledger_that_cannot_be_used(monkeypatch: p
     with pytest.raises(spectra.BudgetExceededError, match="budget 'b' cannot be counted") as caught:
         guard.admit(CALL, BODY, 100)
     assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
     book.reset()
     book.configure([Budget("b", LimitConfig(requests=1), mode="soft")])
     assert guard.admit(CALL, BODY, 100).lease is None

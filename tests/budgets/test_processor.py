@@ -187,6 +187,18 @@ def test_two_ledgers_with_a_budget_of_one_name_count_a_call_each(
         assert [row.settled_requests for row in spectra.budgets.status("b")] == [1]
 
 
+def test_a_budget_that_goes_while_a_call_is_under_way_keeps_nothing_of_it() -> None:
+    """It is settled all the same: set to hold again, it has the room that was kept."""
+    spectra.budgets.set("b", requests=1)
+    span = span_of()
+    assert span.context is not None
+    guard.admit(CALL, BODY).leave(span.context)
+    spectra.budgets.disable("b")
+    BudgetProcessor().process([span])
+    spectra.budgets.enable("b")
+    assert [(row.reserved_requests, row.settled_requests) for row in spectra.budgets.status("b")] == [(0, 1)]
+
+
 def test_a_collector_tidies_its_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where calls are only counted the log of the file is checkpointed, too."""
     monkeypatch.setattr(ticket, "_tender", None)
