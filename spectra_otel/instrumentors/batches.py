@@ -130,7 +130,7 @@ class BatchCall(Poll):
 
     def _row_of(self, number: int, result: Result) -> Row:
         """What is recorded of a result: without the answer's text, of which a file may have a gigabyte."""
-        values = _values(result, self._seed.get("model"))
+        values = _values(result, self._sent.provider.name, self._seed.get("model"))
         if result.name:
             values["metadata"] = {"custom_id": result.name}
         return _digest(str(self._seed.get("id")), number, result), values
@@ -167,9 +167,14 @@ class _Recording:
             faults.report("batches", fault)
 
 
-def _values(result: Result, model: str | None) -> Values:
+def _values(result: Result, provider: str, model: str | None) -> Values:
     """The fields of one result."""
-    values: Values = {"is_streaming": False, "is_failed": False, "status_code": result.status_code}
+    values: Values = {
+        "provider": provider,
+        "is_streaming": False,
+        "is_failed": False,
+        "status_code": result.status_code,
+    }
     body = result.body
     if body.get("error") or body.get("type") == "error" or (result.status_code or 0) >= 400:
         read_error(body, values)

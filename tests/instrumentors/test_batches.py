@@ -158,10 +158,13 @@ def test_pages_of_results_are_read_as_they_come(recorder):
     """xAI's, also while others are awaited: each result once, however often its page is looked at."""
     batches = "https://api.x.ai/v1/batches"
 
+    counts = {"prompt_tokens": 10, "completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 6}}
+
     def page(*names: str) -> dict:
+        answers = [{**CHAT, "id": name, "usage": counts} for name in names]
         rows = [
-            {"batch_request_id": name, "batch_result": {"response": {"chat_get_completion": {**CHAT, "id": name}}}}
-            for name in names
+            {"batch_request_id": answer["id"], "batch_result": {"response": {"chat_get_completion": answer}}}
+            for answer in answers
         ]
         return {
             "results": [*rows, {"batch_request_id": "lost", "batch_result": {"error": {"message": "no"}}}],
@@ -173,6 +176,7 @@ def test_pages_of_results_are_read_as_they_come(recorder):
         send("GET", f"{batches}/b1/results?limit=100", found)
     names = [record.get("response_id") for record in recorder.records]
     assert names == ["a", None, "b", "c"]
+    assert recorder.records[0]["completion_tokens"] == 10  # reasoning is beside the output, as in its calls
     assert [record["cost_status"] for record in recorder.records if record["is_failed"]] == ["not_billed"]
 
 
