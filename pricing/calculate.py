@@ -148,15 +148,22 @@ class Pricer:
     def estimate(
         self, provider: str, model: str, *, pricing_tier: str = "standard", at: date | None = None, **usage: Any
     ) -> Cost:
-        """What a call would cost; usage fields left out are 0. Raises ``ValueError`` for an unknown field or impossible usage."""
+        """What a call would cost; usage fields left out are 0. Raises ``ValueError`` for an unknown field or impossible usage.
+
+        ``total_tokens`` stand for the prompt's or the answer's, whichever is left out; alone they have no price.
+        """
         given = {name: value for name, value in usage.items() if value is not None}
         for name, value in given.items():
             if name not in USAGE_FIELDS:
                 raise ValueError(f"unknown usage field {name!r} (valid: {', '.join(USAGE_FIELDS)})")
-            if name in TOKEN_FIELDS or name in MEDIA_FIELDS:
+            if name in (*TOKEN_FIELDS, *MEDIA_FIELDS, "total_tokens"):
                 quantity(name, value)
-        if given.keys() & set(TOKEN_FIELDS) or not given.keys() & set(OTHER_FIELDS):
-            given = {"prompt_tokens": 0, "completion_tokens": 0} | given
+        total, left_out = given.get("total_tokens"), {"prompt_tokens", "completion_tokens"} - given.keys()
+        if total is not None and len(left_out) == 1:
+            part = total - given.get("prompt_tokens", given.get("completion_tokens"))
+            given |= {name: quantity(name, part) for name in left_out}
+        elif total is None and (given.keys() & set(TOKEN_FIELDS) or not given.keys() & set(OTHER_FIELDS)):
+            given |= dict.fromkeys(left_out, 0)
         return self.calculate(provider, model, given, pricing_tier=pricing_tier, at=at)
 
     def explain(

@@ -361,3 +361,13 @@ def test_an_image_without_pixels_has_no_price() -> None:
     sizes = ("0x1024", "1024x1024")
     costs = [priced("image", {"megapixel": "0.03"}, image_count=1, image_size=size) for size in sizes]
     assert [cents(cost) for cost in costs] == ["unknown", "3"]
+
+
+def test_a_total_stands_for_what_is_left_out() -> None:
+    """Alone it is unknown how much of it was the dearer one."""
+    assert cents(estimate("openai", "gpt-4o", total_tokens=1000)) == "unknown"
+    both = estimate("openai", "gpt-4o", prompt_tokens=400, completion_tokens=600)
+    assert estimate("openai", "gpt-4o", total_tokens=1000, prompt_tokens=400) == both
+    assert estimate("openai", "gpt-4o", total_tokens=1000, completion_tokens=600) == both
+    with pytest.raises(ValueError, match="completion_tokens is -1; valid is 0"):
+        estimate("openai", "gpt-4o", total_tokens=399, prompt_tokens=400)
