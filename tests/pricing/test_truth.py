@@ -61,6 +61,11 @@ SMALL: list[tuple[str, str, str, str, dict[str, Any], str]] = [
     ("mistral", "mistral-medium-3.5", "standard", "2026-06-15", PLAIN, "3"),
     ("xai", "grok-4.5", "standard", "2026-07-10", CACHED, "0.5"),
     ("xai", "grok-4.5-latest", "batch", "2026-11-01", PLAIN, "2.56"),
+    ("xai", "grok-4-fast-reasoning", "standard", "2026-05-15", PLAIN, "0.3"),
+    ("xai", "grok-4-fast-reasoning", "standard", "2026-05-16", PLAIN, "1.75"),
+    ("xai", "grok-3", "standard", "2026-05-16", PLAIN, "1.75"),
+    ("replicate", "black-forest-labs/flux-pro", "standard", "2026-10-07", {"image_count": 1}, "5.5"),
+    ("deepseek", "deepseek-r1", "standard", "2025-06-15", PLAIN, "0.245"),
     ("deepseek", "deepseek-v4-flash", "standard", "2026-04-25", CACHED, "0.028"),
     ("deepseek", "deepseek-v4-flash-vision-exp", "standard", "2026-10-15", PLAIN, "0.27"),
 ]  # fmt: skip
