@@ -99,7 +99,7 @@ def dispatch(event: RequestTracked | BudgetThresholdReached | BudgetExceeded) ->
     for listener in _listeners[type(event)]:
         try:
             listener(event)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # exit() there would end our worker, or whoever flushes
             name = getattr(listener, "__qualname__", type(listener).__qualname__)
             faults.report(f"listener {name} of {type(event).__name__}", error)
 

@@ -292,13 +292,14 @@ def test_a_listener_gets_each_request_as_the_transformer_left_it() -> None:
     assert alerts == [{"model": "o1-pro", "cents": Decimal(250), "team": "ml-platform"}]
 
 
-def test_a_listener_that_fails_stops_nobody() -> None:
+@pytest.mark.parametrize("failure", [RuntimeError("no mail server"), SystemExit(3)])
+def test_a_listener_that_fails_stops_nobody(failure: BaseException) -> None:
     """The next one is still called."""
     called: list[str] = []
 
     @on(BudgetExceeded)
     def broken(event: BudgetExceeded) -> None:
-        raise RuntimeError("no mail server")
+        raise failure
 
     @on(BudgetExceeded)
     def fine(event: BudgetExceeded) -> None:
