@@ -120,13 +120,12 @@ def status(name: str | None = None, bucket: str | None = None) -> list[Status]:
     rows: list[Status] = []
     for budget in budgets:
         window = budget.window(moment)
-        found = [
-            state
-            for state in _ledger().states(budget.name)
-            if (state.period, state.start) == (budget.spelled_period, window.start) and bucket in (None, state.bucket)
-        ]
-        empty = BucketState(budget.name, bucket or "", budget.spelled_period, window.start)
-        rows += [_status(budget, state, moment) for state in found or [empty]]
+        key = (budget.name, bucket or "", budget.spelled_period, window.start)
+        found = [_ledger().state(key)]
+        if bucket is None:
+            now = key[2:]
+            found = [one for one in _ledger().states(budget.name) if (one.period, one.start) == now] or found
+        rows += [_status(budget, state, moment) for state in found]
     return rows
 
 
@@ -143,9 +142,7 @@ def check(name: str, bucket: str = "", *, cost: str | float | None = None, token
     if not budget.enabled or not budget.is_hard:
         return True
     window = budget.window(time.time())
-    states = _ledger().states(name)
-    key = (bucket, budget.spelled_period, window.start)
-    state = next((s for s in states if (s.bucket, s.period, s.start) == key), BucketState(name, *key))
+    state = _ledger().state((name, bucket, budget.spelled_period, window.start))
     wanted = Amount(0 if cost is None else units(parse_money("cost", cost)), tokens, requests)
     return all(
         limit is None or settled + reserved + more <= limit

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from spectra_otel.budgets.amounts import Amount, Limit
+from spectra_otel.budgets.windows import RUN
 from spectra_otel.config.settings import read_settings
 from spectra_otel.errors import ConfigError
 
@@ -25,7 +26,17 @@ LEASE_SECONDS = 900
 REMEMBER_SECONDS = 40 * 86400
 """How long a record that was counted is known, so that it is not counted twice, and a window after its end."""
 _ZERO = Amount()
-_LONGEST = {"hourly": 3600, "daily": 25 * 3600, "weekly": 7 * 86400 + 3600, "monthly": 31 * 86400 + 3600}
+_LONGEST = {
+    RUN: REMEMBER_SECONDS,
+    "hourly": 3600,
+    "daily": 25 * 3600,
+    "weekly": 7 * 86400 + 3600,
+    "monthly": 31 * 86400 + 3600,
+}
+
+
+Key = tuple[str, str, str, int]
+"""Budget, bucket, period and the start of a window: what amounts are counted under."""
 
 
 class WouldWait(Exception):
@@ -46,7 +57,7 @@ class Claim(NamedTuple):
     scope: tuple[tuple[str, str], ...] = ()
 
     @property
-    def key(self) -> tuple[str, str, str, int]:
+    def key(self) -> Key:
         """What its amounts are counted under."""
         return self[:4]
 
@@ -207,6 +218,10 @@ class Ledger(Protocol):
         """What is counted, of one budget or all."""
         ...
 
+    def state(self, key: Key) -> BucketState:
+        """What is counted under one key: nothing where there is none of it."""
+        ...
+
     def replace(self, states: Sequence[BucketState]) -> None:
         """Set what is settled of these buckets: what ``spectra budgets rebuild`` does."""
         ...
@@ -226,6 +241,12 @@ def is_past(period: str, start: int) -> bool:
         return False
     length = _LONGEST.get(period) or int(period.removesuffix("s"))
     return start + length + REMEMBER_SECONDS < time.time()
+
+
+def pause_after(begin: float) -> float:
+    """When dead holders are looked for again, after a look that began then: it shall not take more than a tenth of the time."""
+    now = time.monotonic()
+    return now + max(0.25, 10 * (now - begin))
 
 
 def refusals_of(claim: Claim, settled: Amount, reserved: Amount, wanted: Amount) -> list[Refusal]:

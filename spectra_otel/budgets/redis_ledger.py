@@ -24,12 +24,14 @@ from spectra_otel.budgets.ledger import (
     Claim,
     Counted,
     Health,
+    Key,
     Lease,
     Refusal,
     Stored,
     Tally,
     WouldWait,
     is_past,
+    pause_after,
 )
 from spectra_otel.budgets.redis_scripts import P
 from spectra_otel.errors import ConfigError, LedgerError
@@ -73,7 +75,15 @@ class RedisLedger:
             raise ConfigError(f"SPECTRA_BUDGETS_URL: got '{self.url}': {error}, valid: redis://host:port/0") from None
         self._scripts = {
             text: (hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
-            for text in (scripts.RESERVE, scripts.SETTLE, scripts.COUNT, scripts.SWEEP, scripts.REMOVE)
+            for text in (
+                scripts.RESERVE,
+                scripts.SETTLE,
+                scripts.COUNT,
+                scripts.HOLDERS,
+                scripts.HELD,
+                scripts.SWEEP,
+                scripts.REMOVE,
+            )
         }
         self._idle: deque[Any] = deque()
         self._reset()
@@ -86,7 +96,7 @@ class RedisLedger:
     def _reset(self) -> None:
         self._parents = self._idle  # which a child must not use
         self._idle = deque()
-        self._swept_at = self._tidied_at = 0.0
+        self._sweep_at = self._tidy_at = 0.0
 
     def reserve(
         self, claims: Sequence[Claim], bound: Amount, floor: Amount, *, wait: bool = True
@@ -100,8 +110,9 @@ class RedisLedger:
         sweeps = self._sweep_is_due()
         found = self._reserve(id_, claims, bound, floor, "try" if sweeps else "new")
         if isinstance(found, list) and sweeps:
-            self._swept_at = time.monotonic()
+            begin = time.monotonic()
             self.sweep()
+            self._sweep_at = pause_after(begin)
             found = self._reserve(id_, claims, bound, floor, "new")
         return found
 
@@ -183,7 +194,11 @@ class RedisLedger:
     def states(self, budget: str | None = None) -> list[BucketState]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         keys = self._counter_keys(budget)
-        return [_state(key, row) for key, row in zip(keys, self._rows(keys, _STATE), strict=True)]
+        return [_state(_parts(key), row) for key, row in zip(keys, self._rows(keys, _STATE), strict=True)]
+
+    def state(self, key: Key) -> BucketState:
+        """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
+        return _state(key, self._do(lambda redis: redis.hmget(_key(*key), _STATE)))
 
     def replace(self, states: Sequence[BucketState]) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -215,10 +230,10 @@ class RedisLedger:
 
     def checkpoint(self) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`. Forgets windows that are long past."""
-        if time.monotonic() - self._tidied_at < _TIDY_SECONDS:
+        if time.monotonic() < self._tidy_at:
             return
-        self._tidied_at = time.monotonic()
-        past = [key for key in self._counter_keys(None) if is_past(*_window(key))]
+        self._tidy_at = time.monotonic() + _TIDY_SECONDS
+        past = [key for key in self._counter_keys(None) if is_past(*_parts(key)[2:])]
         for begin in range(0, len(past), _AT_ONCE):
             some = past[begin : begin + _AT_ONCE]
             self._do(lambda redis, some=some: (redis.delete(*some), redis.srem(_COUNTERS, *some)))
@@ -235,18 +250,13 @@ class RedisLedger:
         return Lease(id_, claims, wanted, floor, refusals) if admitted else refusals
 
     def _dead(self) -> list[str]:
-        verdicts: dict[tuple[str, ...], bool] = {}
-        dead = []
         now = time.time()
-        leases = self._do(lambda redis: redis.zrange(_LEASES, 0, -1, withscores=True))
-        owned = self._rows([key for key, _ in leases], ("place", "pid", "began"))
-        for (key, expires), (place, pid, began) in zip(leases, owned, strict=True):
-            owner = (place or "", pid or "0", began or "")
-            if owner not in verdicts:
-                verdicts[owner] = owners.is_dead(owner[0], int(owner[1]), owner[2])
-            if verdicts[owner] or expires < now:
-                dead.append(key)
-        return dead
+        found: list[str] = []
+        for *owner, earliest in self._run(scripts.HOLDERS, [_LEASES], []):
+            dead = owners.is_dead(owner[0], int(owner[1]), owner[2])
+            if dead or float(earliest) < now:
+                found += self._run(scripts.HELD, [_LEASES], [*owner, "+inf" if dead else f"({now}"])
+        return found
 
     def _counter_keys(self, budget: str | None) -> list[str]:
         keys: list[str] = sorted(self._do(lambda redis: redis.smembers(_COUNTERS)))
@@ -268,7 +278,7 @@ class RedisLedger:
         return found
 
     def _sweep_is_due(self) -> bool:
-        return time.monotonic() - self._swept_at >= 0.25
+        return time.monotonic() >= self._sweep_at
 
     def _run(self, script: str, keys: list[str], argv: list[Any]) -> Any:
         return self._do(lambda _: self._evaluate(script, keys, argv))
@@ -332,9 +342,9 @@ def _counter(claim: Claim) -> str:
     return _key(*claim.key)
 
 
-def _parts(key: str) -> list[str]:
+def _parts(key: str) -> Key:
     budget, bucket, period, start = key.removeprefix(f"{P}counter:").split(_SEPARATOR)
-    return [budget, bucket.encode().decode("unicode_escape") if "\\" in bucket else bucket, period, start]
+    return budget, bucket.encode().decode("unicode_escape") if "\\" in bucket else bucket, period, int(start)
 
 
 def _lease(id_: int) -> str:
@@ -371,20 +381,12 @@ def _counted(claims: Sequence[Claim], rows: list[list[str]]) -> list[Counted]:
     return found
 
 
-def _state(key: str, row: Sequence[str | None]) -> BucketState:
+def _state(key: Key, row: Sequence[str | None]) -> BucketState:
     *numbers, fired = [value or "0" for value in row]
     counts = [int(value) for value in numbers]
-    budget, bucket, period, start = _parts(key)
     overshoot, unpriced, blocked = counts[6:]
     settled, reserved = Amount(*counts[:3]), Amount(*counts[3:6])
-    return BucketState(
-        budget, bucket, period, int(start), settled, reserved, overshoot, unpriced, blocked, float(fired)
-    )
-
-
-def _window(key: str) -> tuple[str, int]:
-    _, _, period, start = _parts(key)
-    return period, int(start)
+    return BucketState(*key, settled, reserved, overshoot, unpriced, blocked, float(fired))
 
 
 def _without_password(url: str) -> str:

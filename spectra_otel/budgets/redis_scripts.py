@@ -187,6 +187,32 @@ return results
 )
 """KEYS: leases, the record, counters, one counter per claim. ARGV: its amount, unpriced, how long it is known, its revision,
 limits and thresholds. A revision changes what the record has counted, if it has; to where its bucket is by now."""
+HOLDERS = """
+local places, found = {}, {}
+local leases = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #leases, 2 do
+  local owner = redis.call('HMGET', leases[i], 'place', 'pid', 'began')
+  local one = {owner[1] or '', owner[2] or '0', owner[3] or '', leases[i + 1]}
+  local name = table.concat({one[1], one[2], one[3]}, ' ')
+  if not places[name] then
+    places[name] = true
+    found[#found + 1] = one
+  end
+end
+return found
+"""
+"""KEYS: leases. Who holds some, and when the first of each one's expires."""
+HELD = """
+local found = {}
+for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])) do
+  local owner = redis.call('HMGET', lease, 'place', 'pid', 'began')
+  if (owner[1] or '') == ARGV[1] and (owner[2] or '0') == ARGV[2] and (owner[3] or '') == ARGV[3] then
+    found[#found + 1] = lease
+  end
+end
+return found
+"""
+"""KEYS: leases. ARGV: a holder, and up to which expiry. Which leases those are."""
 SWEEP = (
     _ADD
     + """

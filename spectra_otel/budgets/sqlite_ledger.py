@@ -25,11 +25,13 @@ from spectra_otel.budgets.ledger import (
     Claim,
     Counted,
     Health,
+    Key,
     Lease,
     Refusal,
     Stored,
     Tally,
     WouldWait,
+    pause_after,
 )  # fmt: skip
 from spectra_otel.budgets.sqlite_tables import Database
 from spectra_otel.budgets.turnstile import Turnstile
@@ -43,6 +45,7 @@ _SHARED_SECONDS = 0.5
 _TIDY_SECONDS = 3600
 _AT_ONCE = 500
 _WAL_BYTES = 4 << 20
+_MOST_WAL_BYTES = 64 << 20
 _FORK_SECONDS = 1.0
 """How long a fork waits for a transaction under way."""
 _LOOK_SECONDS = 1.0
@@ -90,8 +93,9 @@ class SqliteLedger:
             return found
         if not wait:  # there may be thousands of leases to look at
             raise WouldWait
-        self._swept_at = time.monotonic()
+        begin = time.monotonic()
         self._run(tables.sweep)
+        self._sweep_at = pause_after(begin)
         final: Lease | list[Refusal] = self._run(lambda db: tables.reserve(db, claims, bound, floor, True))
         return final
 
@@ -169,6 +173,11 @@ class SqliteLedger:
         rows = self._read(f"SELECT {tables.STATE} FROM counters {where} ORDER BY budget, bucket, start", values)
         return [tables.state(*row) for row in rows]
 
+    def state(self, key: Key) -> BucketState:
+        """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
+        rows = self._read(f"SELECT {tables.STATE} FROM counters WHERE {tables.KEY}", key)
+        return tables.state(*rows[0]) if rows else BucketState(*key)
+
     def replace(self, states: Sequence[BucketState]) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         rows = [(s.budget, s.bucket, s.period, s.start, *s.settled, s.unpriced) for s in states]
@@ -194,8 +203,11 @@ class SqliteLedger:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`. Bounds the write-ahead log, and what is remembered."""
         try:
             self._forget_what_is_past()
-            if os.stat(self._wal).st_size >= _WAL_BYTES:
+            size = os.stat(self._wal).st_size
+            if size >= _WAL_BYTES:
                 self._beside(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+            if size >= _MOST_WAL_BYTES:  # without a pause between writers it never begins anew by itself
+                self._beside(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         except FileNotFoundError:
             return
         except sqlite3.Error as error:
@@ -236,7 +248,7 @@ class SqliteLedger:
         self._is_forking = False, False
         self._is_led = False
         self._jobs: deque[_Job] = deque()
-        self._swept_at = 0.0
+        self._sweep_at = 0.0
         self._left: tuple[int, int] | None = None
         self._shared_until = 0.0
 
@@ -409,7 +421,7 @@ class SqliteLedger:
 
     def _sweep_is_due(self) -> bool:
         """Dead holders are looked for before a call is refused, at most four times a second."""
-        return time.monotonic() - self._swept_at >= 0.25
+        return time.monotonic() >= self._sweep_at
 
 
 def _transact(database: Database, jobs: list[_Job], wait: bool) -> None:

@@ -60,10 +60,10 @@ CREATE TABLE IF NOT EXISTS counted (
     requests INTEGER NOT NULL DEFAULT 0, unpriced INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
-_KEY = "budget = ? AND bucket = ? AND period = ? AND start = ?"
+KEY = "budget = ? AND bucket = ? AND period = ? AND start = ?"
 _READ = (
     "SELECT settled_cost, settled_tokens, settled_requests, reserved_cost, reserved_tokens, reserved_requests "
-    f"FROM counters WHERE {_KEY}"
+    f"FROM counters WHERE {KEY}"
 )
 _RESERVE = (
     "INSERT INTO counters (budget, bucket, period, start, reserved_cost, reserved_tokens, reserved_requests) "
@@ -88,7 +88,7 @@ _SETTLE = (
 )
 _AT_LEAST_NOTHING = (
     "UPDATE counters SET settled_cost = max(0, settled_cost), settled_tokens = max(0, settled_tokens), "
-    f"settled_requests = max(0, settled_requests) WHERE {_KEY}"
+    f"settled_requests = max(0, settled_requests) WHERE {KEY}"
 )
 STATE = (
     "budget, bucket, period, start, settled_cost, settled_tokens, settled_requests, reserved_cost, reserved_tokens, "
@@ -318,7 +318,7 @@ def add(db: Database, claim: Claim, settled: Amount, reserved: Amount, overshoot
     counted = Counted(claim, Amount(*row[:3]), Amount(*row[3:6]), added=settled)
     fired = crossed(claim, counted.settled, row[6])
     if fired:
-        db.execute(f"UPDATE counters SET fired = ? WHERE {_KEY}", (fired[-1], *claim.key))
+        db.execute(f"UPDATE counters SET fired = ? WHERE {KEY}", (fired[-1], *claim.key))
     return counted._replace(fired=fired)
 
 
@@ -328,24 +328,26 @@ def is_dead_lease(place: str, pid: int, began: str, expires: float) -> bool:
 
 def sweep(db: Database) -> int:
     """Dead leases give back what they reserved, less their floor; they are kept a day, for a late word from their process."""
-    verdicts: dict[tuple[str, int, str], bool] = {}
-    swept = 0
     now = time.time()
-    rows = db.execute(
-        "SELECT place, pid, began, expires, id, claims, cost, tokens, requests, floor_cost, floor_tokens, floor_requests "
-        "FROM leases WHERE swept = 0"
+    holders = db.execute(
+        "SELECT place, pid, began, min(expires) FROM leases WHERE swept = 0 GROUP BY place, pid, began"
     ).fetchall()
-    for row in rows:
-        owner = row[:3]
-        if owner not in verdicts:
-            verdicts[owner] = owners.is_dead(*owner)
-        if not verdicts[owner] and row[3] >= now:
+    swept = 0
+    for *owner, earliest in holders:
+        dead = owners.is_dead(*owner)
+        if not dead and earliest >= now:
             continue
-        for key in json.loads(row[5]):
-            back = (-amount for amount in row[6:9])
-            db.execute(_SETTLE, (*key, *row[9:12], *back, 0, 0)).fetchall()
-        db.execute("UPDATE leases SET swept = 1 WHERE id = ?", (row[4],))
-        swept += 1
+        rows = db.execute(
+            "SELECT id, claims, cost, tokens, requests, floor_cost, floor_tokens, floor_requests FROM leases "
+            "WHERE swept = 0 AND place = ? AND pid = ? AND began = ? AND (? OR expires < ?)",
+            (*owner, dead, now),
+        ).fetchall()
+        for id_, keys, *amounts in rows:
+            for key in json.loads(keys):
+                back = (-amount for amount in amounts[:3])
+                db.execute(_SETTLE, (*key, *amounts[3:], *back, 0, 0)).fetchall()
+            db.execute("UPDATE leases SET swept = 1 WHERE id = ?", (id_,))
+        swept += len(rows)
     return swept
 
 
@@ -371,7 +373,7 @@ def past(db: Database) -> list[tuple[str, Sequence[Any]]]:
     return [
         *(("DELETE FROM counted WHERE record = ?", row) for row in records),
         *(("DELETE FROM leases WHERE id = ?", row) for row in leases),
-        *((f"DELETE FROM counters WHERE {_KEY}", row) for row in windows if is_past(row[2], row[3])),
+        *((f"DELETE FROM counters WHERE {KEY}", row) for row in windows if is_past(row[2], row[3])),
     ]
 
 

@@ -42,6 +42,8 @@ CHARGED = "spectra.budget.charged"
 WARNING, EXCEEDED = "spectra.budget.warning", "spectra.budget.exceeded"
 LEAST_STEP = 64
 """A stream is not extended by fewer tokens than this."""
+TEND_SECONDS = 1.0
+"""How often the log of a ledger's file is looked at while calls are made."""
 _MOST_OPEN = 100_000
 _by_span: dict[tuple[int, int], Ticket] = {}
 _open: dict[int, Ticket] = {}
@@ -394,13 +396,17 @@ def tend() -> None:
 
 def _tend() -> None:
     global _is_used, _tender
+    renew_at = time.monotonic() + LEASE_SECONDS / 5
     while _open or _is_used:
         _is_used = False
+        time.sleep(TEND_SECONDS)
+        later(lambda: book.ledger().checkpoint())
+        if time.monotonic() < renew_at:
+            continue
+        renew_at = time.monotonic() + LEASE_SECONDS / 5
         held = [ticket.lease.id for ticket in list(_open.values()) if ticket.lease is not None]
         if held:
             later(partial(_renew, held))
-        later(lambda: book.ledger().checkpoint())
-        time.sleep(LEASE_SECONDS / 5)
     _tender = None
     if _open or _is_used:  # since we looked
         tend()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from opentelemetry import context as context_api
 from spectra_otel.budgets.amounts import Limit, parse_money, units
 from spectra_otel.budgets.book import TREE_KEY, book
 from spectra_otel.budgets.definition import Budget, LimitConfig
+from spectra_otel.budgets.windows import RUN
 from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,11 +45,7 @@ class Tree:
 
     def state(self) -> BucketState:
         """What has been counted so far. Raises :class:`LedgerError`."""
-        from spectra_otel.budgets.ledger import BucketState
-
-        states = book.ledger().states(self.name)
-        empty = BucketState(self.name, self.id, "total", 0)
-        return next((state for state in states if state.bucket == self.id), empty)
+        return book.ledger().state((self.name, self.id, RUN, _began(self.id)))
 
 
 @contextmanager
@@ -61,7 +59,7 @@ def budget(
     checked = Budget(name, LimitConfig(None if usd is None else str(usd), tokens, requests), "total")
     checked.validate()
     limit = Limit(None if usd is None else units(parse_money("usd", usd)), tokens, requests)
-    tree = Tree(f"tree:{name}", os.urandom(8).hex(), limit)
+    tree = Tree(f"tree:{name}", f"{int(time.time()):x}-{os.urandom(8).hex()}", limit)
     entry = ":".join((quote(name, safe=""), tree.id, *("" if part is None else str(part) for part in limit)))
     carried = baggage.get_baggage(TREE_KEY)
     _carry_into_threads()
@@ -93,10 +91,19 @@ def _claim_of(entry: str) -> tuple[Budget, Claim] | None:
             name, LimitConfig(None if cost is None else f"{cost / 10**10:.10f}", tokens, requests), "total"
         )
         definition.validate()
+        began = _began(id_)
     except (ValueError, ConfigError):
         return None
     scope = (("run", id_),)
-    return definition, Claim(f"tree:{name}", id_[:64], "total", 0, Limit(cost, tokens, requests), True, (), None, scope)
+    return definition, Claim(f"tree:{name}", id_[:64], RUN, began, Limit(cost, tokens, requests), True, (), None, scope)
+
+
+def _began(id_: str) -> int:
+    """When a run began, which its id begins with: by that it is forgotten some day. Raises :class:`ValueError`."""
+    began = int(id_.partition("-")[0], 16)
+    if not 0 < began < time.time() + 86400:
+        raise ValueError(f"no run begins at {began}")
+    return began
 
 
 def _carry_into_threads() -> None:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from spectra_otel.errors import ConfigError
 
 CALENDAR = ("hourly", "daily", "weekly", "monthly", "total")
+RUN = "run"
+"""The period of a budget that a block of code has to itself."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SECONDS = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)?\Z")
 _UNIT_SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

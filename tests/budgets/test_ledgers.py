@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import spectra_otel as spectra
-from spectra_otel.budgets import guard, ticket
+from spectra_otel.budgets import guard, owners, redis_ledger, sqlite_ledger, sqlite_tables, ticket
 from spectra_otel.budgets.amounts import Amount
 from spectra_otel.budgets.book import _claim, book
 from spectra_otel.budgets.definition import Budget, LimitConfig, bucket_of
 from spectra_otel.budgets.ledger import BucketState, Ledger, Stored
+from spectra_otel.budgets.sqlite_ledger import SqliteLedger
 from tests.budgets.test_contract import BODY, CALL, CENT, claim, leased
 
 
@@ -95,12 +96,54 @@ def test_windows_that_are_long_past_are_forgotten(ledger: Ledger) -> None:
         "daily": (now - 42 * 86400, now - 40 * 86400),
         "monthly": (now - 72 * 86400, now - 70 * 86400),
         f"{90 * 86400}s": (now - 131 * 86400, now - 129 * 86400),
+        "run": (now - 81 * 86400, now - 79 * 86400),
         "total": (0,),
     }
     for period, starts in windows.items():
         ledger.replace([BucketState("b", f"u{n}", period, start) for start in starts for n in range(600)])
     ledger.checkpoint()
     assert {(state.period, state.start) for state in ledger.states()} == {(p, s[-1]) for p, s in windows.items()}
+
+
+def test_the_log_of_a_file_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where its writers never pause, so that it would begin anew."""
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    for n in range(200):
+        ledger.count(f"r{n}", [claim("b")._replace(bucket=f"u{n}")], Amount(1, 1, 1))
+    log = tmp_path / "ledger.db-wal"
+    before = log.stat().st_size
+    ledger.checkpoint()
+    assert log.stat().st_size == before > 0
+    monkeypatch.setattr(sqlite_ledger, "_MOST_WAL_BYTES", before)
+    ledger.checkpoint()
+    assert log.stat().st_size == 0
+    assert len(ledger.states()) == 200
+
+
+def test_what_one_bucket_has_is_asked_for_alone(ledger: Ledger) -> None:
+    """And is nothing where it has counted nothing."""
+    ledger.count("r", [claim("b")], Amount(CENT, 5, 1))
+    assert ledger.state(("b", "", "total", 0)) == ledger.states()[0]
+    assert ledger.state(("b", "other", "total", 0)) == BucketState("b", "other", "total", 0)
+
+
+def test_only_leases_of_the_dead_are_swept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one process all, of one that lives elsewhere those that expired."""
+    mine = leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
+    for owner in (("elsewhere", 1, "1"), (owners.place(), 1, "no such time"), (owners.place(), 1, "no such time")):
+        monkeypatch.setattr(owners, "me", lambda owner=owner: owner)
+        leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
+    monkeypatch.setattr(redis_ledger, "LEASE_SECONDS", -1)
+    monkeypatch.setattr(sqlite_tables, "LEASE_SECONDS", -1)
+    leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
+    monkeypatch.setattr(owners, "me", lambda: ("elsewhere", 1, "1"))
+    leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
+    assert ledger.health().dead == 4
+    assert ledger.sweep() == 4
+    assert ledger.sweep() == 0
+    assert ledger.states()[0].reserved.requests == 2
+    ledger.settle(mine, Amount(CENT, 1, 1))
+    assert ledger.states()[0].reserved.requests == 1
 
 
 def test_a_ledger_has_an_identity_that_it_keeps(ledger: Ledger) -> None:
@@ -168,8 +211,6 @@ def test_leases_of_calls_that_take_long_are_renewed(monkeypatch: pytest.MonkeyPa
 def test_a_file_of_an_earlier_version_goes_on_with_what_it_counted(tmp_path: Path) -> None:
     """A record that was counted by an earlier program is not counted again."""
     import sqlite3
-
-    from spectra_otel.budgets.sqlite_ledger import SqliteLedger
 
     path = tmp_path / "ledger.db"
     ledger = SqliteLedger(path)
