@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from spectra_otel.pricing import places
 from spectra_otel.pricing.catalog import Catalog, Entry, Offer, current_catalog, shipped_catalog, utc
 from spectra_otel.pricing.cost import Cost, Priced, PriceLabel
 from spectra_otel.pricing.errors import PriceFileError
@@ -27,8 +28,7 @@ TIER_NAMES = {
 """Other words for a tier: OpenAI, Groq, Vertex and Anthropic each have their own for the standard one."""
 
 MODALITIES = {"audio_input": "input", "image_input": "input", "audio_output": "output", "image_output": "output"}
-US_ONLY = Fraction(11, 10)
-"""What tokens cost times, where Anthropic infers in the US alone (platform.claude.com/docs/en/about-claude/pricing)."""
+US_ONLY = places.US_ONLY
 _CACHED_NAMES = 4096
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -115,34 +115,31 @@ class Pricer:
         if not priced:
             return self._unpriced
         raw = usage.get("usage_raw")
-        if type(raw) is dict and ("iterations" in raw or "tool_usage" in raw or raw.get("inference_geo") == "us"):
-            return self._by_shares(priced, provider, usage, pricing_tier, at, account)
+        if type(raw) is dict and (
+            "iterations" in raw or "tool_usage" in raw or "svg_usage" in raw or raw.get("inference_geo") == "us"
+            or provider == "vertex"
+        ):  # fmt: skip
+            more = places.premium(provider, model, raw, str(usage.get("endpoint") or ""))
+            return self._by_shares(
+                priced if more is None else priced.times(more), more, provider, usage, pricing_tier, at, account
+            )
         return priced.cost(usage)
 
     def _by_shares(
-        self,
-        priced: Priced,
-        provider: str,
-        usage: Mapping[str, Any],
-        tier: str | None,
-        at: date | None,
-        account: str | None,
-    ) -> Cost:
-        """The cost of a call that may have been made in shares, or in one country alone, which Anthropic itself charges for."""
-        in_us = provider == "anthropic" and usage["usage_raw"].get("inference_geo") == "us"
-
-        def cost(table: Priced | None, of: Mapping[str, Any]) -> Cost:
-            return self._unpriced if table is None else (table.times(US_ONLY) if in_us else table).cost(of)
-
+        self, priced: Priced, more: Fraction | None, provider: str, usage: Mapping[str, Any], tier: str | None,
+        at: date | None, account: str | None,
+    ) -> Cost:  # fmt: skip
+        """The cost of a call that may have been made in shares; ``more`` is what the place of it multiplies prices by."""
         found = split(usage)
         if found is None:
-            return cost(priced, usage)
+            return priced.cost(usage)
         costs = []
         for share in found.shares:
             table: Priced | None = priced
             if share.model is not None:
                 table = self.priced(provider, share.model, pricing_tier=tier, at=at, account=account)
-            costs.append((share, cost(table, share.usage)))
+                table = table.times(more) if table is not None and more is not None else table
+            costs.append((share, self._unpriced if table is None else table.cost(share.usage)))
         return summed(costs, is_exact=found.is_exact)
 
     def estimate(

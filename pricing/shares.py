@@ -2,6 +2,7 @@
 
 - The image tool of OpenAI's Responses draws with another model; ``tool_usage.image_gen`` sums its tokens beside ``usage``
   (developers.openai.com/api/docs/guides/image-generation).
+- What a model wrote of an image in SVG stands in ``svg_usage``, beside the ``usage`` of the model that drew it.
 - Anthropic's ``usage.iterations`` list the requests of one answer. Compactions and the advisor, who is another model, are billed
   and not in the totals (platform.claude.com/docs/en/build-with-claude/compaction, …/agents-and-tools/tool-use/advisor-tool).
 """
@@ -41,6 +42,10 @@ def split(usage: Mapping[str, Any]) -> Split | None:
     rows = raw.get("iterations")
     if isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows):
         return _iterations(rows, usage)
+    drawn = _part(raw, "svg_usage")
+    if isinstance(drawn.get("model"), str):
+        tokens = {"prompt_tokens": drawn.get("input_tokens"), "completion_tokens": drawn.get("output_tokens")}
+        return Split([Share(None, usage), Share(str(drawn["model"]), tokens)])
     return _images(_part(_part(raw, "tool_usage"), "image_gen"), usage)
 
 

@@ -5,6 +5,7 @@ from spectra_otel.providers.wire.batch import MistralBatch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
 from spectra_otel.providers.wire.conversations import Conversations
 from spectra_otel.providers.wire.media import Moderation, Ocr, Speech, Transcription
+from spectra_otel.providers.wire.responses import Responses
 
 chat, conversations, batch = Chat(audio_beside=True), Conversations(), MistralBatch()
 moderation = Moderation(is_free=False)
@@ -19,6 +20,7 @@ PROVIDER = Provider(
         Endpoint("/conversations/{conversation}", conversations),
         Endpoint("/conversations/{conversation}/restart", conversations),
         Endpoint("/fim/completions", Completions()),
+        Endpoint("/responses", Responses()),
         Endpoint("/embeddings", Embeddings()),
         Endpoint("/audio/transcriptions", Transcription(audio_beside=True)),
         Endpoint("/audio/speech", Speech()),

@@ -371,3 +371,28 @@ def test_a_total_stands_for_what_is_left_out() -> None:
     assert estimate("openai", "gpt-4o", total_tokens=1000, completion_tokens=600) == both
     with pytest.raises(ValueError, match="completion_tokens is -1; valid is 0"):
         estimate("openai", "gpt-4o", total_tokens=399, prompt_tokens=400)
+
+
+@pytest.mark.parametrize(
+    ("model", "location", "times"),
+    [("claude-sonnet-4-5@20250929", "us-east5", "1.1"), ("claude-sonnet-4-5@20250929", "global", "1"),
+     ("claude-opus-4-1@20250805", "us-east5", "1"), ("claude-3-5-haiku@20241022", "eu", "1"),
+     ("gemini-2.5-flash", "us-central1", "1"), ("claude-opus-4-8", "eu", "1.1")],
+)  # fmt: skip
+def test_claude_in_one_region_of_vertex_costs_a_tenth_more(model: str, location: str, times: str) -> None:
+    """From Sonnet 4.5 on; the global endpoint has the list price."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "usage_raw": {}}
+    listed = calculate("vertex", model, usage, at=date(2026, 11, 1)).total_cost_in_cents
+    endpoint = f"/v1/projects/p/locations/{location}/publishers/anthropic/models/{model}:rawPredict"
+    cost = calculate("vertex", model, {**usage, "endpoint": endpoint}, at=date(2026, 11, 1))
+    assert listed is not None
+    assert cost.total_cost_in_cents == listed * Decimal(times)
+
+
+def test_what_a_model_wrote_in_svg_costs_what_that_model_costs() -> None:
+    """Beside the image that another one drew."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 0, "usage_raw": {
+        "svg_usage": {"model": "gpt-5.1", "input_tokens": 1000, "output_tokens": 100}}}  # fmt: skip
+    wrote = calculate("openai", "gpt-5.1", {"prompt_tokens": 1000, "completion_tokens": 100}).total_cost_in_cents
+    cost = calculate("openai", "gpt-image-2", usage)
+    assert (cost.tool_cost_in_cents, cost.cost_status) == (wrote, "priced")

@@ -129,6 +129,15 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
       "tool_call_counts": {"grounding": 2, "maps": 1}}),
     (f"{GEMINI}/interactions", {"agent": "deep-research", "input": "x"}, {"id": "v2", "status": "queued"}, {},
      {"model": "deep-research", "cost_status": "billed_unknown"}),
+    ("https://api.mistral.ai/v1/responses", {"model": "mistral-medium-latest", "input": "x"},
+     {"id": "r", "object": "response", "status": "completed", "model": "mistral-medium-2508", "output": [],
+      "usage": {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}}, {},
+     {"provider": "mistral", "snapshot": "mistral-medium-2508", "prompt_tokens": 9, "completion_tokens": 4}),
+    ("https://api.openai.com/v1/images/generations", {"model": "gpt-image-2.6-flare", "prompt": "x", "output_format": "svg"},
+     {"data": [{"b64_json": "aGk="}], "usage": {"input_tokens": 9, "output_tokens": 4},
+      "svg_usage": {"model": "gpt-5.6", "input_tokens": 1}}, {},
+     {"image_count": 1, "usage_raw": {"input_tokens": 9, "output_tokens": 4,
+                                      "svg_usage": {"model": "gpt-5.6", "input_tokens": 1}}}),
     ("https://api.x.ai/v1/responses", {"model": "grok-4", "input": "look"}, {"id": "r", "output": [], "usage": {
         "input_tokens": 1, "output_tokens": 2, "server_side_tool_usage_details": {
             "web_search_calls": 2, "x_search_calls": 0, "document_search_calls": 1}}}, {},

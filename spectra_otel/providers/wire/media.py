@@ -109,6 +109,8 @@ class Images(Format):
         put_text(values, "image_quality", body.get("quality"))
         if as_dict(body.get("usage")):
             read_any_usage(body["usage"], values)
+            if as_dict(body.get("svg_usage")):  # of another model, which wrote what was drawn
+                values["usage_raw"] = {**body["usage"], "svg_usage": body["svg_usage"]}
         if self.extra is not None:
             self.extra(body, values)
 

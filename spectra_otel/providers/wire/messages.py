@@ -29,7 +29,7 @@ class Messages(Format):
         body = sent.body
         streams = bool(body.get("stream")) or "stream" in sent.path.rpartition("/")[2]
         values: Values = {"model": body.get("model") or sent.places.get("model"), "is_streaming": streams}
-        put_text(values, "requested_tier", body.get("service_tier"))
+        put_text(values, "requested_tier", "fast" if body.get("speed") == "fast" else body.get("service_tier"))
         put_text(values, "user_id", as_dict(body.get("metadata")).get("user_id"))
         return values
 
