@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from spectra_otel.cli.documents import SpanReader
 from spectra_otel.cli.options import db_option, effective_document, enrichers, store_of
 from spectra_otel.cli.reading import RemoteSpanReader
+from spectra_otel.cli.unpacking import unpacked
 from spectra_otel.component import Processor
 from spectra_otel.errors import StoreBusyError
 from spectra_otel.model.record import TrackedRequest
@@ -52,20 +53,25 @@ class RecordStream:
 
 @click.command("import")
 @click.argument(
-    "files", nargs=-1, required=True, metavar="FILE…", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE…",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 @db_option
 def import_(files: tuple[Path, ...], db: str | None) -> None:
     """Import OTLP JSON files: one request per line, as the collector's file exporter writes them, or whole documents.
 
+    Files may be compressed with gzip or zstd; `-` is stdin.
     Spans are taken in the order of their end, within and across the files; a span that is already in the store is
     not counted again. Where a line cannot be read the rest is imported, the line is named and the exit status is 1.
     """
     document = effective_document()
     store = store_of(document, db)
     waiting = ""
-    with _progress(files) as advance, _rare_collections():
-        stream = RecordStream(_reader(files, advance), enrichers(document))
+    with unpacked(files) as found, _progress(found.paths) as advance, _rare_collections():
+        stream = RecordStream(_reader(found.paths, advance), enrichers(document))
         records = iter(stream)
         try:
             store.merge_pending()  # what apps left in the spool is none of what this import brings
@@ -81,7 +87,7 @@ def import_(files: tuple[Path, ...], db: str | None) -> None:
     if result.pending:
         parts.append(f"{result.pending} waiting for another process to merge them")
     click.echo(f"{', '.join(parts)} in {store.path}{waiting}", err=True)
-    _report(stream.reader.faults)
+    _report([*found.faults, *map(found.named, stream.reader.faults)])
 
 
 def _reader(files: Sequence[Path], advance: Callable[[int], None]) -> SpanReader | RemoteSpanReader:

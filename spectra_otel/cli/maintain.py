@@ -24,6 +24,8 @@ from spectra_otel.repricing import TodaysPrices
 if TYPE_CHECKING:
     from spectra_otel.model.store import RepriceResult
 
+_MOST_HOURS = 10_000_000
+"""Eleven centuries: before that there is no date."""
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".ndjson": "json", ".jsonl": "json"}
 _CHANGE = (
     "id", "provider", "model", "started_at", "status_before", "status_after", "cents_before", "cents_after",
@@ -58,11 +60,15 @@ def snapshot(path: Path, db: str | None) -> None:
 
 
 @click.command()
-@click.option("--hours", type=click.FloatRange(min=0), required=True, help="Keep records younger than so many hours.")
+@click.option(
+    "--hours", type=click.FloatRange(0, _MOST_HOURS), required=True, help="Keep records younger than so many hours."
+)
 @click.option("--compact", is_flag=True, help="Shrink the file afterwards; rewrites it.")
 @db_option
 def prune(hours: float, compact: bool, db: str | None) -> None:
     """Remove records of whole UTC days that are older; the rollup tables keep their totals."""
+    if hours != hours:
+        raise click.BadParameter("nan is no number of hours", param_hint="'--hours'")
     store = open_store(db)
     click.echo(f"{store.prune(hours, compact)} records removed", err=True)
 
@@ -90,6 +96,8 @@ def rebuild_stats(start: datetime | None, end: datetime | None, yesterday: bool,
     first, last = _day(start), _day(end)
     if yesterday:
         first = last = datetime.now(UTC).date() - timedelta(days=1)
+    if first and last and first > last:
+        raise click.UsageError(f"--from {first} is after --to {last}")
     store = open_store(db)
     click.echo(f"{store.rebuild_stats(first, last)} days rebuilt", err=True)
 
@@ -111,7 +119,8 @@ def reprice(since: datetime | None, model: str | None, dry_run: bool, format_: s
     the provider itself reported is left alone.
     """
     document = effective_document()
-    result = store_of(document, db).reprice(TodaysPrices(document).price, since, model, dry_run)
+    store = open_store(db) if db else store_of(document)
+    result = store.reprice(TodaysPrices(document).price, since, model, dry_run)
     if format_ == "table":
         _print_repricing(result, dry_run)
     else:

@@ -32,6 +32,9 @@ HEADINGS = {
 """What tables of records and of costs call their columns."""
 
 _WIDE = 14  # more columns than this are shown one below the other, as psql's \x does
+_LEAST_TEXT = 12  # characters of a text that are needed to know it again
+_GAP = 2
+_NO_EDGE = 100_000
 _UNKNOWN = "–"
 
 
@@ -171,22 +174,35 @@ def _console() -> Console:
 
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console.width = 100_000  # a pipe has no edge to wrap at
+        console.width = _NO_EDGE  # a pipe has no edge to wrap at
     return console
 
 
 def _print_table(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> None:
     console = _console()
-    if len(columns) > _WIDE:
+    grid = _fitting(console, columns, rows, headings) if len(columns) <= _WIDE else None
+    if grid is not None:
+        console.print(grid)
+    else:
         for number, row in enumerate(rows, 1):
             console.print(f"─ record {number}", style="dim")
             console.print(
                 _fields([(name, value) for name, value in zip(columns, row, strict=True) if value is not None])
             )
-    else:
-        console.print(_grid(columns, rows, headings))
     if not rows:
         console.print("no rows", style="dim")
+
+
+def _fitting(console: Console, columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> Table | None:
+    """The grid; in a narrow terminal without the columns in which nothing is known; None where that is too wide, too."""
+    anyhow = console.options.update(width=_NO_EDGE)
+    grid = _grid(columns, rows, headings)
+    if not rows or console.measure(grid, options=anyhow).maximum <= console.width:
+        return grid
+    known = [index for index in range(len(columns)) if any(row[index] is not None for row in rows)]
+    less = _grid([columns[index] for index in known], [[row[index] for index in known] for row in rows], headings)
+    least = sum(column.min_width or 0 for column in less.columns) + _GAP * (len(known) - 1)
+    return less if least <= console.width else None
 
 
 def _grid(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> Table:
@@ -198,9 +214,17 @@ def _grid(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) 
     shows: list[Callable[[Any], str]] = []
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)
-        table.add_column(headings.get(column, column), justify="right" if numeric else "left", overflow="fold")
         is_money = column in headings and column.endswith("_in_cents")
-        shows.append(dollars if is_money else _shown)
+        show: Callable[[Any], str] = dollars if is_money else _shown
+        heading = headings.get(column, column)
+        longest = max(len(heading), *(len(show(row[index])) for row in rows)) if rows else len(heading)
+        table.add_column(
+            heading,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=longest if numeric else min(longest, _LEAST_TEXT),  # half a number is another number
+        )
+        shows.append(show)
     for row in rows:
         table.add_row(*(Text(show(value)) for show, value in zip(shows, row, strict=True)))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pytest
+import zstandard
 
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.testing import make_request
@@ -157,6 +160,36 @@ def test_absurd_usage_loses_no_line(spectra: Spectra, tmp_path: Path) -> None:
         spectra("query", "select total_cost_in_cents as c from spectra_requests order by span_id", "--format", "json")
     )
     assert [row["c"] is not None for row in rows] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("form", ["gz", "zst", "pipe", "stdin"])
+def test_files_may_be_compressed_and_need_not_be_files(form: str, tmp_path: Path) -> None:
+    """As `zcat` would give them: one by one, or into a pipe; a bad line is named with the file as it was given."""
+    plain = write(tmp_path / "plain.jsonl", document(span(1)), document(span(2)))
+    data = plain.read_bytes() + b"not json\n"
+    given = tmp_path / f"a.{form}"
+    given.write_bytes({"gz": gzip.compress, "zst": zstandard.compress}.get(form, bytes)(data))
+    program = f"{sys.executable} -m spectra_otel.cli"
+    shell = {"pipe": f"cat {given} | {program} import /dev/stdin", "stdin": f"cat {given} | {program} import -"}
+    run = subprocess.run(
+        shell.get(form, f"{program} import {given}"),
+        shell=True, env={**os.environ, "SPECTRA_HOME": str(tmp_path / "home")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    name = {"pipe": "/dev/stdin", "stdin": "-"}.get(form, str(given))
+    assert run.stderr.splitlines()[0].startswith("2 spans, 2 records, 2 new")
+    assert run.stderr.splitlines()[1:] == [f"Error: {name}:3: not JSON: invalid literal, expected 'null' at column 1"]
+    assert run.returncode == 1
+
+
+def test_what_of_a_torn_archive_can_be_read_is_imported(spectra: Spectra, tmp_path: Path) -> None:
+    """The rest is missing, which is said."""
+    noise = document(*(span(number) for number in range(1, 400)))
+    data = gzip.compress(orjson.dumps(document(span(1_000))) + b"\n" + orjson.dumps(noise) + b"\n")
+    (tmp_path / "torn.gz").write_bytes(data[:-40])
+    result = spectra("import", tmp_path / "torn.gz")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("1 spans, 1 records, 1 new")
+    assert "torn.gz: cannot be unpacked to its end" in result.stderr
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(spectra: Spectra, tmp_path: Path) -> None:

@@ -166,3 +166,20 @@ def test_repricing_can_be_narrowed(spectra: Spectra, repricable: list[Record]) -
     assert (
         json.loads(spectra("reprice", "--model", "gpt-4o", "--since", "2h", "--format", "json").stdout)["examined"] == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (("prune", "--hours", "nan"), 2),
+        (("prune", "--hours", "inf"), 2),
+        (("prune", "--hours", "10000000"), 0),
+        (("rebuild-stats", "--from", "2026-02-01", "--to", "2026-01-01"), 2),
+        (("reprice", "--db", "nowhere.duckdb"), 1),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(command: tuple[str, ...], status: int, spectra: Spectra) -> None:
+    """No traceback, and no success where nothing was looked at."""
+    result = spectra(*command)
+    assert result.exit_code == status
+    assert status == 0 or result.stderr.splitlines()[-1].startswith("Error: ")

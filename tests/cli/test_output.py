@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from rich.console import Console
 
+from spectra_otel.cli import output
 from spectra_otel.cli.output import dollars, print_object, print_rows, printable, to_json, write_csv, write_json
 
 
@@ -101,6 +103,30 @@ def test_a_wide_row_is_shown_one_field_below_the_other(capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "column_0" in shown
     assert "column_1" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_numbers_are_whole_however_narrow_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns without anything known go first, then texts are folded, then a row is shown one field below the other."""
+    console = Console(width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(output, "_console", lambda: console)
+    columns = [
+        "model",
+        "requests",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "partial_requests",
+    ]
+    rows = [["a-model-with-a-long-name-2024", 120, 11_209_055, 7_654_321, None, None, 3]]
+    output.print_rows(columns, rows, "table", headings=output.HEADINGS)
+    printed = capsys.readouterr().out
+    assert {"120", "11209055", "7654321", "3"} <= set(printed.split())
+    assert max(map(len, printed.splitlines())) <= width
+    assert ("reasoning" in printed) is (width >= 100)
 
 
 def test_a_table_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
