@@ -152,6 +152,22 @@ def server_tools(body: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
         yield "web_search", None
 
 
+def billed_apart(body: Mapping[str, Any]) -> Iterator[str]:
+    """What is billed beside the answer, as often or as much as the provider sees fit, in words."""
+    tools, context = body.get("tools"), body.get("context_management")
+    if isinstance(tools, list | tuple) and any(_type(tool).startswith("advisor") for tool in tools):
+        yield "the advisor is a model of its own"
+    edits = context.get("edits") if isinstance(context, Mapping) else None
+    if isinstance(edits, list | tuple) and any(_type(edit).startswith("compact") for edit in edits):
+        yield "compactions are billed beside the answer"
+    if body.get("plugins"):
+        yield "plugins are billed beside the answer"
+
+
+def _type(item: Any) -> str:
+    return str(item.get("type")) if isinstance(item, Mapping) else ""
+
+
 def annotates(body: Mapping[str, Any]) -> bool:
     """Whether the pages of a document are to be annotated, too, which Mistral bills."""
     return any(body.get(name) for name in ("document_annotation_format", "bbox_annotation_format"))
@@ -194,6 +210,15 @@ def word(body: Mapping[str, Any], *names: str) -> str:
     """The first of these fields that is text, as rates have it; empty if there is none or the provider is to choose."""
     found = next((value for name in names if isinstance(value := body.get(name), str)), "").lower().replace(" ", "-")
     return "" if found == "auto" else found
+
+
+def size(body: Mapping[str, Any]) -> str:
+    """The size of the images asked for, as rates have it: a word, or width and height, together or each on its own."""
+    named = ("size", "image_size", "imageSize")
+    for place in (*(body.get(name) for name in named), body):
+        if isinstance(place, Mapping) and (wide := number(place, "width")) and (high := number(place, "height")):
+            return f"{wide}x{high}"
+    return word(body, *named)
 
 
 def model_in(endpoint: str | None) -> str:

@@ -280,6 +280,7 @@ class _Call:
             tools = tools | {"web_search": 1}  # these search before they answer, once
         if "tool.citation_tokens" in priced.plan.rates:
             self.unbounded.append("the model searches and reads as much as it likes")
+        self.unbounded += bodies.billed_apart(self.body)
         for tool, said in tools.items():
             rate = priced.plan.rates.get(f"tool.{tool}")
             most = said if said is not None else self.ceilings.tool_calls
@@ -320,7 +321,7 @@ class _Call:
         return bool(self.size and (not self.body or self.weight.uploads))
 
     def _images(self, plan: Plan, most: bool) -> Iterator[dict[str, Any]]:
-        said = bodies.word(self.body, "size", "image_size", "imageSize"), bodies.word(self.body, "quality")
+        said = bodies.size(self.body), bodies.word(self.body, "quality")
         for size, _ in _variants(plan, "megapixel", said[0]):
             yield {"image_count": self.answers, "image_size": size if "x" in size else LARGEST_IMAGE if most else "1x1"}
         for size, quality in _variants(plan, "image", *said):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectra_otel.pricing import calculate, estimate_request
+from spectra_otel.pricing import Pricer, calculate, estimate_request
 from spectra_otel.pricing.bounds import Ceilings
 
 AT = date(2026, 11, 21)
@@ -206,6 +206,33 @@ def test_searches_are_bounded_where_the_body_bounds_them() -> None:
     open_ended = estimate_request("anthropic", body | {"tools": [tool]}, at=AT)
     assert open_ended.upper_in_cents is None
     assert "web_search" in open_ended.unbounded[0]
+
+
+@pytest.mark.parametrize(
+    ("provider", "more", "reason"),
+    [
+        ("anthropic", {"tools": [{"type": "advisor_20260301", "model": "claude-opus-5"}]}, "the advisor is a model of its own"),
+        ("anthropic", {"context_management": {"edits": [{"type": "compact_20260112"}]}}, "compactions are billed beside"),
+        ("openrouter", {"plugins": [{"id": "web"}]}, "plugins are billed beside the answer"),
+    ],
+)  # fmt: skip
+def test_what_is_billed_beside_the_answer_has_no_bound(provider: str, more: dict[str, Any], reason: str) -> None:
+    """The body does not say how much of it there will be."""
+    model = {"anthropic": "claude-opus-5", "openrouter": "openai/gpt-4o"}[provider]
+    found = estimate_request(provider, {"model": model, "max_tokens": 9, "messages": [], **more})
+    assert found.upper_in_cents is None
+    assert found.unbounded[0].startswith(reason)
+
+
+@pytest.mark.parametrize("size", [{"image_size": {"width": 4096, "height": 4096}}, {"width": 4096, "height": 4096}])
+def test_a_size_may_be_two_numbers(size: dict[str, Any]) -> None:
+    """What is sold by the megapixel is bounded by those asked for."""
+    usage = {"image_count": 1, "image_size": "4096x4096"}
+    models = [e.model for e in Pricer().catalog.entries("fal") if any("megapixel" in o.rates for o in e.offers)]
+    for model in models:
+        cost = calculate("fal", model, usage).total_cost_in_cents
+        assert estimate_request("fal", {"prompt": "x", **size}, model=model).upper_in_cents == cost, model
+    assert models
 
 
 def test_a_model_that_reads_what_it_likes_has_no_bound() -> None:
