@@ -82,7 +82,11 @@ class Draft:
         if value is None:
             return
         how = _FOR_FIELD.get(name)
-        if how is None or (how is convert.count and type(value) is int and 0 <= value <= convert.MAX_COUNT):
+        if (
+            how is None
+            or (how is convert.count and type(value) is int and 0 <= value <= convert.MAX_COUNT)
+            or (how is convert.text and type(value) is str and 0 < len(value) < convert.MAX_TEXT)
+        ):
             self.fields[name] = value
         else:
             self.take(name, how, value)

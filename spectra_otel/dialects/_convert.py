@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import orjson
@@ -138,9 +138,9 @@ def path(value: Any) -> str | None:
 
 
 def parsed(value: Any) -> Any:
-    """What JSON text holds; the value itself if it is a list or mapping already; None if it is neither."""
+    """What JSON text holds; the value itself if it is a list or mapping already (a `dict`); None if it is neither."""
     if not isinstance(value, str):
-        return value
+        return dict(value) if isinstance(value, Mapping) else value
     if len(value) > MAX_JSON:
         return None
     try:

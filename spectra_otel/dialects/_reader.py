@@ -21,7 +21,7 @@ from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _finish as finish
 from spectra_otel.dialects import _providers as providers
 from spectra_otel.dialects import semconv
-from spectra_otel.dialects._base import CALL, WRAPPER, Dialect, Draft, From, Role, is_under
+from spectra_otel.dialects._base import CALL, WRAPPER, Dialect, Draft, From, Role, Text, is_under
 from spectra_otel.model.attributes import ATTRIBUTES, ROLLUP, WRITTEN
 from spectra_otel.model.fields import TOKEN_FIELDS
 
@@ -90,6 +90,8 @@ class _Layout:
     """(field, attribute) of usage that a Spectra pipeline wrote."""
     metadata: tuple[tuple[str, str], ...]
     """(name, attribute)."""
+    texts: tuple[Text, ...]
+    """Those of the dialect that are there."""
     unsaid: frozenset[str]
     """Fields that do not stand in the attribute that is theirs in the semantic conventions, or that a rule may change."""
     fields: frozenset[str]
@@ -157,7 +159,7 @@ class Reader:
             return CALL, draft
         role = WRAPPER if attributes.get(ROLLUP) is True else self._role(draft)
         if role is CALL:
-            self._complete(draft, layout.ours)
+            self._complete(draft, layout)
             if names is not None:
                 _remember(names, draft)
         return role, draft
@@ -202,6 +204,7 @@ class Reader:
             counts=tuple(counts),
             ours=tuple(ours),
             metadata=tuple(metadata),
+            texts=tuple(text for text in self._texts if text.key in keys),
             unsaid=WRITTEN - said,
             fields=frozenset(fields),
             names=None if ours or ROLLUP in keys else self._names_among(keys),
@@ -220,13 +223,12 @@ class Reader:
         found += [_PORT] if _PORT in keys else []
         return itemgetter(*found) if len(found) > 1 else None  # of one it takes no tuple
 
-    def _complete(self, draft: Draft, ours: tuple[tuple[str, str], ...]) -> None:
-        attributes = draft.attributes
-        for text in self._texts:
-            value = attributes.get(text.key)
-            if value is not None and text.without not in draft.fields:
+    def _complete(self, draft: Draft, layout: _Layout) -> None:
+        attributes, fields, ours = draft.attributes, draft.fields, layout.ours
+        for text in layout.texts:
+            if text.without not in fields:
                 try:
-                    found = text.parse(value)
+                    found = text.parse(attributes[text.key])
                     if found is not None:
                         text.read(draft, found)
                 except Exception as error:  # what stands in a text is anybody's: the record goes on without it

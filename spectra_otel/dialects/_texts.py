@@ -21,9 +21,8 @@ _ANSWER: Texts = (
 
 def _give_texts(draft: Draft, body: Mapping[str, Any], texts: Texts) -> None:
     for key, field in texts:
-        value = body.get(key)
-        if value and isinstance(value, str):
-            draft.give(field, value)
+        if key in body and field not in draft.fields:
+            draft.put(field, _text(body, key))
 
 
 def usage_object(draft: Draft, raw: Any) -> None:
@@ -33,13 +32,13 @@ def usage_object(draft: Draft, raw: Any) -> None:
 
 def usage_holder(draft: Draft, holder: Any) -> None:
     """A mapping with a usage object under `usage`."""
-    if isinstance(holder, Mapping):
+    if isinstance(holder, dict):
         take_usage(draft, holder.get("usage"))
 
 
 def request_body(draft: Draft, body: Any) -> None:
     """The call's parameters: model, streaming, tier, end user."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return
     _give_texts(draft, body, _REQUEST)
     if body.get("stream") is True or body.get("streaming") is True:
@@ -50,7 +49,7 @@ def request_body(draft: Draft, body: Any) -> None:
 
 def response_body(draft: Draft, body: Any) -> None:
     """A provider's response: OpenAI (chat, responses, embeddings), Anthropic, Gemini, Bedrock."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return
     if body.get("id") == _AGENTS_FAKE_ID:
         draft.give("response_id", _wrapped_id(body))
@@ -68,7 +67,7 @@ _AGENTS_FAKE_ID = "__fake_id__"
 
 def _wrapped_id(body: Mapping[str, Any]) -> str | None:
     for item in body.get("output") or ():
-        if isinstance(item, Mapping) and isinstance(item.get("provider_data"), Mapping):
+        if isinstance(item, dict) and isinstance(item.get("provider_data"), dict):
             return _text(item["provider_data"], "response_id")
     return None
 
@@ -76,7 +75,7 @@ def _wrapped_id(body: Mapping[str, Any]) -> str | None:
 def _finish_reason(body: Mapping[str, Any]) -> str | None:
     for key in ("choices", "candidates"):
         items = body.get(key)
-        if isinstance(items, list) and items and isinstance(items[0], Mapping):
+        if isinstance(items, list) and items and isinstance(items[0], dict):
             return _text(items[0], "finish_reason") or _text(items[0], "finishReason")
     if body.get("object") == "response":
         return _text(body, "status")
@@ -110,14 +109,14 @@ def langchain_result(draft: Draft, result: Any) -> None:
 def _first_message(result: Any) -> Mapping[str, Any] | None:
     try:
         message = result["generations"][0][0]["message"]
-        return message.get("kwargs", message) if isinstance(message, Mapping) else None
+        return message.get("kwargs", message) if isinstance(message, dict) else None
     except (KeyError, IndexError, TypeError):
         return None
 
 
 def langchain_metadata(draft: Draft, metadata: Any) -> None:
     """The `ls_*` names that LangChain gives to every run."""
-    if isinstance(metadata, Mapping):
+    if isinstance(metadata, dict):
         draft.give("provider", _text(metadata, "ls_provider"))
         requested = _text(metadata, "ls_model_name")
         if requested:
@@ -132,7 +131,7 @@ FRAMEWORK_METADATA = ("ls_", "lc_", "langgraph_", "checkpoint_", "thread_id", "r
 
 def user_metadata(draft: Draft, metadata: Any) -> None:
     """Metadata that the user gave."""
-    if isinstance(metadata, Mapping):
+    if isinstance(metadata, dict):
         own = {k: v for k, v in metadata.items() if not k.startswith(FRAMEWORK_METADATA) and v is not None}
         draft.give("metadata", own or None)
 
@@ -144,4 +143,4 @@ def _text(mapping: Mapping[str, Any], key: str) -> str | None:
 
 def _mapping(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = mapping.get(key)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -44,13 +44,15 @@ _COUNTED_AS_ZERO = frozenset(
 
 def read_usage(raw: Any) -> Fields:
     """Record fields from a usage object of any known convention; empty where none is recognised."""
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):
         return {}
     for key, convention, complete in _CONVENTIONS:
         if raw.get(key) is not None:
             found = usage.read(raw, convention)
             if complete is not None:
                 complete(raw, found)
+            if all(found.values()):
+                return found
             return {field: value for field, value in found.items() if value or field in _COUNTED_AS_ZERO}
     return {}
 
@@ -64,7 +66,7 @@ def _add_tools(raw: Mapping[str, Any], found: Fields) -> None:
 def _add_writes(raw: Mapping[str, Any], found: Fields) -> None:
     """Cache writes of Anthropic may stand under their lifetime alone."""
     details = raw["input_token_details"]
-    if isinstance(details, Mapping):
+    if isinstance(details, dict):
         by_lifetime = [details.get(f"ephemeral_{lifetime}_input_tokens") for lifetime in ("5m", "1h")]
         written = sum(count for count in by_lifetime if type(count) is int)
         if written > (found.get("cache_write_tokens") or 0):
@@ -100,6 +102,6 @@ def take_usage(draft: Draft, raw: Any) -> bool:
     draft.put("usage_raw", raw if type(raw) is dict else dict(raw))
     draft.give("pricing_tier", "fast" if raw.get("speed") == "fast" else raw.get("service_tier"))
     cost = raw.get("cost")
-    if isinstance(cost, (int, float)) and not isinstance(cost, bool):
+    if type(cost) is int or type(cost) is float:
         draft.put("provider_cost_usd", cost)
     return True

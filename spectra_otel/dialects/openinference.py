@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from spectra_otel.dialects._base import CALL, OTHER, Dialect, Draft, From, Role, Rule, Text
@@ -24,6 +23,7 @@ from spectra_otel.dialects._fixes import (
 )
 from spectra_otel.dialects._providers import from_name
 from spectra_otel.dialects._texts import langchain_metadata, langchain_result, request_body, response_body
+from spectra_otel.model.spans import events_of
 
 KINDS: dict[str, tuple[Role, str]] = {
     "LLM": (Role.CALL, "text"), "EMBEDDING": (Role.CALL, "embedding"),
@@ -37,10 +37,11 @@ _HELPERS = ("._prepare_chat_with_tools",)
 
 def role(draft: Draft) -> Role:
     """By `openinference.span.kind`."""
-    found, model_type = KINDS.get(str(draft.attributes.get("openinference.span.kind", "")).upper(), (OTHER, ""))
+    kind = str(draft.attributes.get("openinference.span.kind", ""))
+    found, model_type = KINDS.get(kind) or KINDS.get(kind.upper(), (OTHER, ""))
     if found is CALL:
         if draft.span.name.endswith(_HELPERS):
-            return Role.OTHER
+            return OTHER
         draft.fields["model_type"] = model_type
         draft.fields["operation"] = "embeddings" if model_type == "embedding" else "chat"
     return found
@@ -49,7 +50,7 @@ def role(draft: Draft) -> Role:
 def parameters(draft: Draft, found: Any) -> None:
     """The parameters of the call; LangChain names the provider's class in `_type`."""
     request_body(draft, found)
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         kind = found.get("_type")
         if isinstance(kind, str):
             draft.give("provider", {"azure-openai-chat": "azure"}.get(kind, kind.partition("-")[0]))
@@ -59,7 +60,7 @@ def output(draft: Draft, found: Any) -> None:
     """The response: a provider's own, or LangChain's result."""
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
-    if isinstance(found, Mapping) and "generations" in found:
+    if isinstance(found, dict) and "generations" in found:
         langchain_result(draft, found)
     else:
         response_body(draft, found)
@@ -72,7 +73,7 @@ def names(draft: Draft) -> None:
     draft.give("model", named)
     if not draft.is_failed and "llm.request.model_name" not in attributes:  # newer ones tell the two apart
         draft.give("snapshot", named)
-    for event in draft.span.events:
+    for event in events_of(draft.span):
         if event.name == "First Token Stream Event":
             draft.give("is_streaming", True)
             if draft.span.start_time:

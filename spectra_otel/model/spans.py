@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from operator import attrgetter
 from threading import Lock
 from typing import Any, TypeAlias
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
@@ -96,6 +96,11 @@ def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     except AttributeError:
         copied = None
     return copied if type(copied) is dict else dict(span.attributes or {})
+
+
+def events_of(span: ReadableSpan) -> Sequence[Event]:
+    """The events of a span; where there are none, without the work of the SDK to say so."""
+    return span.events if span.__dict__.get("_events", True) else ()
 
 
 def record_of(span: ReadableSpan) -> TrackedRequest | None:

@@ -134,13 +134,14 @@ def read(usage: Mapping[str, Any], convention: Convention) -> dict[str, Any]:
     found: dict[str, Any] = {}
     parts: list[tuple[Beside, Any]] = []
     _gather(usage, convention, found, parts)
-    by_lifetime = [
-        count for count in (found.pop(_SHORT, None), found.get("cache_write_1h_tokens")) if type(count) is int
-    ]
-    if by_lifetime and "cache_write_tokens" not in found:
-        found["cache_write_tokens"] = sum(by_lifetime)
-        if convention.get("cache_creation_input_tokens") is _WRITTEN:
-            parts.append((_WRITTEN, sum(by_lifetime)))
+    if _SHORT in found or "cache_write_1h_tokens" in found:
+        by_lifetime = [
+            count for count in (found.pop(_SHORT, None), found.get("cache_write_1h_tokens")) if type(count) is int
+        ]
+        if by_lifetime and "cache_write_tokens" not in found:
+            found["cache_write_tokens"] = sum(by_lifetime)
+            if convention.get("cache_creation_input_tokens") is _WRITTEN:
+                parts.append((_WRITTEN, sum(by_lifetime)))
     for part, count in parts:
         whole = found.get(part.whole, 0 if part.leaves_out_zeros else None)
         if type(whole) is int and type(count) is int:
@@ -172,5 +173,5 @@ def _gather(
             elif not found.get(target.field):
                 found[target.field] = value
                 parts.append((target, value))
-        elif isinstance(value, Mapping) and isinstance(target, Mapping):
+        elif isinstance(value, dict) and isinstance(target, dict):
             _gather(value, target, found, parts)
