@@ -199,3 +199,24 @@ def test_haystack_keeps_usage_in_its_output() -> None:
         9,
     )
     assert read("haystack", generator)[0] is Role.OTHER
+
+
+def test_codex_sums_a_turn() -> None:
+    """Responses name no model: the turn that does is the call, but for `codex exec`, which may have none."""
+    turn = {"model": "gpt-5-codex", "conversation.id": "c1", "codex.turn.token_usage.input_tokens": 100,
+            "codex.turn.token_usage.cached_input_tokens": 40, "codex.turn.token_usage.output_tokens": 20,
+            "codex.turn.token_usage.reasoning_output_tokens": 5}  # fmt: skip
+    response = {
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.cache_read.input_tokens": 40,
+        "gen_ai.usage.output_tokens": 20,
+    }
+    _, draft = read("codex_cli_rs", turn, name="session_task.turn")
+    found = draft.fields
+    assert (found["provider"], found["model"], found["conversation_id"]) == ("openai", "gpt-5-codex", "c1")
+    assert (found["prompt_tokens"], found["cached_tokens"], found["reasoning_tokens"]) == (100, 40, 5)
+    assert (draft.doubt and draft.doubt.value) == "estimated"
+    assert read("codex_cli_rs", response, name="handle_responses")[0] is Role.WRAPPER
+    assert read("codex_exec", turn, name="session_task.turn")[0] is Role.WRAPPER
+    assert fields("codex_exec", response, name="handle_responses")["prompt_tokens"] == 100
+    assert read("codex_cli_rs", {"tool_name": "shell"}, name="handle_responses")[0] is Role.OTHER
