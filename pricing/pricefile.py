@@ -178,7 +178,10 @@ class _Reader:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or "is not YAML"
             raise self.fail(mark.line + 1 if mark else 1, f"not YAML: {problem}") from error
-        return self.plain(root)
+        try:
+            return self.plain(root)
+        except RecursionError as error:
+            raise self.fail(1, "its anchors go in a circle") from error
 
     def plain(self, node: Any) -> Any:
         kind = getattr(node, "id", "scalar")
@@ -186,6 +189,8 @@ class _Reader:
             mapping = _Node(node.start_mark.line + 1)
             for key, value in node.value:
                 line = key.start_mark.line + 1
+                if key.id != "scalar":
+                    raise self.fail(line, "a key is a word, not a list or a mapping")
                 if key.value in mapping:
                     raise self.fail(line, f"{key.value!r} stands here twice; it was at line {mapping.lines[key.value]}")
                 mapping[key.value] = self.plain(value)
@@ -227,11 +232,14 @@ class _Reader:
         model_type = item.get("type", "")
         if model_type and model_type not in MODEL_TYPES:
             raise self.fail(item.lines["type"], f"type: {model_type!r} (valid: {', '.join(MODEL_TYPES)})")
+        tier = item.get("tier") or "standard"
+        if not isinstance(tier, str):
+            raise self.fail(item.lines["tier"], "`tier` is the name of one service tier")
         rates = self.rates(item, "rates")
         if not rates:
             raise self.fail(item.line, f"{names[0]}: no `rates`")
         offer = WrittenOffer(
-            rates, item.get("tier", "standard"), self.moment(item, "since"), self.hours(item), self.days(item),
+            rates, tier, self.moment(item, "since"), self.hours(item), self.days(item),
             self.currency(document, item),
         )  # fmt: skip
         contract, account = self.contract(document, item, item.line)
@@ -290,7 +298,7 @@ class _Reader:
 
     def hours(self, item: _Node) -> str:
         text = item.get("hours") or ""
-        if not all(_HOURS.match(part) for part in text.split()):
+        if not isinstance(text, str) or not all(_HOURS.match(part) for part in text.split()):
             raise self.fail(item.lines["hours"], f"hours: {text!r} (write UTC hours as 00:30-16:30)")
         return text
 

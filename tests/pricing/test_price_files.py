@@ -175,6 +175,13 @@ def test_spectra_prices_names_the_files(tmp_path: Path, monkeypatch: pytest.Monk
             "  - {model: m, hours: 22:00-09:00, days: '15', rates: {input: 2}}\n",
             "p.yaml:4: p/m standard: its hours overlap with those of line 3",
         ),
+        ("provider: p\n? [a]\n: b\n", "p.yaml:2: a key is a word, not a list"),
+        ("provider: p\nprices: &a [*a]\n", "p.yaml:1: its anchors go in a circle"),
+        ("provider: p\nprices:\n  - {model: m, tier: [a], rates: {input: 1}}\n", "p.yaml:3: `tier` is the name of one"),
+        (
+            "provider: p\nprices:\n  - {model: m, hours: [a], rates: {input: 1}}\n",
+            "p.yaml:3: hours: ['a'] (write UTC hours",
+        ),
         (
             "provider: p\nprices:\n  - {model: m, hours: 08:00-24:30, rates: {input: 1}}\n",
             "p.yaml:3: hours: '08:00-24:30'",
