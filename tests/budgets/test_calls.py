@@ -374,6 +374,7 @@ def test_a_tree_budget_holds_where_a_loop_asks_on_a_thread(app: LocalProvider) -
         async with openai.AsyncOpenAI(base_url=app.url("openai") + "/v1", api_key="x") as client:
             return await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=10)
 
-    asyncio.run(main("run:0123456789abcdef:::1"))
+    entry = f"run:{int(time.time()):x}-0123456789abcdef:::1"
+    asyncio.run(main(entry))
     with pytest.raises(openai.RateLimitError, match="budget 'run'"):
-        asyncio.run(main("run:0123456789abcdef:::1"))
+        asyncio.run(main(entry))
