@@ -60,6 +60,7 @@ EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 BINARY = ("audio/", "image/", "video/", "application/octet-stream")
 _KNOWN_ENDPOINTS = 512
 """Endpoints whose row is remembered: looking one up again takes a fifth of the time."""
+_OUTCOME = ("is_aborted", "is_failed", "error_type", "error_message")
 _SAID_TIER = "spectra.said_tier"
 """The tier that the app's code or the host names, which wins over the answer's: a batch result does not know that it is one."""
 Headers = Mapping[str, str]
@@ -333,7 +334,9 @@ class Exchange:
             decoder.take((*splitter.feed(data), *splitter.rest()))
         elif content_type.startswith(BINARY):
             self.keep_piece(data, content_type)
-        elif not self.request.values.get("is_failed"):
+        elif not self.request.values.get("is_failed") and not (
+            self._row.format.model_type == "stt" and content_type.startswith(("text/", "application/x-subrip"))
+        ):
             self.request.values["error_type"] = "response_unreadable"
 
     def open_decoder(self) -> EventDecoder:
@@ -375,6 +378,9 @@ class Exchange:
             values = self.request.values
             if self.reader is not None:
                 values.update(self.reader.finish())
+                if JOB in values and not self.reader.complete:  # it goes on without us, until somebody asks after it
+                    for name in _OUTCOME:
+                        values.pop(name, None)
             self._complete(values)
             job = None if values["is_failed"] else values.get(JOB)
             ticket = self.request.ticket

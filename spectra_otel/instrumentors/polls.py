@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _UNSETTLED = ("cost_status", "upper_bound_in_cents", "total_cost_in_cents", "status_code", "finish_reason", JOB)
 """Fields of the first record that the answer decides anew."""
+_UNREAD = ("response_unreadable", "response_too_large")
 
 
 class _Asking:
@@ -80,12 +81,10 @@ class Poll(Exchange):
             values: Values = self.request.values
             job = self._sent.places["job"]
             answered = self.status is not None and self.status < 400 and self.status not in (202, 204)
-            if (
-                not answered
-                or JOB in values
-                or values.get("is_aborted")
-                or values.get("error_type") == "response_unreadable"
-            ):
+            if self.reader is not None:  # the job's own stream, from where it was left
+                answered = answered and self.reader.complete
+                values.update(self.reader.finish())
+            if not answered or JOB in values or values.get("is_aborted") or values.get("error_type") in _UNREAD:
                 return
             if self._observer.jobs.claim(self._sent.provider.name, job):
                 values["is_streaming"] = self._seed.get("is_streaming", False)

@@ -47,6 +47,7 @@ PROVIDER = Provider(
         Endpoint("/responses", responses),
         Endpoint("/responses/compact", responses),
         Endpoint("/responses/{job}", responses, "GET", completes=True),
+        Endpoint("/responses/{job}/cancel", responses, completes=True),
         Endpoint("/providers/cohere/v2/embed", CohereEmbed()),
         Endpoint("/v2/rerank", CohereRerank()),
         Endpoint("/anthropic/v1/messages", Messages()),

@@ -65,6 +65,7 @@ PROVIDER = Provider(
         Endpoint("/batches/{job}", batch, "GET", batch="look"),
         Endpoint("/files/{job}/content", batch, "GET", batch="results"),
         Endpoint("/responses/{job}", responses, "GET", completes=True),
+        Endpoint("/responses/{job}/cancel", responses, completes=True),
         Endpoint("/threads/{thread}/runs/{job}", runs, "GET", completes=True),
         Endpoint("/videos/{job}", videos, "GET", completes=True),
     ),

@@ -73,6 +73,49 @@ def test_a_background_response_is_completed_with_its_usage(recorder):
     assert (done["prompt_tokens"], done["completion_tokens"], done["finish_reason"]) == (10, 20, "completed")
 
 
+RESPONSES = "https://api.openai.com/v1/responses"
+USED = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
+BEGUN = {
+    "id": "resp_2",
+    "object": "response",
+    "status": "in_progress",
+    "model": "o3",
+    "background": True,
+    "usage": None,
+}
+DELTA = {"type": "response.output_text.delta", "delta": "hello"}
+FINISHED = {"type": "response.completed", "response": {**BEGUN, "status": "completed", "output": [], "usage": USED}}
+
+
+def send_events(method: str, url: str, *events: dict, body: object = None) -> None:
+    data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    answer = httpx2.Response(200, content=data, headers={"content-type": "text/event-stream"})
+    with httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)) as client:
+        client.request(method, url, json=body)
+
+
+def test_a_background_response_goes_on_when_its_stream_is_left(recorder):
+    """It is a job then: the stream that takes it up where it was left completes the record, a cut one does not."""
+    created = {"type": "response.created", "response": BEGUN}
+    ask = {"model": "o3", "input": "x", "background": True, "stream": True}
+    send_events("POST", RESPONSES, created, DELTA, body=ask)
+    assert (recorder.only["cost_status"], recorder.only.get("is_aborted")) == ("billed_unknown", None)
+    send_events("GET", f"{RESPONSES}/resp_2?stream=true&starting_after=2", DELTA)
+    assert recorder.completed == []
+    send_events("GET", f"{RESPONSES}/resp_2?stream=true&starting_after=2", DELTA, FINISHED)
+    [done] = recorder.completed
+    assert (done["prompt_tokens"], done["completion_tokens"], done.get("is_aborted")) == (10, 20, None)
+
+
+def test_a_background_response_that_is_cancelled_is_over(recorder):
+    """With what it had used by then, where the answer says."""
+    for used, status in ((USED, None), (None, "billed_unknown")):
+        send("POST", RESPONSES, BEGUN, {"model": "o3", "input": "x", "background": True})
+        send("POST", f"{RESPONSES}/resp_2/cancel", {**BEGUN, "status": "cancelled", "usage": used})
+        done = recorder.completed.pop()
+        assert (done.get("completion_tokens"), done.get("cost_status")) == (20 if used else None, status)
+
+
 POLLER = """
 import json, sys, httpx2, spectra_otel as spectra
 spectra.configure()

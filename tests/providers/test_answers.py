@@ -129,6 +129,8 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
       "tool_call_counts": {"grounding": 2, "maps": 1}}),
     (f"{GEMINI}/interactions", {"agent": "deep-research", "input": "x"}, {"id": "v2", "status": "queued"}, {},
      {"model": "deep-research", "cost_status": "billed_unknown"}),
+    ("https://api.openai.com/v1/audio/transcriptions", {"model": "whisper-1", "response_format": "srt"}, b"1\n00:00 --> 00:02\nHi",
+     {"content-type": "text/plain; charset=utf-8"}, {"model_type": "stt", "error_type": None}),
     ("https://api.mistral.ai/v1/responses", {"model": "mistral-medium-latest", "input": "x"},
      {"id": "r", "object": "response", "status": "completed", "model": "mistral-medium-2508", "output": [],
       "usage": {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}}, {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from spectra_otel.providers.base import (
     Format,
@@ -63,6 +64,8 @@ class Responses(Format):
         put_text(values, "finish_reason", reason or status)
         if status in _PENDING:
             put_job(values, body.get("id"))
+        elif status == "cancelled" and not body.get("usage"):
+            values["cost_status"] = "billed_unknown"
         if status == "failed" or body.get("error"):
             read_error(body, values)
         items = [as_dict(item) for item in as_list(body.get("output"))]
@@ -130,13 +133,14 @@ class ResponsesStream(StreamReader):
     Of one that ends before that, the items that were delivered whole count: their tools, their images. A partial image is none.
     """
 
-    __slots__ = ("_format", "_items")
+    __slots__ = ("_format", "_items", "_job")
     mark = b'"response"'
 
     def __init__(self, format_: Responses) -> None:
         super().__init__()
         self._format = format_
         self._items: list[Json] = []
+        self._job: Any = None
 
     def event(self, data: Json) -> None:
         kind = data.get("type") or ""
@@ -158,8 +162,12 @@ class ResponsesStream(StreamReader):
     def finish(self) -> Values:
         if not self.complete:
             read_tools(self._items, {}, self.values)
+            if self._job:
+                put_job(self.values, self._job)
         return self.values
 
     def _read_start(self, response: Json) -> None:
+        if response.get("background") is True:  # it goes on when its stream is left
+            self._job = response.get("id")
         put_text(self.values, "response_id", response.get("id"))
         put_text(self.values, "snapshot", response.get("model"))
