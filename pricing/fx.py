@@ -87,16 +87,16 @@ def is_currency(text: object) -> bool:
 def read_fx(path: Path) -> FxTable:
     """The table in a file. Raises :class:`PriceFileError` with one line naming file, line, value and what is valid."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PriceFileError(
             f"{path}: cannot read the exchange rates: {getattr(error, 'strerror', None) or error}"
         ) from error
     header, *names = (name.strip() for name in (lines[0] if lines else "").split(","))
     names = [name for name in names if name]
-    if header != "Date" or not names or not all(map(is_currency, names)):
+    if header != "Date" or not names or not all(map(is_currency, names)) or len(set(names)) < len(names):
         raise PriceFileError(
-            f"{path.name}:1: the first line is Date and ISO 4217 codes, such as Date,USD,GBP; got {lines[:1]}"
+            f"{path.name}:1: the first line is Date and ISO 4217 codes, each once, such as Date,USD,GBP; got {lines[:1]}"
         )
     rows: dict[date, dict[str, Decimal]] = {}
     for number, line in enumerate(lines[1:], start=2):
@@ -121,6 +121,8 @@ def _row(name: str, number: int, line: str, names: list[str]) -> tuple[date, dic
         raise PriceFileError(
             f"{name}:{number}: {line!r} is not a day and its rates, such as 2026-10-30,1.1172"
         ) from error
+    if any(cells[len(names) :]):
+        raise PriceFileError(f"{name}:{number}: {line!r} has more rates than there are currencies; decimals have a dot")
     if not quotes or not all(quote.is_finite() and 0 < quote < 10**9 for quote in quotes.values()):
         raise PriceFileError(f"{name}:{number}: {line!r}: a rate is a number above 0, and there is one at least")
     return day, quotes

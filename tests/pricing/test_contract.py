@@ -187,6 +187,11 @@ def test_a_bad_contract_is_one_clear_line(tmp_path: Path, text: str, message: st
     [
         ("", "fx.csv:1: the first line is Date and ISO 4217 codes"),
         ("Date,DOLLAR\n", "fx.csv:1: the first line"),
+        ("Date,USD,USD\n", "fx.csv:1: the first line is Date and ISO 4217 codes, each once"),
+        (
+            "\ufeffDate,USD,\n2026-10-30,1,1172\n",
+            "fx.csv:2: '2026-10-30,1,1172' has more rates than there are currencies",
+        ),
         ("Date,USD\n2026-10-30,abc\n", "fx.csv:2: '2026-10-30,abc' is not a day and its rates"),
         ("Date,USD\n2026-10-30,NaN\n", "fx.csv:2: "),
         ("Date,USD\n2026-10-30,0\n", "fx.csv:2: "),
