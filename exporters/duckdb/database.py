@@ -50,14 +50,16 @@ def writer(path: Path, patience: float = 0.0) -> Iterator[DuckDBPyConnection]:
 
 
 @contextmanager
-def workbench(path: Path) -> Iterator[DuckDBPyConnection]:
+def workbench(path: Path, *, tidies: bool = True) -> Iterator[DuckDBPyConnection]:
     """A connection for work that is meant for the database at ``path``, but does not need it: nobody is kept out.
 
-    It leaves processor and memory to others, and spills to where the database itself would.
+    It leaves processor and memory to others, and spills to where the database itself would. ``tidies``: at the end of the work a
+    few of the table's parts that are not full are made one, which can take longer than the work did.
     """
     import duckdb
 
-    with duckdb.connect(config=dict(_THRIFTY, temp_directory=f"{path}.tmp")) as connection:
+    config = dict(_THRIFTY, temp_directory=f"{path}.tmp", max_vacuum_tasks=int(tidies))
+    with duckdb.connect(config=config) as connection:
         yield connection
 
 

@@ -149,7 +149,7 @@ class Merger:
                 small = not (is_behind or was_behind)
                 rows = self._small_session if small else LARGE_SESSION
                 try:
-                    result = self._merge_session(segments, rows, _POLITE_PATIENCE, keeps_pace=True)
+                    result = self._merge_session(segments, rows, _POLITE_PATIENCE, keeps_pace=True, tidies=small)
                 finally:  # a merge that fails, on a full disk say, has kept others out as well
                     self._pace.pause(_courtesy(self.held) if small else self.held)
                 self.is_behind = is_behind
@@ -178,12 +178,12 @@ class Merger:
             self._small_session = min(self._small_session * 2, SMALL_SESSION)
 
     def _merge_session(
-        self, segments: Sequence[Segment], rows: int, patience: float, *, keeps_pace: bool = False
+        self, segments: Sequence[Segment], rows: int, patience: float, *, keeps_pace: bool = False, tidies: bool = True
     ) -> MergeResult:
         """Merge the oldest segments, about ``rows`` rows: all are read before the database is opened, once."""
         result, started = MergeResult(), time.monotonic()
         transactions = _transactions(segments, rows)
-        with database.workbench(self._path) as connection:
+        with database.workbench(self._path, tidies=tidies) as connection:
             intake = Intake(connection, self._spool)
             batches = [intake.stage(transaction) for transaction in transactions]
             self._staging = time.monotonic() - started

@@ -213,6 +213,30 @@ def test_a_transaction_is_at_most_a_row_group(segments: list[int], rows: int, tr
     assert [segment for transaction in taken for segment in transaction] == given[: sum(map(len, taken))]
 
 
+def test_who_is_behind_does_not_tidy(store: DuckDBStore) -> None:
+    """To make full ones of the table's parts takes longer than the merge of a backlog does: the merges after it do that."""
+    merger = merge.Merger(store.path, store.spool)
+
+    def parts() -> list[int]:
+        sql = (
+            "SELECT sum(count)::INTEGER FROM pragma_storage_info('spectra_requests') "
+            "WHERE column_name = 'latency_ms' AND segment_type = 'BIGINT' GROUP BY row_group_id ORDER BY row_group_id"
+        )
+        with database.reader(store.path) as connection:
+            return [rows for (rows,) in database.fetch(connection, sql)[1]]
+
+    for first in range(0, 36_000, 9_000):
+        store.append([record(number) for number in range(first, first + 9_000)])
+        merger._pace.pause(0.0)
+        assert merger.merge_politely() is not None
+        assert merger.is_behind
+    assert parts() == [9_000] * 4
+    store.append([record(36_000)])
+    assert store.merge_pending().new == 1
+    assert parts()[0] == schema.ROW_GROUP
+    assert rollup_differences(store) == []
+
+
 @pytest.mark.parametrize(("rows", "share"), [(200, merge.HOLD_SHARE), (merge.SMALL_BACKLOG + 200, 0.5)])
 def test_a_polite_merge_leaves_the_file_to_others(store: DuckDBStore, rows: int, share: float) -> None:
     """For four fifths of the time, or half of it with a backlog; nobody merges in between, and a command does not wait."""
