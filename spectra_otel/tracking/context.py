@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
@@ -80,6 +80,15 @@ def attribution(
     pricing_tier: str | None = None,
 ) -> Attribution:
     """An :class:`Attribution` from what users pass: one tag or several, ids of any type."""
+    if metadata is not None and not isinstance(metadata, Mapping):
+        faults.report("track", f"metadata: got a {type(metadata).__name__}, valid: a mapping")
+        metadata = None
+    if trackable is not None and not (isinstance(trackable, (tuple, list)) and len(trackable) == 2):
+        faults.report("track", f"trackable: got a {type(trackable).__name__}, valid: a pair of type and id")
+        trackable = None
+    if not isinstance(tags, Iterable):
+        faults.report("track", f"tags: got a {type(tags).__name__}, valid: a text or several")
+        tags = ()
     return Attribution(
         None if user is None else str(user),
         (tags,) if isinstance(tags, str) else tuple(map(str, tags)),
@@ -90,16 +99,17 @@ def attribution(
     )
 
 
-def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Both mappings, nested ones joined key by key; where they disagree the second wins."""
+def merge(first: Mapping[str, Any], second: Mapping[str, Any], depth: int = 50) -> dict[str, Any]:
+    """Both mappings, nested ones joined key by key, to some depth; where they disagree the second wins."""
     merged = dict(first)
     for key, value in second.items():
         known = merged.get(key)
-        nested = isinstance(known, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(known, value) if nested else value  # type: ignore[arg-type]
+        nested = depth > 0 and isinstance(known, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(known, value, depth - 1) if nested else value  # type: ignore[arg-type]
     return merged
 
 
+T = TypeVar("T")
 _NOTHING = Attribution()
 _current: ContextVar[Attribution] = ContextVar("spectra_attribution", default=_NOTHING)
 _untracked: ContextVar[bool] = ContextVar("spectra_untracked", default=False)
@@ -217,6 +227,15 @@ def _add_global(more: Attribution) -> None:
     _globals = _globals.plus(more)
 
 
+def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
+    """Undo a setting. False in another context than it was made in, where a generator may go on: there nothing was set."""
+    try:
+        variable.reset(token)
+    except ValueError:
+        return False
+    return True
+
+
 @contextmanager
 def attributed(more: Attribution) -> Iterator[None]:
     """Add to what is known of the calls in this block and in the tasks it starts."""
@@ -224,7 +243,7 @@ def attributed(more: Attribution) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        put_back(_current, token)
 
 
 def context(
@@ -255,7 +274,7 @@ def untracked() -> Iterator[None]:
     try:
         yield
     finally:
-        _untracked.reset(token)
+        put_back(_untracked, token)
 
 
 @contextmanager
@@ -266,8 +285,7 @@ def counting_calls() -> Iterator[list[int]]:
     try:
         yield count
     finally:
-        _seen.reset(token)
-        outer = _seen.get()
+        outer = _seen.get() if put_back(_seen, token) else None
         if outer is not None:
             outer[0] += count[0]
 
@@ -280,7 +298,7 @@ def noticing_blocks() -> Iterator[list[BudgetExceededError]]:
     try:
         yield blocks
     finally:
-        _blocks.reset(token)
+        put_back(_blocks, token)
 
 
 def notice_block(error: BudgetExceededError) -> None:
@@ -297,7 +315,7 @@ def lending(ticket: Ticket) -> Iterator[None]:
     try:
         yield
     finally:
-        _lent.reset(token)
+        put_back(_lent, token)
 
 
 def span_started(ticket: Ticket) -> None:

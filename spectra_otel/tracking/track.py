@@ -10,7 +10,8 @@ import functools
 import inspect
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager
+from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
 
@@ -55,8 +56,8 @@ class TrackedCall:
     """A call that is being tracked by hand. Metadata and tags may be added until it ends."""
 
     def __init__(self, provider: str, model: str | None, options: Options) -> None:
-        self._provider = provider
-        self._model = model
+        self._provider = str(provider)
+        self._model = None if model is None else str(model)
         trace_id = options.pop("trace_id", None)
         self._body = options.pop("request", None)
         self.attribution = context.attribution(**options)  # type: ignore[misc]
@@ -115,7 +116,10 @@ class TrackedCall:
         if self._request is not None:
             if self._request.ticket is not None:
                 self._request.ticket.release()
-            self._request.finish_as_wrapper(self._attributed())
+            try:
+                self._request.finish_as_wrapper(self._attributed())
+            except Exception as error:
+                faults.report("track", error)
 
     @property
     def request(self) -> Request | None:
@@ -211,7 +215,7 @@ class Track(AbstractContextManager[TrackedCall]):
         self._call = call
         if call.request is not None and call.request.span is not None:
             token = context_api.attach(set_span_in_context(call.request.span, call.request.context))
-            stack.callback(context_api.detach, token)
+            stack.callback(_detach, token)
         if call.request is not None and call.request.ticket is not None:
             stack.enter_context(context.lending(call.request.ticket))
         stack.enter_context(context.attributed(call.attribution))
@@ -266,12 +270,39 @@ class Track(AbstractContextManager[TrackedCall]):
 
             return tracked_async  # type: ignore[return-value]
 
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def tracked_pieces(*args: Any, **kwargs: Any) -> Any:
+                with block():
+                    return (yield from function(*args, **kwargs))
+
+            return tracked_pieces  # type: ignore[return-value]
+
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            async def tracked_async_pieces(*args: Any, **kwargs: Any) -> Any:
+                async with block(), aclosing(function(*args, **kwargs)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+
+            return tracked_async_pieces  # type: ignore[return-value]
+
         @functools.wraps(function)
         def tracked(*args: Any, **kwargs: Any) -> Any:
             with block():
                 return function(*args, **kwargs)
 
         return tracked  # type: ignore[return-value]
+
+
+def _detach(token: Any) -> None:
+    """As OpenTelemetry does it, which logs an error where a generator ends in another context than it began in."""
+    if isinstance(token, Token):
+        context.put_back(token.var, token)
+    else:
+        context_api.detach(token)
 
 
 def track(provider: str, model: str | None = None, **options: Unpack[Options]) -> Track:

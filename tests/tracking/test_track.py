@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
+import inspect
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -248,3 +250,86 @@ def test_without_a_host_nothing_happens(monkeypatch):
         request.record(ANSWER)
     assert list(spectra.stream("openai", "gpt-4o").wrap(iter(CHUNKS))) == CHUNKS
     spectra.record_failure(spectra.start_request("openai", "gpt-4o"), "no")
+
+
+def in_new_contexts(generator: Iterator[Any]) -> list[Any]:
+    """As web frameworks read a streamed answer on threads: each step in a context of its own."""
+    found = []
+    while True:
+        try:
+            found.append(contextvars.copy_context().run(next, generator))
+        except StopIteration:
+            return found
+
+
+def test_a_block_in_a_generator_may_end_in_another_context(recorder, caplog):
+    """Nothing is raised into the answer that it streams, and nothing is logged: the call is a record."""
+
+    def streamed() -> Iterator[str]:
+        with spectra.track("openai", "gpt-4o", user="u1") as request, spectra.context(tags=["t"]), spectra.untracked():
+            yield "a"
+            request.record(ANSWER)
+            yield "b"
+
+    assert in_new_contexts(streamed()) == ["a", "b"]
+    assert (recorder.only["prompt_tokens"], recorder.only["user_id"]) == (100, "u1")
+    assert not caplog.records
+
+
+def test_a_generator_is_tracked_while_it_runs(client, recorder):
+    """Its calls are the block's, and it stays a generator, which takes what is sent into it."""
+
+    @spectra.track("openai", "gpt-4o", user="u1")
+    def streamed() -> Any:
+        got = yield client.chat.completions.create(**ASK).id
+        yield got
+        return "end"
+
+    assert inspect.isgeneratorfunction(streamed)
+    running = streamed()
+    assert next(running)
+    assert running.send("x") == "x"
+    with pytest.raises(StopIteration, match="end"):
+        next(running)
+    assert recorder.only["user_id"] == "u1"
+
+
+def test_an_async_generator_is_tracked_while_it_runs(recorder):
+    """Left early, it is closed, and the call is over."""
+    closed = []
+
+    @spectra.track("openai", "gpt-4o")
+    async def streamed() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(True)
+
+    async def read() -> list[int]:
+        pieces = streamed()
+        found = [await anext(pieces)]
+        await pieces.aclose()
+        return [*found, *[piece async for piece in streamed()]]
+
+    assert inspect.isasyncgenfunction(streamed)
+    assert asyncio.run(read()) == [1, 1, 2]
+    assert closed == [True, True]
+    assert len(recorder.spans) == 2
+
+
+CYCLE: dict[str, Any] = {}
+CYCLE["again"] = CYCLE
+
+
+@pytest.mark.parametrize(
+    "options", [{"metadata": [1, 2]}, {"metadata": CYCLE}, {"trackable": "team"}, {"trackable": (1, 2, 3)}, {"tags": 5}]
+)
+def test_what_cannot_be_used_is_said_and_left(options, recorder):
+    """The app's block runs as it would, and a model of any type has a name."""
+    with spectra.track("openai", 5, **options) as request:  # type: ignore[arg-type]
+        request.add_metadata("again", CYCLE)
+        request.record(ANSWER)
+    assert (recorder.only["model"], recorder.only["prompt_tokens"]) == ("5", 100)
+    with spectra.track("openai", 5, **options):  # type: ignore[arg-type]
+        pass
