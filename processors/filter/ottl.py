@@ -1,27 +1,31 @@
 """Conditions of the OpenTelemetry Transformation Language, as far as filters of spans need them.
 
-Comparisons (``== != < <= > >=``), ``and``, ``or``, ``not``, parentheses; paths of spans, resources and scopes; literals, ``nil``,
-lists, enums (``SPAN_KIND_CLIENT``, ``STATUS_CODE_ERROR``); the functions of :data:`FUNCTIONS`. What is not known is an error
-when it is read, never a condition that does not hold.
+Comparisons (``== != < <= > >=``), ``and``, ``or``, ``not``, ``+ - * /``, parentheses; paths of spans, resources and scopes;
+literals, ``nil``, lists, enums (``SPAN_KIND_CLIENT``, ``STATUS_CODE_ERROR``); the functions of :data:`FUNCTIONS`. What is not
+known is an error when it is read, never a condition that does not hold. Times and durations are nanoseconds.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
+import orjson
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
+
+from spectra_otel.config.durations import Duration
 
 Value: TypeAlias = Callable[[ReadableSpan], Any]
 """What gives a value for a span."""
 
 _TOKEN = re.compile(
-    r'\s*(?:(?P<string>"(?:\\.|[^"\\])*")|(?P<number>-?\d+\.\d+(?:[eE][-+]?\d+)?|-?\d+)|(?P<op>==|!=|<=|>=|<|>)'
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>[()\[\].,]))"
+    r'\s*(?:(?P<string>"(?:\\.|[^"\\])*")|(?P<bytes>0x[0-9a-fA-F]+)|(?P<number>\d+\.\d+(?:[eE][-+]?\d+)?|\d+)'
+    r"|(?P<op>==|!=|<=|>=|<|>)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>[-+*/])|(?P<mark>[()\[\].,]))"
 )
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -35,6 +39,7 @@ _CONSTANTS: dict[str, Any] = {
     **{f"STATUS_CODE_{code.name}": code.value for code in StatusCode},
 }
 _DEEPEST = 50
+_SECOND = 10**9
 
 
 @cache
@@ -46,23 +51,64 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _strictly(value: Any) -> str:
+    """Functions of text take nothing else, and a condition with one cannot be evaluated then. Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected string, got {type(value).__name__}")
+    return value
+
+
+def _divide(a: Any, b: Any) -> Any:
+    """Whole numbers give a whole number, cut off towards 0."""
+    if b == 0:
+        raise ValueError("division by zero")
+    return abs(a) // abs(b) * (1 if (a < 0) is (b < 0) else -1) if isinstance(a, int) and isinstance(b, int) else a / b
+
+
+def _id(size: int) -> Callable[[Any], bytes]:
+    def check(value: Any) -> bytes:
+        if not isinstance(value, bytes) or len(value) != size:
+            raise ValueError(f"an id of {size} bytes is expected")
+        return value
+
+    return check
+
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": _divide,
+}  # fmt: skip
+_ID, _TRACE_ID = _id(8), _id(16)
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "IsMatch": lambda target, pattern: target is not None and _pattern(pattern).search(_text(target)) is not None,
-    "HasPrefix": lambda target, prefix: _text(target).startswith(prefix),
-    "HasSuffix": lambda target, suffix: _text(target).endswith(suffix),
+    "HasPrefix": lambda target, prefix: _strictly(target).startswith(prefix),
+    "HasSuffix": lambda target, suffix: _strictly(target).endswith(suffix),
     "ContainsValue": lambda values, value: value in (values or ()),
-    "Len": lambda target: len(target or ()),
+    "Len": lambda target: len(target.encode() if isinstance(target, str) else target),  # of text: bytes
+    "Concat": lambda values, between: between.join(map(_text, values)),
+    "Substring": lambda target, start, length: _strictly(target)[start : start + length],
     "Double": lambda target: None if target is None else float(target),
     "Int": lambda target: None if target is None else int(target),
     "String": lambda target: None if target is None else str(target),
-    "ToLowerCase": lambda target: _text(target).lower(),
+    "ToLowerCase": lambda target: _strictly(target).lower(),
+    "ToUpperCase": lambda target: _strictly(target).upper(),
     "IsString": lambda target: isinstance(target, str),
     "IsBool": lambda target: isinstance(target, bool),
     "IsInt": lambda target: isinstance(target, int) and not isinstance(target, bool),
     "IsDouble": lambda target: isinstance(target, float),
+    "IsList": lambda target: isinstance(target, (list, tuple)),
+    "Duration": lambda text: round(Duration.parse(text) * _SECOND),
+    "Hours": lambda duration: duration / (3600 * _SECOND),
+    "Minutes": lambda duration: duration / (60 * _SECOND),
+    "Seconds": lambda duration: duration / _SECOND,
+    "Milliseconds": lambda duration: _divide(duration, 10**6),
+    "Nanoseconds": lambda duration: duration,
+    "SpanID": lambda value: _ID(value),
+    "TraceID": lambda value: _TRACE_ID(value),
     "IsRootSpan": lambda: lambda span: span.parent is None,
+    "Now": lambda: lambda span: time.time_ns(),
 }
-"""Name → the function; ``IsRootSpan`` looks at the span itself."""
+"""Name → the function; those without arguments are given the span."""
 
 _FIELDS: dict[str, Value] = {
     "name": lambda span: span.name,
@@ -70,9 +116,14 @@ _FIELDS: dict[str, Value] = {
     "kind.string": lambda span: span.kind.name.title(),
     "status.code": lambda span: span.status.status_code.value,
     "status.message": lambda span: span.status.description or "",
+    "trace_id": lambda span: (span.context.trace_id if span.context else 0).to_bytes(16, "big"),
+    "span_id": lambda span: (span.context.span_id if span.context else 0).to_bytes(8, "big"),
+    "parent_span_id": lambda span: (span.parent.span_id if span.parent else 0).to_bytes(8, "big"),
     "trace_id.string": lambda span: f"{span.context.trace_id:032x}" if span.context else "",
     "span_id.string": lambda span: f"{span.context.span_id:016x}" if span.context else "",
-    "parent_span_id.string": lambda span: f"{span.parent.span_id:016x}" if span.parent else "",
+    "parent_span_id.string": lambda span: f"{span.parent.span_id if span.parent else 0:016x}",
+    "start_time": lambda span: span.start_time,
+    "end_time": lambda span: span.end_time,
     "start_time_unix_nano": lambda span: span.start_time,
     "end_time_unix_nano": lambda span: span.end_time,
     "scope.name": lambda span: span.instrumentation_scope.name if span.instrumentation_scope else "",
@@ -125,36 +176,74 @@ class _Parser:
             self._next()
             inner = self._negation(depth + 1)
             return lambda span: not inner(span)
-        if self.token == "(":
+        if self.token == "(" and not self._opens_a_value():
             self._next()
             inner = self.condition(depth + 1)
             self._expect(")")
             return inner
-        return self._comparison()
+        return self._comparison(depth)
 
-    def _comparison(self) -> Callable[[ReadableSpan], bool]:
-        left = self._value()
+    def _opens_a_value(self) -> bool:
+        """Whether what stands in these parentheses is compared or reckoned with: what follows them tells."""
+        open_, position = 1, self._position
+        while open_ and (match := _TOKEN.match(self._text, position)):
+            open_ += {"(": 1, ")": -1}.get(match["mark"] or "", 0)
+            position = match.end()
+        after = _TOKEN.match(self._text, position)
+        return not open_ and after is not None and after.lastgroup in ("op", "sign")
+
+    def _comparison(self, depth: int) -> Callable[[ReadableSpan], bool]:
+        is_path = self.kind == "name" and self.token not in _CONSTANTS and self.token not in FUNCTIONS
+        left = self._value(depth)
         if self.kind != "op":
+            if is_path:
+                raise ValueError(f'a comparison is expected at {self.start}, got "{self.token or "the end"}"')
             return lambda span: left(span) is True
         compare = _COMPARE[self.token or ""]
         is_order = self.token not in ("==", "!=")
+        takes_equal = self.token in ("<=", ">=")
         self._next()
-        right = self._value()
+        right = self._value(depth)
 
         def holds(span: ReadableSpan) -> bool:
             a, b = left(span), right(span)
             if is_order and (a is None or b is None):
-                return False
+                return takes_equal and a is b
             if isinstance(a, bool) is not isinstance(b, bool) and None not in (a, b):
                 return not is_order and compare is operator.ne
             return compare(a, b)
 
         return holds
 
-    def _value(self) -> Value:
+    def _value(self, depth: int = 0) -> Value:
+        return self._chain(("+", "-"), lambda: self._chain(("*", "/"), lambda: self._operand(depth)))
+
+    def _chain(self, signs: tuple[str, str], operand: Callable[[], Value]) -> Value:
+        found = operand()
+        while self.kind == "sign" and self.token in signs:
+            compute = _ARITHMETIC[self.token]
+            self._next()
+            found = _reckoned(compute, found, operand())
+        return found
+
+    def _operand(self, depth: int) -> Value:
         token, kind = self.token, self.kind
         if token is None:
             raise ValueError("the condition ends too early")
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        if token == "-":
+            self._next()
+            return _reckoned(operator.sub, lambda span: 0, self._operand(depth + 1))
+        if token == "(":
+            self._next()
+            inner = self._value(depth + 1)
+            self._expect(")")
+            return inner
+        if kind == "bytes":
+            self._next()
+            literal = bytes.fromhex(token[2:] if len(token) % 2 == 0 else f"0{token[2:]}")
+            return lambda span: literal
         if kind == "string":
             self._next()
             text = re.sub(r"\\(.)", r"\1", token[1:-1])
@@ -169,11 +258,11 @@ class _Parser:
             raise ValueError(f'unexpected "{token}" at {self.start}')
         self._next()
         if self.token == "(":
-            return self._call(token)
+            return self._indexed(self._call(token))
         if token in _CONSTANTS:
             constant = _CONSTANTS[token]
             return lambda span: constant
-        return self._path(token)
+        return self._indexed(self._path(token))
 
     def _list(self) -> Value:
         items = self._items("]")
@@ -228,6 +317,18 @@ class _Parser:
             raise ValueError(f'segment "{path}" is not a valid path, valid: {valid}')
         return found
 
+    def _indexed(self, value: Value) -> Value:
+        """``["key"]`` and ``[0]`` behind a value."""
+        while self.token == "[":
+            self._next()
+            if self.kind not in ("string", "number"):
+                raise ValueError(f'a key or a number is expected at {self.start}, got "{self.token}"')
+            text = self.token or ""
+            value = _at(value, text[1:-1] if self.kind == "string" else int(text))
+            self._next()
+            self._expect("]")
+        return value
+
     def _key(self, mapping: Callable[[ReadableSpan], Any]) -> Value:
         self._next()
         if self.kind != "string":
@@ -254,6 +355,27 @@ class _Parser:
         self.token = match[self.kind]
         self.start = match.start(self.kind)
         self._position = match.end()
+
+
+def _reckoned(compute: Callable[[Any, Any], Any], left: Value, right: Value) -> Value:
+    return lambda span: compute(left(span), right(span))
+
+
+def _at(value: Value, key: str | int) -> Value:
+    def get(span: ReadableSpan) -> Any:
+        found: Any = value(span)
+        if found is None:
+            return None
+        if isinstance(key, str) and isinstance(found, str) and found.startswith("{"):
+            found = orjson.loads(found)  # attributes of the SDK are flat: a map is its JSON
+        if not isinstance(found, Mapping if isinstance(key, str) else (list, tuple)):
+            raise TypeError(f"{type(found).__name__} has no element {key!r}")
+        try:
+            return found.get(key) if isinstance(key, str) else found[key]
+        except IndexError as error:
+            raise ValueError(str(error)) from None
+
+    return get
 
 
 def _check_pattern(item: Value) -> None:

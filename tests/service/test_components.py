@@ -77,6 +77,15 @@ def passed(processors: dict[str, Any], *spans: dict[str, Any]) -> list[Any]:
         ('ContainsValue(["b", "c"], attributes["s"])', ["chat", 1]),
         ('attributes["gen_ai.usage.cost.amount"] > 0.001', [1, 2]),
         ('scope.name == "other" or status.code == STATUS_CODE_ERROR', ["chat", 1, 2]),
+        ('(attributes["n"] + 1) * 2 == 6', ["chat", 1]),
+        ('attributes["n"] - 3 == -2', ["chat", 2]),
+        ('(attributes["n"] == 1) or ((attributes["n"] / 2) == 1 and true)', ["chat"]),
+        ('end_time - start_time == Duration("1s") and Seconds(end_time - start_time) == 1.0', []),
+        ("parent_span_id != SpanID(0x0000000000000000) or span_id == SpanID(0x0000000100000002)", ["chat", 2]),
+        ('Concat([name, attributes["s"]], "-") == "chat gpt-4o-b"', ["chat", 1]),
+        ('attributes["map"]["k"] == "v" or attributes["list"][1] == "b"', ["chat", 1, 2]),
+        ('HasPrefix(attributes["n"], "1") or ToUpperCase(attributes["s"]) == "B"', ["chat", 1, 2]),
+        ('Len("é☃") == 5 and attributes["missing"] >= nil', []),
     ],
 )
 def test_filter_drops_what_meets_a_condition(condition: str, kept: list[Any]) -> None:
@@ -97,6 +106,9 @@ def test_a_request_of_which_nothing_is_left_is_not_sent() -> None:
     [
         ('attributes["a"] === 1', "unexpected"),
         ('attribute["a"] == 1', 'segment "attribute" is not a valid path'),
+        ('attributes["a"] and true', "a comparison is expected"),
+        ('attributes["a"] ==' + "(" * 80 + "1" + ")" * 80, "nested too deeply"),
+        ('attributes["a"] == ' + "-" * 80 + "1", "nested too deeply"),
         ('IsMatch(name, "[")', "is not a valid|is not valid"),
         ("Foo(name)", 'undefined function "Foo"'),
         ('name == "a" and', "ends too early"),
