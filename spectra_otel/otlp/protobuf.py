@@ -21,6 +21,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from spectra_otel.dialects._reader import Readers
 from spectra_otel.otlp.lean import LeanRequest, Pairs, has_key, read_attributes
+from spectra_otel.otlp.signals import TRACES
 
 Place: TypeAlias = tuple[int, int, int]
 """Where a span stands in its request: resource, scope, span."""
@@ -204,13 +205,13 @@ class Claims:
 class TraceRequest:
     """One ``ExportTraceServiceRequest``.
 
-    ``claimed`` counts the spans a dialect claims. ``spans(every=True)`` gives all spans decoded; otherwise the others are
-    :class:`PassedSpan`. Raises :class:`BadRequestError` for bytes that are no request.
+    ``spans(every=True)`` gives all spans decoded; otherwise those that no dialect claims are :class:`PassedSpan`. ``items``: how
+    many it has, where that is known. Raises :class:`BadRequestError` for bytes that are no request.
     """
 
-    def __init__(self, body: bytes, message: ExportTraceServiceRequest | None = None) -> None:
+    def __init__(self, body: bytes, items: int | None = None) -> None:
         self.body = body
-        self.message = parse(body) if message is None else message
+        self._items = TRACES.count(parse(body)) if items is None else items
 
     def spans(self, claims: Claims, *, every: bool = False) -> list[ReadableSpan]:
         """The spans in the order of the request."""
@@ -254,7 +255,7 @@ class TraceRequest:
                 places.add(place)
                 if _is_changed(result):
                     edits[place] = result
-        missing = self._count() - len(places)
+        missing = self._items - len(places)
         if not (edits or added or missing or resource_attributes):
             return self.body
         message = parse(self.body)
@@ -268,9 +269,6 @@ class TraceRequest:
         for group in message.resource_spans if resource_attributes else ():
             _set_attributes(group.resource.attributes, resource_attributes or {})
         return message.SerializeToString() if message.resource_spans else b""
-
-    def _count(self) -> int:
-        return sum(len(scope.spans) for group in self.message.resource_spans for scope in group.scope_spans)
 
 
 def in_place(change: Change) -> Change:

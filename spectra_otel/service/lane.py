@@ -188,7 +188,7 @@ class Lane:
     def _process(self, payload: Payload) -> Processed:
         if payload.signal is not TRACES or not (self._steps or self._every):
             return Processed(payload)
-        request = TraceRequest(payload.body, payload.message)
+        request = TraceRequest(payload.body, payload.items)
         spans: Sequence[Any] = request.spans(self._claims, every=self._every)
         early: Sequence[Any] | None = None
         reasons: list[str] = []

@@ -227,7 +227,7 @@ def test_fuzz(tmp_path: Path) -> None:
                 continue
             taken += 1
             if SIGNALS[name] is TRACES:
-                made = TraceRequest(payload.body, payload.message)
+                made = TraceRequest(payload.body, payload.items)
                 spans = cost.process(usage.process(made.spans(claims, every=chance.random() < 0.5)))
                 made.render(spans)
     assert taken > 10
