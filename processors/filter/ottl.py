@@ -371,7 +371,7 @@ def _at(value: Value, key: str | int) -> Value:
         if not isinstance(found, Mapping if isinstance(key, str) else (list, tuple)):
             raise TypeError(f"{type(found).__name__} has no element {key!r}")
         try:
-            return found.get(key) if isinstance(key, str) else found[key]
+            return found.get(key) if isinstance(found, Mapping) else found[key]
         except IndexError as error:
             raise ValueError(str(error)) from None
 
