@@ -362,20 +362,23 @@ def _reckoned(compute: Callable[[Any, Any], Any], left: Value, right: Value) -> 
 
 
 def _at(value: Value, key: str | int) -> Value:
-    def get(span: ReadableSpan) -> Any:
-        found: Any = value(span)
-        if found is None:
-            return None
-        if isinstance(key, str) and isinstance(found, str) and found.startswith("{"):
-            found = orjson.loads(found)  # attributes of the SDK are flat: a map is its JSON
-        if not isinstance(found, Mapping if isinstance(key, str) else (list, tuple)):
-            raise TypeError(f"{type(found).__name__} has no element {key!r}")
-        try:
-            return found.get(key) if isinstance(found, Mapping) else found[key]
-        except IndexError as error:
-            raise ValueError(str(error)) from None
+    return (lambda span: _element(value(span), key)) if isinstance(key, str) else (lambda span: _item(value(span), key))
 
-    return get
+
+def _element(found: Any, key: str) -> Any:
+    if isinstance(found, str) and found.startswith("{"):
+        found = orjson.loads(found)  # attributes of the SDK are flat: a map is its JSON
+    if not isinstance(found, Mapping | None):
+        raise TypeError(f"{type(found).__name__} has no element {key!r}")
+    return None if found is None else found.get(key)
+
+
+def _item(found: Any, index: int) -> Any:
+    if not isinstance(found, list | tuple | None):
+        raise TypeError(f"{type(found).__name__} has no element {index}")
+    if found is not None and index >= len(found):
+        raise ValueError(f"index {index} of a list of {len(found)}")
+    return None if found is None else found[index]
 
 
 def _check_pattern(item: Value) -> None:
