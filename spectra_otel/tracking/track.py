@@ -426,9 +426,18 @@ class _Watched:
     def __del__(self) -> None:
         abandoned.put(self._reading)
 
+    def __getattr__(self, name: str) -> Any:
+        """What the stream can besides: an SDK's has its ``response``."""
+        if name == "_source":  # a copy that was never made
+            raise AttributeError(name)
+        return getattr(self._source, name)
+
     def _failed(self, error: BaseException) -> None:
-        """Reading raised this: the end, or a failure."""
-        self._reading.end(None if isinstance(error, StopIteration | StopAsyncIteration) else error)
+        """Reading raised this: the end, or a failure. Never raises."""
+        try:
+            self._reading.end(None if isinstance(error, StopIteration | StopAsyncIteration) else error)
+        except Exception as fault:
+            faults.report("stream(...).wrap", fault)
 
 
 class Chunks(_Watched, Generic[T]):

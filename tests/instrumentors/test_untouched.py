@@ -11,7 +11,7 @@ import io
 import json
 import pickle
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any
 
 import aiohttp
@@ -20,6 +20,7 @@ import httpx2
 import pytest
 import requests
 import urllib3
+from requests.adapters import BaseAdapter
 
 from tests.instrumentors.servers import Handler, serving
 from tests.recording import Recorder, recording
@@ -128,7 +129,7 @@ def test_the_raw_response_of_requests_is_what_it_was(both):
     both(lambda url: (isinstance(raw_of(url), urllib3.HTTPResponse), isinstance(raw_of(url), io.IOBase)))
 
 
-class InMemory(requests.adapters.BaseAdapter):
+class InMemory(BaseAdapter):
     """Answers by itself, with a raw response that is no urllib3's."""
 
     def send(self, request: Any, **_: Any) -> requests.Response:  # type: ignore[override]
@@ -310,7 +311,7 @@ class Pausing(httpx.AsyncBaseTransport):
 
 
 class _Pause:
-    def __await__(self) -> Iterator[str]:
+    def __await__(self) -> Generator[str, None, None]:
         yield "pause"
 
 

@@ -7,7 +7,7 @@ import contextvars
 import gc
 import inspect
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
@@ -194,6 +194,20 @@ def test_a_stream_by_hand_that_is_left(recorder):
     assert recorder.only["completion_tokens"] == 3
 
 
+def test_a_stream_by_hand_is_what_it_was(recorder):
+    """An SDK's stream has more than its chunks: the app finds it on the wrapped one."""
+
+    class Stream:
+        response = "the head"
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(CHUNKS)
+
+    wrapped = spectra.stream("openai", "gpt-4o").wrap(Stream())
+    assert (wrapped.response, list(wrapped)) == ("the head", CHUNKS)
+    assert recorder.only["prompt_tokens"] == 7
+
+
 def test_an_async_stream_by_hand(recorder):
     """Async chunks are wrapped as async chunks."""
 
@@ -299,7 +313,7 @@ def test_an_async_generator_is_tracked_while_it_runs(recorder):
     closed = []
 
     @spectra.track("openai", "gpt-4o")
-    async def streamed() -> Any:
+    async def streamed() -> AsyncIterator[int]:
         try:
             yield 1
             yield 2
@@ -309,7 +323,7 @@ def test_an_async_generator_is_tracked_while_it_runs(recorder):
     async def read() -> list[int]:
         pieces = streamed()
         found = [await anext(pieces)]
-        await pieces.aclose()
+        await pieces.aclose()  # type: ignore[attr-defined]
         return [*found, *[piece async for piece in streamed()]]
 
     assert inspect.isasyncgenfunction(streamed)
