@@ -188,6 +188,102 @@ def test_redis_that_does_not_answer_is_not_waited_for_by_every_call(redis: Redis
     assert guard.admit(CALL, BODY).lease is not None
 
 
+TROUBLES = {
+    "maxmemory": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    "read only replica": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "permission": (
+        ("ACL", "SETUSER", "default", "-eval", "-evalsha"),
+        ("ACL", "SETUSER", "default", "+eval", "+evalsha"),
+    ),
+}
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_redis_that_takes_nothing_more_is_one_that_is_gone(redis: Redis, trouble: str) -> None:
+    """Full, made a replica, or closed to us: one line says why, and all is counted when that is over."""
+    from redis import Redis as Client
+
+    spectra.budgets.set("hard", cost="1 USD")
+    under_way = guard.admit(CALL, BODY)
+    with Client.from_url(redis.url) as client:
+        client.execute_command(*TROUBLES[trouble][0])
+        with pytest.raises(spectra.BudgetExceededError, match="'hard' cannot be counted") as caught:
+            guard.admit(CALL, BODY)
+        settle(under_way, 20)
+        client.execute_command(*TROUBLES[trouble][1])
+    assert trouble in str(caught.value)
+    assert "\n" not in str(caught.value)
+    book.refresh()
+    settle(guard.admit(CALL, BODY), 10)
+    ticket.flush()
+    [row] = spectra.budgets.status("hard")
+    assert (row.settled_cost_in_cents, row.reserved_requests) == (30, 0)
+
+
+@pytest.mark.backend
+def test_redis_that_closes_what_is_idle_and_forgets_scripts(redis: Redis) -> None:
+    """Neither is noticed: the connection is made anew, and the script sent again."""
+    from redis import Redis as Client
+
+    spectra.budgets.set("hard", requests=3)
+    with Client.from_url(redis.url) as client:
+        for command in (("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), ("SCRIPT", "FLUSH")):
+            settle(guard.admit(CALL, BODY), 1)
+            client.execute_command(*command)
+        settle(guard.admit(CALL, BODY), 1)
+    with pytest.raises(spectra.BudgetExceededError, match="3 requests spent and 0 requests under way"):
+        guard.admit(CALL, BODY)
+
+
+@pytest.mark.backend
+def test_redis_that_may_forget_is_named(redis: Redis) -> None:
+    """A server that makes room by itself is no place to count in; the doctor says so."""
+    from redis import Redis as Client
+
+    spectra.budgets.set("hard", requests=3)
+    assert book.ledger().health().doubt == ""
+    with Client.from_url(redis.url) as client:
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    assert "maxmemory-policy is allkeys-lru" in book.ledger().health().doubt
+
+
+@pytest.mark.backend
+def test_a_process_that_forks_shares_no_connection_with_its_child(redis: Redis) -> None:
+    """Parent and children count at once, each on connections of its own."""
+    script = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore")
+from spectra_otel.budgets.amounts import Amount, Limit
+from spectra_otel.budgets.ledger import Claim, open_ledger
+ledger = open_ledger(sys.argv[1])
+claim = Claim("b", "", "total", 0, Limit(10**15))
+def many(count):
+    for _ in range(count):
+        ledger.settle(ledger.reserve([claim], Amount(2, 1, 1), Amount()), Amount(1, 1, 1))
+many(5)
+threads = [threading.Thread(target=many, args=(300,)) for _ in range(2)]
+for thread in threads: thread.start()
+children = []
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        try: many(50)
+        except BaseException: os._exit(1)
+        os._exit(0)
+    children.append(child)
+failed = sum(os.waitpid(child, 0)[1] != 0 for child in children)
+for thread in threads: thread.join()
+[state] = ledger.states()
+print(failed, state.settled.requests, state.reserved.requests)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, redis.url], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ran.stdout.split() == ["0", "1005", "0"]
+
+
 def test_budgets_are_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds, refusals and overshoot are counters of the app's meter provider, with the budget's name."""
     from opentelemetry import metrics
