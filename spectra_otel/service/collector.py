@@ -90,8 +90,9 @@ class Collector:
                     with _named(f"extensions::{id_}"):
                         extension.start(self)
             for built in self._exporters.values():
-                if hasattr(built.exporter, "start"):
-                    built.exporter.start()
+                start: Any = getattr(built.exporter, "start", None)
+                if start is not None:
+                    start()
             for lane in self._lanes.values():
                 lane.start()
             for id_, receiver in self._receivers.items():
