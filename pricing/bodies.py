@@ -31,6 +31,7 @@ _NESTED = (
     "textGenerationConfig", "imageGenerationConfig",
 )  # fmt: skip
 _TOOLS: Mapping[str, str] = {
+    "web_search_preview": "web_search_preview",
     "web_search": "web_search", "file_search": "file_search", "code_interpreter": "code_interpreter",
     "x_search": "x_search", "code_execution": "code_execution", "web_fetch": "web_fetch", "mcp": "mcp",
     "image_generation": "image_generation", "collections_search": "collections_search",

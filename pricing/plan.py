@@ -246,6 +246,10 @@ class Plan:
         variants = {rate for name, rate in self.rates.items() if name.startswith(meter + " ")}
         return variants.pop() if len(variants) == 1 else None
 
+    def tool_rate(self, tool: str) -> Rate | None:
+        """What a call of a tool costs. One in preview that has no price of its own costs what it does when it is none."""
+        return self.rates.get(f"tool.{tool}") or self.rates.get(f"tool.{tool.removesuffix('_preview')}")
+
     def _tools(self, usage: Mapping[str, Any], bill: Bill) -> None:
         counts = usage.get("tool_call_counts")
         if not counts:
@@ -254,7 +258,7 @@ class Plan:
             raise UsageError(f"tool_call_counts is {counts!r}, not a mapping of tools to counts")
         for tool, count in counts.items():
             amount = quantity(f"tool_call_counts.{tool}", count)
-            rate = self.rates.get(f"tool.{tool}")
+            rate = self.tool_rate(tool)
             if amount and rate is None:
                 bill.missing.append(f"tool.{tool}")
             elif amount and rate is not None:

@@ -3,6 +3,7 @@
 - The image tool of OpenAI's Responses draws with another model; ``tool_usage.image_gen`` sums its tokens beside ``usage``
   (developers.openai.com/api/docs/guides/image-generation).
 - What a model wrote of an image in SVG stands in ``svg_usage``, beside the ``usage`` of the model that drew it.
+- Searches by OpenAI's ``web_search_preview`` have a price of their own with models that do not reason; ``tool_usage`` says so.
 - Anthropic's ``usage.iterations`` list the requests of one answer. Compactions and the advisor, who is another model, are billed
   and not in the totals (platform.claude.com/docs/en/build-with-claude/compaction, …/agents-and-tools/tool-use/advisor-tool).
 """
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from spectra_otel.pricing.cost import Cost
 
 IMAGES = "image_generation"
+PREVIEW = "web_search_preview"
 _WORST = ("partial", "estimated", "priced")
 _PARTS = ("prompt_cost_in_cents", "completion_cost_in_cents", "media_cost_in_cents", "tool_cost_in_cents")
 
@@ -46,7 +48,11 @@ def split(usage: Mapping[str, Any]) -> Split | None:
     if isinstance(drawn.get("model"), str):
         tokens = {"prompt_tokens": drawn.get("input_tokens"), "completion_tokens": drawn.get("output_tokens")}
         return Split([Share(None, usage), Share(str(drawn["model"]), tokens)])
-    return _images(_part(_part(raw, "tool_usage"), "image_gen"), usage)
+    spent, counts = _part(raw, "tool_usage"), usage.get("tool_call_counts")
+    if _part(spent, "web_search").get("type") != PREVIEW or not isinstance(counts, Mapping):
+        return _images(_part(spent, "image_gen"), usage)
+    usage = {**usage, "tool_call_counts": {PREVIEW if tool == "web_search" else tool: n for tool, n in counts.items()}}
+    return _images(_part(spent, "image_gen"), usage) or Split([Share(None, usage)])
 
 
 def summed(costs: Sequence[tuple[Share, Cost]], *, is_exact: bool) -> Cost:

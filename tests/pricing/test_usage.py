@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spectra_otel.pricing import Cost, calculate, estimate
+from spectra_otel.pricing import Cost, calculate, estimate, estimate_request
 from spectra_otel.pricing.cost import Priced, PriceLabel
 from spectra_otel.pricing.plan import Plan
 from spectra_otel.pricing.units import parse_rate
@@ -302,6 +302,32 @@ def test_images_that_a_tool_drew_cost_what_their_own_model_costs(
     assert cost.cost_status == status
     assert cost.tool_cost_in_cents == (tool and Decimal(tool))
     assert cost.total_cost_in_cents == (alone or 0) + Decimal(tool or 0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tool", "calls"),
+    [("openai", "gpt-4o", "web_search_preview", "5"), ("openai", "gpt-4o", "web_search", "2"),
+     ("openai", "gpt-5", "web_search_preview", "2"), ("xai", "grok-4.3", "web_search_preview", "1")],
+)  # fmt: skip
+def test_a_search_by_the_preview_tool_costs_more_where_it_does(
+    provider: str, model: str, tool: str, calls: str
+) -> None:
+    """Two searches: 25 USD for a thousand with models that do not reason, elsewhere what the tool of today costs."""
+    raw = {"tool_usage": {"web_search": {"type": tool}}}
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, "tool_call_counts": {"web_search": 2}, "usage_raw": raw}
+    cost = calculate(provider, model, usage)
+    assert (cost.tool_cost_in_cents, cost.cost_status) == (Decimal(calls), "priced")
+    body = {
+        "model": model,
+        "input": "x",
+        "tools": [{"type": f"{tool}_2025_03_11"}],
+        "max_tool_calls": 2,
+        "max_output_tokens": 99,
+    }
+    bounds = estimate_request(provider, body)
+    assert bounds.upper_in_cents is not None
+    without = estimate_request(provider, {**body, "max_tool_calls": 0}).upper_in_cents
+    assert bounds.upper_in_cents - (without or 0) >= Decimal(calls)
 
 
 def iteration(kind: str, read: int, written: int, **more: Any) -> dict[str, Any]:

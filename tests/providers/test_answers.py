@@ -101,6 +101,13 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "look"},
      {**DRAWN, "tool_usage": SPENT}, {}, {"tool_call_counts": {"image_generation": 2, "code_interpreter": 1},
       "prompt_tokens": 1, "usage_raw": {"input_tokens": 1, "output_tokens": 2, "tool_usage": SPENT}}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-4o", "input": "look"},
+     {**DRAWN, "output": DRAWN["output"][3:5], "tools": [{"type": "function"}, {"type": "web_search_preview_2025_03_11"}]}, {},
+     {"tool_call_counts": {"web_search": 1}, "usage_raw": {
+         "input_tokens": 1, "output_tokens": 2, "tool_usage": {"web_search": {"type": "web_search_preview"}}}}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-4o", "input": "look"},
+     {**DRAWN, "output": DRAWN["output"][3:5], "tools": [{"type": "web_search"}]}, {},
+     {"tool_call_counts": {"web_search": 1}, "usage_raw": {"input_tokens": 1, "output_tokens": 2}}),
     ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "draw"},
      {**DRAWN, "tool_usage": SPENT, "tools": [{"type": "image_generation", "model": "gpt-image-2"}]}, {},
      {"usage_raw": {"input_tokens": 1, "output_tokens": 2,

@@ -31,6 +31,7 @@ SERVER_TOOLS = {
 CLIENT_TOOLS = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )
+_PREVIEW = "web_search_preview"
 _PENDING = ("queued", "in_progress")
 _TELLS = ("type", "status", "action", "container_id", "size", "quality")
 
@@ -76,9 +77,13 @@ class Responses(Format):
         if isinstance(usage, dict):
             read_usage(usage, values)
             spent = as_dict(said.get("image_gen"))
+            more: Json = {}
             if spent.get("total_tokens"):  # of another model, at prices of its own
-                said = {**said, "image_gen": _with_image_model(spent, body, items)}
-                values["usage_raw"] = {**usage, "tool_usage": said}
+                more["image_gen"] = _with_image_model(spent, body, items)
+            if "web_search" in values.get("tool_call_counts", ()) and _searches_in_preview(body):
+                more["web_search"] = {**as_dict(said.get("web_search")), "type": _PREVIEW}
+            if more:
+                values["usage_raw"] = {**usage, "tool_usage": {**said, **more}}
         if self.extra is not None:
             self.extra(body, values)
 
@@ -92,6 +97,14 @@ def _with_image_model(spent: Json, body: Json, items: list[Json]) -> Json:
     if len(tools) != 1 or not tools[0].get("model") or any(item.get("svg_usage") for item in items):
         return spent
     return {**spent, "model": tools[0]["model"]}
+
+
+def _searches_in_preview(body: Json) -> bool:
+    """Whether all that could search, as the answer repeats it, is the dearer tool (`web_search_preview_2025_03_11`)."""
+    kinds = [str(as_dict(tool).get("type")) for tool in as_list(body.get("tools"))]
+    return all(kind.startswith(_PREVIEW) for kind in kinds if "web_search" in kind) and any(
+        _PREVIEW in k for k in kinds
+    )
 
 
 def read_tools(items: list[Json], said: Json, values: Values) -> None:
