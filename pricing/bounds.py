@@ -284,8 +284,6 @@ class _Call:
         for tool, said in tools.items():
             rate = priced.plan.tool_rate(tool)
             most = said if said is not None else self.ceilings.tool_calls
-            if rate is None and tool == IMAGES:
-                self.unbounded.append("images are drawn by a model of its own")
             if rate is None or not rate.pico:
                 continue
             if most is None:
