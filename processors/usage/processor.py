@@ -250,7 +250,6 @@ _OWN_FIELDS = (
 
 def _with_wire(span: ReadableSpan, reader: Reader | None, wire: dict[str, Any]) -> Draft:
     """What the wire said wins; where it says what was used, the dialect's own numbers and doubts are void."""
-    wire = {name: value for name, value in wire.items() if value is not None}
     if reader is not None and reader.dialect.name == "spectra":  # our own spans say what the wire does, as a rule
         draft = reader.unread(span, wire)
         if draft is not None:

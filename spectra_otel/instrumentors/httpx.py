@@ -184,7 +184,12 @@ def _hide_asking(call: _Call, response: Any) -> None:
 
 def _headers(message: Any) -> Headers:
     """Headers of a request or response by lower-case name: a look-up in httpx's own mapping takes as long as this for all."""
-    return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in message.headers.raw}
+    headers = message.headers
+    try:
+        items = headers._list  # which has the names in lower case, too
+    except AttributeError:
+        items = [(name, name.lower(), value) for name, value in headers.raw]
+    return {name.decode("latin-1"): value.decode("latin-1") for _, name, value in items}
 
 
 def _body(request: Any) -> Body:

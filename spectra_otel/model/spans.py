@@ -129,7 +129,7 @@ class Handoff:
         self._lock = Lock()
 
     def leave(self, context: SpanContext, values: dict[str, Any]) -> None:
-        """Leave record fields for the span of ``context``; a second call for the same span adds to the first."""
+        """Leave record fields, each of them known, for the span of ``context``; a second call adds to the first."""
         key = (context.trace_id, context.span_id)
         with self._lock:
             known = self._entries.get(key)

@@ -276,10 +276,10 @@ def distrust_absurd_usage(values: Values, token_fields: tuple[str, ...]) -> None
     Negative or absurd counts, or more cached than read: none of it is trusted, nothing priced. More reasoning than output
     (another tokeniser counted it) takes out the reasoning alone, which has no price of its own.
     """
-    counts = [values[name] for name in token_fields if values.get(name) is not None]
+    counts = [count for count in map(values.get, token_fields) if count is not None]
     prompt, completion = values.get("prompt_tokens"), values.get("completion_tokens")
     cached = (values.get("cached_tokens") or 0) + (values.get("cache_write_tokens") or 0)
-    if any(count < 0 or count > MOST_TOKENS for count in counts) or (prompt is not None and cached > prompt):
+    if (counts and (min(counts) < 0 or max(counts) > MOST_TOKENS)) or (prompt is not None and cached > prompt):
         for name in token_fields:
             values.pop(name, None)
         values.setdefault("error_type", "usage_inconsistent")

@@ -137,8 +137,11 @@ class Request:
         if not span.is_recording():
             self._owner.record(self._as_readable(span, values, end), values)
             return
-        said = self._said  # an attribute costs a microsecond to set, also when it is there
-        span.set_attributes({key: value for key, value in _attributes(values).items() if said.get(key) != value})
+        attributes = _attributes(values)
+        for key, value in self._said.items():  # an attribute costs a microsecond to set, also when it is there
+            if attributes.get(key) == value:
+                del attributes[key]
+        span.set_attributes(attributes)
         if values.get("is_failed"):
             span.set_status(Status(StatusCode.ERROR, values.get("error_message")))
         handoff.leave(span.get_span_context(), values)

@@ -52,7 +52,7 @@ _MOST_CENTS = Decimal(10) ** 10
 
 def cents(dollars: Any) -> Decimal | None:
     """An amount of US dollars, as number or text, in cents; None when it is neither."""
-    if isinstance(dollars, bool) or not isinstance(dollars, int | float | str):
+    if isinstance(dollars, bool) or not isinstance(dollars, (int, float, str)):
         return None
     try:
         amount = Decimal(str(dollars)) * 100
