@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -38,11 +39,12 @@ class _Alerts:
     """The queues and counters of this process."""
 
     def __init__(self) -> None:
-        self.webhooks: list[Webhook] = []
         self._fresh_lock()
         in_forked_child(self._fresh_lock)
         self.calls: WorkQueue[Callable[[], object]] = WorkQueue("budgets", _run, linger=0.0)
-        self.posts: WorkQueue[tuple[Webhook, bytes]] = WorkQueue("webhooks", _post_all, linger=0.0, limit=1_000)
+        # Listeners and addresses may be slow: neither the ledger nor other addresses wait for one.
+        self.events: WorkQueue[Event] = WorkQueue("events", _dispatch_all, linger=0.0)
+        self.posts: list[WorkQueue[bytes]] = []
         self._counters: dict[str, Any] = {}
 
     def _fresh_lock(self) -> None:
@@ -65,7 +67,9 @@ def worker() -> WorkQueue[Callable[[], object]]:
 
 def use_webhooks(webhooks: Sequence[Webhook]) -> None:
     """Where events are posted from now on."""
-    _alerts.webhooks = list(webhooks)
+    _alerts.posts = [
+        WorkQueue("webhooks", partial(_post_all, webhook), linger=0.0, limit=1_000) for webhook in webhooks
+    ]
 
 
 def thresholds(counted: Counted) -> None:
@@ -126,16 +130,17 @@ def signature(secret: str, body: bytes, moment: int) -> str:
     return f"t={moment},v1={digest}"
 
 
-def flush(timeout: float) -> bool:
-    """Have everything said within ``timeout`` seconds."""
-    return _alerts.calls.flush(timeout) and _alerts.posts.flush(timeout)
+def flush(timeout: float, *, posts: bool = True) -> bool:
+    """Have everything done and said within ``timeout`` seconds for each queue; without ``posts`` webhooks may come later."""
+    queues = (_alerts.calls, _alerts.events, *(_alerts.posts if posts else ()))
+    return all(queue.flush(timeout) for queue in queues)
 
 
 def _say(event: Event, *, post: bool) -> None:
-    _alerts.calls.put(lambda: dispatch(event))
+    _alerts.events.put(event)
     if post:
-        for webhook in _alerts.webhooks:
-            _alerts.posts.put((webhook, payload(event, uuid4().hex)))
+        for queue in _alerts.posts:
+            queue.put(payload(event, uuid4().hex))
 
 
 def _run(calls: Sequence[Callable[[], object]]) -> None:
@@ -146,8 +151,13 @@ def _run(calls: Sequence[Callable[[], object]]) -> None:
             faults.report("budgets", error)
 
 
-def _post_all(posts: Sequence[tuple[Webhook, bytes]]) -> None:
-    for webhook, body in posts:
+def _dispatch_all(events: Sequence[Event]) -> None:
+    for event in events:
+        dispatch(event)
+
+
+def _post_all(webhook: Webhook, posts: Sequence[bytes]) -> None:
+    for body in posts:
         try:
             _post(webhook, body)
         except Exception as error:

@@ -16,7 +16,7 @@ from spectra_otel.budgets import alerts
 from spectra_otel.budgets.amounts import Amount, cents, parse_money, units
 from spectra_otel.budgets.book import CLI, CONFIG, PYTHON, book, on_event_loop
 from spectra_otel.budgets.definition import DEFAULT_THRESHOLDS, Budget, LimitConfig, bucket_of
-from spectra_otel.budgets.ledger import BucketState, Ledger, Stored, fraction
+from spectra_otel.budgets.ledger import BucketState, Ledger, Stored, fraction, is_past
 from spectra_otel.budgets.ticket import cost_of
 from spectra_otel.errors import ConfigError
 
@@ -191,6 +191,7 @@ def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[Bucket
     return [
         BucketState(budget.name, bucket, budget.spelled_period, start, settled, unpriced=unpriced)
         for (bucket, start), (settled, unpriced) in totals.items()
+        if not is_past(budget.spelled_period, start)  # which the ledger has forgotten
     ]
 
 

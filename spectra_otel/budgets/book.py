@@ -145,7 +145,7 @@ class Book:
             from spectra_otel.budgets import alerts
 
             self._is_looking = True
-            alerts.worker().put(self.refresh)
+            self._is_looking = alerts.worker().put(self.refresh)
 
     def refresh(self) -> None:
         """Look at the ledger now, if there is one."""

@@ -268,7 +268,7 @@ def flush() -> None:
     if _owed and book.problem is not None:
         later(book.refresh)
     pay_soon()
-    alerts.worker().flush(10.0)
+    alerts.flush(10.0, posts=False)
 
 
 def cost_of(values: Values) -> Decimal | None:
@@ -283,7 +283,8 @@ def cost_of(values: Values) -> Decimal | None:
         return Decimal(repr(said)) * 100
     if values.get("error_type") == "usage_inconsistent":
         return None
-    for name in (values.get("snapshot"), values.get("model")):
+    names = (values.get("snapshot"), values.get("model"))
+    for name in reversed(names) if values.get("provider") == "bedrock" else names:  # whose ids have the region in them
         if name:
             tier = values.get("pricing_tier")
             found = pricing.calculate(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -257,3 +257,43 @@ def test_a_webhook_is_signed_and_tried_again(hook: tuple[str, list[tuple[dict[st
     )  # fmt: skip
     moment = int(headers["x-spectra-signature"].split(",")[0].removeprefix("t="))
     assert headers["x-spectra-signature"] == alerts.signature("s3cret", body, moment)
+
+
+def test_a_slow_address_and_a_slow_listener_are_waited_for_by_nobody(
+    hook: tuple[str, list[tuple[dict[str, str], bytes]]],
+) -> None:
+    """The others are told meanwhile, and what the ledger is owed is done."""
+    url, taken = hook
+    goes_on, listening = Event(), Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            goes_on.wait(60)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    def listen(_event: object) -> None:
+        listening.set()
+        goes_on.wait(60)
+
+    with HTTPServer(("127.0.0.1", 0), Slow) as slow:
+        Thread(target=slow.serve_forever, daemon=True).start()
+        alerts.use_webhooks([Webhook(f"http://127.0.0.1:{slow.server_port}/"), Webhook(url)])
+        spectra.on(spectra.BudgetThresholdReached)(listen)
+        try:
+            processor(thresholds=[0.5]).process([span_of()])
+            assert listening.wait(30)
+            assert alerts.worker().flush(30.0)
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline and not taken:
+                time.sleep(0.02)
+            assert len(taken) == 1
+            assert not goes_on.is_set()
+        finally:
+            goes_on.set()
+            off(listen)
+            assert alerts.flush(30.0)
+            slow.shutdown()
