@@ -100,6 +100,10 @@ class CostProcessor:
             get("provider_account"),
         )
         served, requested = get("snapshot"), get("model")
+        if (
+            provider == "bedrock"
+        ):  # the id that was asked has the region in it, on which the price depends; the answer's has not
+            served, requested = requested or served, served
         cost = self._pricer.calculate(
             provider, served or requested or "", usage, pricing_tier=tier, at=at, account=account
         )

@@ -268,7 +268,7 @@ def flush() -> None:
     if _owed and book.problem is not None:
         later(book.refresh)
     pay_soon()
-    alerts.flush(10.0, posts=False)
+    alerts.worker().flush(10.0)
 
 
 def cost_of(values: Values) -> Decimal | None:

@@ -1,10 +1,32 @@
-"""Groq. Older streams have their usage in ``x_groq`` of the last chunk, without asking."""
+"""Groq. Older streams have their usage in ``x_groq`` of the last chunk, without asking. Tools that it ran itself are billed."""
 
-from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from collections import Counter
+
+from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict, as_list
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Embeddings, read_usage
 from spectra_otel.providers.wire.media import Speech, Transcription
 from spectra_otel.providers.wire.responses import Responses
+
+_TOOLS = {
+    "search": "web_search",
+    "python": "code_interpreter",
+    "code_execution": "code_interpreter",
+    "visit": "visit_website",
+}
+_RUN = "groq.executed"
+"""The tools that ran, by their index: pieces of a stream may repeat them."""
+
+
+def _rest(body: Json, values: Values) -> None:
+    _usage_of_old(body, values)
+    for choice in map(as_dict, as_list(body.get("choices"))):
+        for holder in (as_dict(choice.get("message")), as_dict(choice.get("delta"))):
+            for tool in map(as_dict, as_list(holder.get("executed_tools"))):
+                kind = str(tool.get("type")).replace(".", "_")
+                values.setdefault(_RUN, {})[str(tool.get("index"))] = _TOOLS.get(kind, kind)
+    if _RUN in values:
+        values["tool_call_counts"] = dict(Counter(values[_RUN].values()))
 
 
 def _usage_of_old(body: Json, values: Values) -> None:
@@ -21,7 +43,7 @@ PROVIDER = Provider(
     hosts=("api.groq.com",),
     budget_block="429",
     endpoints=(
-        Endpoint("/chat/completions", Chat(extra=_usage_of_old)),
+        Endpoint("/chat/completions", Chat(extra=_rest)),
         Endpoint("/responses", Responses()),
         Endpoint("/embeddings", Embeddings()),
         Endpoint("/audio/speech", Speech()),

@@ -99,6 +99,18 @@ def test_the_served_model_is_priced() -> None:
     assert record["cost_status"] == "estimated"
 
 
+def test_bedrock_is_priced_by_the_id_that_was_asked() -> None:
+    """Its region stands there and costs a tenth more than the model's name in the answer says."""
+    wire = {
+        "provider": "bedrock", "snapshot": "claude-sonnet-4-5-20250929", "prompt_tokens": 1000, "completion_tokens": 100,
+        "cached_tokens": 0, "model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    }  # fmt: skip
+    _, record = priced(wire=wire)
+    assert (record["total_cost_in_cents"], record["cost_status"]) == (Decimal("0.495"), "priced")
+    _, record = priced(wire={**wire, "model": "arn:aws:bedrock:us-east-1:1:application-inference-profile/own"})
+    assert (record["total_cost_in_cents"], record["cost_status"]) == (Decimal("0.45"), "estimated")
+
+
 def test_an_unknown_model_has_no_cost() -> None:
     """Not known is NULL, never 0, and the span says so."""
     span, record = priced({**CALL, "gen_ai.request.model": "nobodys-model", "gen_ai.response.model": "nobodys-model"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from spectra_otel.providers import deepgram, elevenlabs, fal, gateways, ollama, openai, replicate
+from spectra_otel.providers import bedrock, deepgram, elevenlabs, fal, gateways, ollama, openai, replicate
 from spectra_otel.providers.base import Format
 from spectra_otel.providers.wire import (
     async_invoke,
@@ -127,6 +127,21 @@ EXAMPLES: dict[type[Format], Example] = {
     ),
     converse.Converse: Example(
         {}, {"output": {}, "stopReason": "end_turn", "usage": {"inputTokens": 12, "outputTokens": 3}}, TOKENS
+    ),
+    bedrock.AgentRerank: Example(
+        {
+            "queries": [{}],
+            "sources": [{}] * 101,
+            "rerankingConfiguration": {
+                "bedrockRerankingConfiguration": {
+                    "modelConfiguration": {
+                        "modelArn": "arn:aws:bedrock:us-west-2::foundation-model/cohere.rerank-v3-5:0"
+                    }
+                }
+            },
+        },
+        {"results": [{"index": 0, "relevanceScore": 0.9}]},
+        {"search_units": 2, "model": "cohere.rerank-v3-5:0", "model_type": "rerank"},
     ),
     invoke.Invoke: Example({}, {"id": "i", "choices": [], "usage": OPENAI_USAGE}, TOKENS),
     async_invoke.AsyncInvoke: Example(

@@ -47,6 +47,14 @@ BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
 COUNTS = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token-count": "4"}
 VERTEX = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1"
 CHAT = {"id": "c", "model": "m-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}
+OVERLOADED = b"".join(
+    b"data: " + json.dumps(event).encode() + b"\n\n"
+    for event in (
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 500, "output_tokens": 1}}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hello"}},
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+    )
+)
 CHAT_READ = {"provider": "vertex", "snapshot": "m-1", "prompt_tokens": 9, "completion_tokens": 4}
 ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://fal.run/fal-ai/flux/dev", {"prompt": "x"}, {"images": [{"width": 512, "height": 256}] * 2}, {},
@@ -136,8 +144,17 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
       "tool_call_counts": {"grounding": 2, "maps": 1}}),
     (f"{GEMINI}/interactions", {"agent": "deep-research", "input": "x"}, {"id": "v2", "status": "queued"}, {},
      {"model": "deep-research", "cost_status": "billed_unknown"}),
-    ("https://api.openai.com/v1/audio/transcriptions", {"model": "whisper-1", "response_format": "srt"}, b"1\n00:00 --> 00:02\nHi",
+    ("https://api.openai.com/v1/audio/transcriptions", {"model": "whisper-1", "response_format": "srt"}, b"1\n00:00 --> 00:02\n",
      {"content-type": "text/plain; charset=utf-8"}, {"model_type": "stt", "error_type": None}),
+    ("https://api.anthropic.com/v1/messages", {"model": "claude-opus-4-8", "messages": [], "stream": True}, OVERLOADED,
+     {"content-type": "text/event-stream"}, {"is_failed": True, "prompt_tokens": 500, "completion_tokens": None}),
+    (f"{BEDROCK}/amazon.nova-canvas-v1:0/invoke", {"imageGenerationConfig": {"width": 512, "height": 768}},
+     {"images": ["aGk="]}, {}, {"image_size": "512x768", "image_quality": "standard", "image_count": 1}),
+    (f"{BEDROCK}/stability.sd3-5-large-v1:0/invoke", {"prompt": "x"}, {"images": ["aGk="]}, {}, {"image_size": None}),
+    ("https://api.groq.com/openai/v1/chat/completions", {"model": "openai/gpt-oss-120b", "messages": []}, {**CHAT, "choices": [
+        {"message": {"executed_tools": [{"index": 0, "type": "search"}, {"index": 1, "type": "search"},
+                                        {"index": 2, "type": "python"}]}}]}, {},
+     {"tool_call_counts": {"web_search": 2, "code_interpreter": 1}}),
     ("https://api.mistral.ai/v1/responses", {"model": "mistral-medium-latest", "input": "x"},
      {"id": "r", "object": "response", "status": "completed", "model": "mistral-medium-2508", "output": [],
       "usage": {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}}, {},

@@ -16,7 +16,8 @@ ROWS = [
     for provider in registry.built_in().by_name.values()
     for row in provider.endpoints
     if row.method == "POST"
-    and row.template != "/async-invoke"  # whose answer says no more than that it is done
+    and (provider.name, row.template)
+    not in (("bedrock", "/async-invoke"), ("bedrock", "/rerank"))  # told by the request alone
     and type(row.format) in EXAMPLES
     and isinstance(EXAMPLES[type(row.format)].answer, dict)
 ]

@@ -59,6 +59,8 @@ class Invoke(Format):
         values["operation"] = {"embedding": "embeddings", "rerank": "rerank", "image": "generate_content"}.get(
             kind, "chat"
         )
+        if kind == "image" and "amazon." in model:
+            _read_image_config(as_dict(sent.body.get("imageGenerationConfig")), values)
         if kind == "rerank":
             documents = len(as_list(sent.body.get("documents")))
             values["search_units"] = -(-documents // DOCUMENTS_PER_SEARCH) or None
@@ -108,6 +110,14 @@ class Invoke(Format):
 
     def open_stream(self, values: Values) -> StreamReader:
         return InvokeStream(self)
+
+
+def _read_image_config(config: Json, values: Values) -> None:
+    """What Amazon's own models are asked to draw; a size or quality that is left out is the least (docs of each model)."""
+    width, height = config.get("width", 1024), config.get("height", 1024)
+    if type(width) is int and type(height) is int:
+        values["image_size"] = f"{width}x{height}"
+    put_text(values, "image_quality", config.get("quality", "standard"))
 
 
 class InvokeStream(StreamReader):

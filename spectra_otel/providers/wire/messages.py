@@ -61,11 +61,12 @@ def read_usage(usage: Json, values: Values) -> None:
 class MessagesStream(StreamReader):
     """``message_start`` has the input and a provisional count of output, ``message_delta`` the final counts."""
 
-    __slots__ = ("_usage",)
+    __slots__ = ("_is_counted", "_usage")
     mark = b"message_stop"
 
     def __init__(self) -> None:
         super().__init__()
+        self._is_counted = False
         self._usage: Json = {}
         self.values["has_tool_calls"] = False
 
@@ -86,7 +87,7 @@ class MessagesStream(StreamReader):
             put_text(self.values, "finish_reason", as_dict(data.get("delta")).get("stop_reason"))
             known = as_dict(data.get("usage"))
             self._usage.update({key: value for key, value in known.items() if value is not None})
-            self.complete = True
+            self.complete = self._is_counted = True
         elif kind == "message_stop":
             self.complete = self.final = True
         elif kind == "error":
@@ -96,8 +97,6 @@ class MessagesStream(StreamReader):
     def finish(self) -> Values:
         if self._usage:
             read_usage(self._usage, self.values)
-            if not self.complete:
-                self.values.pop(
-                    "completion_tokens", None
-                )  # provisional: what message_start says is not what was written
+            if not self._is_counted:  # what message_start says is not what was written
+                self.values.pop("completion_tokens", None)
         return self.values
