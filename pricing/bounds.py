@@ -16,10 +16,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from spectra_otel.pricing import bodies
+from spectra_otel.pricing import bodies, places
 from spectra_otel.pricing.calculate import Pricer, pricer, tier_name
 from spectra_otel.pricing.cost import Cost, Priced
 from spectra_otel.pricing.plan import Plan
+from spectra_otel.pricing.shares import IMAGES
 from spectra_otel.pricing.units import PARTS
 
 LONGEST_TOKEN = 128
@@ -103,16 +104,16 @@ def estimate_request(
 ) -> Bounds:
     """The least and the most a call with this request body can cost. Never raises for what a body holds.
 
-    ``endpoint`` is the path of the call, for providers that have the model in it (Gemini, Bedrock, Azure); ``model`` and ``tier``
-    say theirs outright; ``account`` is the one at the provider, whose prices and aliases hold. ``size`` is how many bytes are
-    sent, for what the body does not show (a form with a recording). ``output`` takes the place of any limit of an answer's
-    tokens. ``at`` is when the call is made (``None``: now). A model without a price has no bounds in money; a service tier
-    without a price is bounded by the standard one.
+    ``endpoint`` is the path of the call, for providers that have the model or a region in it (Gemini, Azure, Vertex);
+    ``model`` and ``tier`` say theirs outright; ``account`` is the one at the provider, whose prices and aliases hold.
+    ``size`` is how many bytes are sent, for what the body does not show (a form with a recording). ``output`` takes the place
+    of any limit of an answer's tokens. ``at`` is when the call is made (``None``: now). A model without a price has no bounds
+    in money; a service tier without a price is bounded by the standard one.
     """
     prices = with_pricer or pricer()
     name = model or str(body.get("model") or body.get("modelId") or bodies.model_in(endpoint) or "")
     tier = tier_name(tier or bodies.word(body, "service_tier", "serviceTier", "speed") or "standard")
-    call = _Call(prices, provider, name, at, account, body, size, output, ceilings)
+    call = _Call(prices, provider, name, at, account, body, size, output, ceilings, endpoint or "")
     most_tier = "standard" if tier == "flex" else tier  # a flex call may be served, and billed, as standard
     found = call.upper(most_tier)
     upper = None if call.unbounded else found.upper_in_cents
@@ -140,9 +141,11 @@ class _Call:
         size: int,
         output: int | None,
         ceilings: Ceilings,
+        endpoint: str,
     ) -> None:
         self.prices, self.provider, self.model, self.at, self.account = prices, provider, model, at, account
         self.body, self.size, self.ceilings = body, size, ceilings
+        self.premium = places.premium(provider, model, body, endpoint)
         self.unbounded: list[str] = []
         match = prices.matcher.match(provider, model, account=account or "", at=at) if model else None
         self.limits = match.entry.limits if match else (None, None)
@@ -159,6 +162,7 @@ class _Call:
         prompt, completion = self._most_prompt(priced), self._most_completion()
         if priced is None:
             return Bounds(prompt_tokens=prompt, completion_tokens=completion)
+        priced = priced if self.premium is None else priced.times(self.premium)
         plan = priced.plan
         media = list(self._media(plan, most=True))
         costs: list[Cost] = [priced.cost(usage) for usage in media]
@@ -282,8 +286,10 @@ class _Call:
             self.unbounded.append("the model searches and reads as much as it likes")
         self.unbounded += bodies.billed_apart(self.body)
         for tool, said in tools.items():
-            rate = priced.plan.tool_rate(tool)
+            rate = priced.plan.rates.get(f"tool.{tool}")
             most = said if said is not None else self.ceilings.tool_calls
+            if rate is None and tool == IMAGES:
+                self.unbounded.append("images are drawn by a model of its own")
             if rate is None or not rate.pico:
                 continue
             if most is None:

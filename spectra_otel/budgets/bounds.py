@@ -52,7 +52,7 @@ class Bound(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What bounds look at. ``size`` is the body's in bytes (0: not known), ``account`` the one at the provider."""
+    """What bounds look at. ``size`` is the body's in bytes (0: not known), ``account`` is the provider's, ``endpoint`` a path."""
 
     provider: str
     model: str
@@ -61,18 +61,20 @@ class Request(NamedTuple):
     body: Json
     size: int
     account: str = ""
+    endpoint: str = ""
 
 
 def upper_bound(request: Request, *, cap: int | None = None) -> Bound:
     """The bound of a call. ``cap`` takes the place of its own limit of an answer's tokens."""
-    provider, model, model_type, tier, body, size, account = request
+    provider, model, model_type, tier, body, size, account, endpoint = request
     if tier in _CHEAPER_TIERS:
         tier = "standard"
     grows = cap is None and body.get("stream") is True and bodies.output_limit(body) is None
     output = 0 if model_type in _NO_ANSWER else STREAM_STEP if grows else cap
     found = pricing.estimate_request(
-        provider, body, model=model, tier=tier, account=account, size=size, output=output, ceilings=CEILINGS
-    )
+        provider, body, endpoint=endpoint, model=model, tier=tier, account=account, size=size, output=output,
+        ceilings=CEILINGS,
+    )  # fmt: skip
     prompt, completion = found.prompt_tokens or 0, found.completion_tokens or 0
     usual = min(prompt, found.text_bytes // CHARACTERS_PER_TOKEN + 1)
     if found.upper_in_cents is None:

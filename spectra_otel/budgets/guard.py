@@ -270,7 +270,7 @@ def _request(values: Values, body: Mapping[str, Any], size: int) -> Request:
     tier = values.get("requested_tier") or values.get("pricing_tier") or "standard"
     return Request(
         values.get("provider") or "", values.get("model") or "", values.get("model_type") or "text", tier, body, size,
-        values.get("provider_account") or "",
+        values.get("provider_account") or "", values.get("endpoint") or "",
     )  # fmt: skip
 
 

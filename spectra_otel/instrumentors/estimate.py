@@ -31,8 +31,9 @@ def put_upper_bound(values: Values, body: Json, size: int) -> None:
         from spectra_otel import pricing
 
         found = pricing.estimate_request(
-            values.get("provider") or "", body, model=values.get("model"), tier=values.get("requested_tier"), size=size
-        )
+            values.get("provider") or "", body, endpoint=values.get("endpoint"), model=values.get("model"),
+            tier=values.get("requested_tier"), size=size,
+        )  # fmt: skip
         if found.upper_in_cents is not None:
             values["upper_bound_in_cents"] = found.upper_in_cents
     except Exception as error:

@@ -214,14 +214,36 @@ def test_searches_are_bounded_where_the_body_bounds_them() -> None:
         ("anthropic", {"tools": [{"type": "advisor_20260301", "model": "claude-opus-5"}]}, "the advisor is a model of its own"),
         ("anthropic", {"context_management": {"edits": [{"type": "compact_20260112"}]}}, "compactions are billed beside"),
         ("openrouter", {"plugins": [{"id": "web"}]}, "plugins are billed beside the answer"),
+        ("openai", {"tools": [{"type": "image_generation"}], "max_tool_calls": 1}, "images are drawn by a model of its own"),
     ],
 )  # fmt: skip
 def test_what_is_billed_beside_the_answer_has_no_bound(provider: str, more: dict[str, Any], reason: str) -> None:
     """The body does not say how much of it there will be."""
-    model = {"anthropic": "claude-opus-5", "openrouter": "openai/gpt-4o"}[provider]
+    model = {"anthropic": "claude-opus-5", "openrouter": "openai/gpt-4o", "openai": "gpt-5"}[provider]
     found = estimate_request(provider, {"model": model, "max_tokens": 9, "messages": [], **more})
     assert found.upper_in_cents is None
     assert found.unbounded[0].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "body", "raw", "path"),
+    [
+        ("anthropic", "claude-opus-5", {"inference_geo": "us"}, {"inference_geo": "us"}, "/v1/messages"),
+        ("vertex", "claude-sonnet-4-5", {}, {"input_tokens": 1}, "/v1/projects/p/locations/us-east5/publishers/x:rawPredict"),
+    ],
+)  # fmt: skip
+def test_the_place_of_a_call_is_in_its_bound(
+    provider: str, model: str, body: dict[str, Any], raw: dict[str, Any], path: str
+) -> None:
+    """An answer as long as it may be, at the prices of one region, costs no more than the bound."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 100_000, "usage_raw": raw, "endpoint": path}
+    cost = calculate(provider, model, usage, at=AT).total_cost_in_cents
+    asked = {"model": model, "max_tokens": 100_000, "messages": [{"role": "user", "content": "x"}], **body}
+    found = estimate_request(provider, asked, endpoint=path, at=AT)
+    assert cost is not None
+    assert found.upper_in_cents is not None
+    assert found.upper_in_cents >= cost
+    assert found.upper_in_cents < cost * 2
 
 
 @pytest.mark.parametrize("size", [{"image_size": {"width": 4096, "height": 4096}}, {"width": 4096, "height": 4096}])
