@@ -286,7 +286,7 @@ class _Call:
             self.unbounded.append("the model searches and reads as much as it likes")
         self.unbounded += bodies.billed_apart(self.body)
         for tool, said in tools.items():
-            rate = priced.plan.rates.get(f"tool.{tool}")
+            rate = priced.plan.tool_rate(tool)
             most = said if said is not None else self.ceilings.tool_calls
             if rate is None and tool == IMAGES:
                 self.unbounded.append("images are drawn by a model of its own")
