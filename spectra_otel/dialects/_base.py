@@ -190,9 +190,17 @@ class Dialect:
     """Rules about what the numbers mean; they may depend on the provider."""
 
 
+_COMMON_WORDS = frozenset({"ai", "gen_ai", "openai", "anthropic"})
+
+
 def is_under(scope: str, name: str) -> bool:
-    """Whether a scope is ``name`` itself or one of its parts: `ai` holds `ai` and `ai.x`, not `aiohttp`. "" holds all."""
-    return not name or (scope.startswith(name) and (len(scope) == len(name) or scope[len(name)] in ".-/"))
+    """Whether a scope is ``name`` itself or one of its parts: `ai` holds `ai` and `ai.x`, not `aiohttp`. "" holds all.
+
+    `langfuse` holds `langfuse-sdk`; but `ai-backend` and `openai-proxy` are the names of anybody's app.
+    """
+    if not name or scope == name:
+        return True
+    return scope.startswith(name) and scope[len(name)] in ("./" if name in _COMMON_WORDS else ".-/")
 
 
 def version_number(version: str | None) -> tuple[int, ...] | None:

@@ -53,8 +53,8 @@ def role(draft: Draft) -> Role:
         return role_without_operation(draft)
     found, model_type = known
     if found is CALL:
-        if operation in _SPELLINGS:
-            fields["operation"] = _SPELLINGS[operation]
+        if operation in _SPELLINGS or operation not in OPERATIONS:
+            fields["operation"] = _SPELLINGS.get(operation.lower(), operation.lower())
         fields.setdefault("model_type", model_type)
     return found
 
@@ -73,18 +73,24 @@ def role_without_operation(draft: Draft) -> Role:
 
 
 FIELDS: dict[str, tuple[str | From, ...]] = {
-    "provider": ("gen_ai.provider.name", "gen_ai.system"),
+    "provider": ("gen_ai.provider.name", "gen_ai.system", "gen_ai.model.provider"),
     "operation": ("gen_ai.operation.name",),
-    "model": ("gen_ai.request.model",),
-    "snapshot": ("gen_ai.response.model",),
+    "model": ("gen_ai.request.model", "llm.request.model"),
+    "snapshot": ("gen_ai.response.model", "llm.response.model"),
     "response_id": ("gen_ai.response.id",),
     "finish_reason": (From("gen_ai.response.finish_reasons", first), From("gen_ai.response.finish_reason", first)),
     "is_streaming": ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming", "gen_ai.request.is_stream"),
-    "prompt_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.response.prompt_tokens"),
+    "prompt_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "gen_ai.response.prompt_tokens",
+        "llm.usage.prompt_tokens",
+    ),
     "completion_tokens": (
         "gen_ai.usage.output_tokens",
         "gen_ai.usage.completion_tokens",
         "gen_ai.response.completion_tokens",
+        "llm.usage.completion_tokens",
     ),
     "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
     "cached_tokens": (
@@ -144,7 +150,7 @@ SCOPES = (
 DIALECT = Dialect(
     name="semconv",
     scopes=SCOPES,
-    keys=("gen_ai.",),
+    keys=("gen_ai.", "llm.usage."),
     role=role,
     fields=FIELDS,
     rules=(

@@ -220,3 +220,21 @@ def test_codex_sums_a_turn() -> None:
     assert read("codex_exec", turn, name="session_task.turn")[0] is Role.WRAPPER
     assert fields("codex_exec", response, name="handle_responses")["prompt_tokens"] == 100
     assert read("codex_cli_rs", {"tool_name": "shell"}, name="handle_responses")[0] is Role.OTHER
+
+
+def test_names_that_apps_and_gateways_chose() -> None:
+    """Before there were conventions, and beside them: `llm.usage.*`, Cloudflare's provider, an operation in capitals."""
+    older = {"llm.request.model": "gpt-4o-mini", "llm.response.model": "gpt-4o-mini-2024-07-18",
+             "llm.usage.prompt_tokens": 100, "llm.usage.completion_tokens": 20}  # fmt: skip
+    found = fields("my.app", older)
+    assert (found["provider"], found["prompt_tokens"], found["snapshot"]) == ("openai", 100, "gpt-4o-mini-2024-07-18")
+    gateway = {"gen_ai.request.model": "llama-4", "gen_ai.model.provider": "groq", "gen_ai.usage.output_tokens": 20}
+    assert fields("ai-gateway", gateway)["provider"] == "groq"
+    assert fields("my.app", {**SEMCONV, "gen_ai.operation.name": "Chat"})["operation"] == "chat"
+
+
+def test_an_app_may_be_called_after_what_it_does() -> None:
+    """Its tracer is not Vercel's or AgentOps': what they get wrong, it does not."""
+    streamed = {**ANTHROPIC, "gen_ai.request.stream": True}
+    assert fields("anthropic-backend", streamed)["prompt_tokens"] == 100
+    assert "prompt_tokens" not in fields("anthropic", streamed)
