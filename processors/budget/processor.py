@@ -123,7 +123,7 @@ class BudgetProcessor:
         amount, unpriced = Amount(), 0
         if values.get("cost_status") != "not_billed":
             cost = tickets.cost_of(values)
-            amount = Amount(0 if cost is None else units(cost), values.get("total_tokens") or 0, 1)
+            amount = Amount(0 if cost is None else units(cost), tickets.tokens_of(values) or 0, 1)
             unpriced = int(cost is None)
         id_ = str(values.get("id") or "")
         tally = book.ask(lambda ledger: ledger.count(id_, claims, amount, unpriced=unpriced, rev=rev, wait=wait))

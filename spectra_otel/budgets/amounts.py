@@ -11,6 +11,9 @@ from spectra_otel.errors import ConfigError
 UNITS_PER_CENT = 10**8
 """A signed 64-bit integer of these holds 922 million dollars."""
 MOST_UNITS = 2**62
+MOST_CENTS = 10**9
+"""Of one call: ten million dollars."""
+MOST_TOKENS = 10**12
 _MONEY = re.compile(r"\s*(\$)?\s*([0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)\s*(USD|usd)?\s*\Z")
 
 

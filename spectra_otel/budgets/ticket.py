@@ -20,7 +20,7 @@ from opentelemetry import trace
 
 from spectra_otel import faults, pricing
 from spectra_otel.budgets import alerts, bounds
-from spectra_otel.budgets.amounts import Amount, cents, units
+from spectra_otel.budgets.amounts import MOST_CENTS, MOST_TOKENS, Amount, cents, units
 from spectra_otel.budgets.answers import error_of
 from spectra_otel.budgets.book import book, on_event_loop
 from spectra_otel.budgets.bounds import Bound, Request
@@ -192,7 +192,7 @@ class Ticket:
         status = values.get("cost_status")
         if status == "not_billed":
             return Amount(), 0
-        tokens, cost = _tokens_of(values), cost_of(values)
+        tokens, cost = tokens_of(values), cost_of(values)
         if status == "billed_unknown":
             return (self.bound.amount if self.is_for_job else self.bound.floor), 0
         if cost is not None:
@@ -268,11 +268,19 @@ def flush() -> None:
     if _owed and book.problem is not None:
         later(book.refresh)
     pay_soon()
-    alerts.worker().flush(10.0)
+    alerts.flush(10.0, posts=False)
 
 
 def cost_of(values: Values) -> Decimal | None:
-    """What a record costs in cents of a US dollar: as it says, or as the catalog does; None where nobody knows."""
+    """What a record costs in cents of a US dollar: as it says, or as the catalog does; None where nobody knows.
+
+    A figure that no call costs is one that nobody knows: no number at all, less than nothing, or more than a ledger can hold.
+    """
+    cost = _cost_of(values)
+    return cost if cost is not None and cost.is_finite() and 0 <= cost <= MOST_CENTS else None
+
+
+def _cost_of(values: Values) -> Decimal | None:
     known = values.get("total_cost_in_cents")
     if known is not None and values.get("currency") in (None, "USD"):
         return Decimal(known)
@@ -296,12 +304,13 @@ def cost_of(values: Values) -> Decimal | None:
     return None
 
 
-def _tokens_of(values: Values) -> int | None:
+def tokens_of(values: Values) -> int | None:
+    """All tokens of a record; None where nobody knows."""
     total: int | None = values.get("total_tokens")
     if total is None:
         parts = [values.get("prompt_tokens"), values.get("completion_tokens")]
         total = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
-    return total
+    return total if total is not None and 0 <= total <= MOST_TOKENS else None
 
 
 def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
@@ -319,7 +328,7 @@ def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
     elif status == "billed_unknown":
         actual = Amount(charged[2], charged[3], 1)
     elif known is not None:
-        actual = Amount(units(known), _tokens_of(values) or 0, 1)
+        actual = Amount(units(known), tokens_of(values) or 0, 1)
     else:
         return
     difference = Amount(actual.cost - charged[0], actual.tokens - charged[1], actual.requests - 1)

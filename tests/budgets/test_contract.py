@@ -192,6 +192,17 @@ def test_a_stream_that_was_cut_is_settled_with_what_was_delivered() -> None:
     assert row.settled_cost_in_cents == cost.total_cost_in_cents
 
 
+@pytest.mark.parametrize("cents", ["1e20", "NaN", "Infinity", "-5"])
+@pytest.mark.parametrize("tokens", [2**70, -5])
+def test_a_figure_that_no_call_costs_is_one_that_nobody_knows(cents: str, tokens: int) -> None:
+    """What was reserved is charged, and nothing of it stays reserved."""
+    spectra.budgets.set("b", cost="100 USD", period="total")
+    ticket = guard.admit(CALL, BODY)
+    ticket.settle({**CALL, "total_cost_in_cents": Decimal(cents), "total_tokens": tokens, "cost_status": "priced"})
+    [state] = book.ledger().states("b")
+    assert (state.settled, state.unpriced, state.reserved) == (ticket.bound.amount, 1, (0, 0, 0))
+
+
 def test_a_clock_that_goes_back_refills_nothing() -> None:
     """An hour later, and back again: the window of before is as full as it was."""
     spectra.budgets.set("b", requests=1, period="hourly")
