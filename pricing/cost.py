@@ -16,7 +16,7 @@ from math import lcm
 from typing import Any, NamedTuple
 
 from spectra_otel.pricing.plan import LARGEST, OTHER_FIELDS, Charge, Plan, UsageError
-from spectra_otel.pricing.units import TOKEN_METERS, Rate
+from spectra_otel.pricing.units import PARTS, TOKEN_METERS, Rate
 
 LARGEST_UNITS = 10**18
 """Amounts from here on (10 billion cents) are an error; DECIMAL(18,8) holds no more."""
@@ -173,8 +173,8 @@ class Priced:
         if sum(units.values()) >= LARGEST_UNITS:
             return self.unknown
         status = self._status
-        if bill.missing:
-            status = "partial"
+        if bill.missing and not (status == "free" and set(bill.missing) <= PARTS.keys()):
+            status = "partial"  # but of what is free, how much it was does not matter
         elif status == "free" and any(units.values()):
             status = "priced"  # a tool was paid for
         elif status != "free" and (bill.assumed or any(charge.meter in self._borrowed for charge in bill.charges)):

@@ -6,9 +6,22 @@ from spectra_otel.providers.base import Endpoint, Format, Json, Provider, Sent, 
 from spectra_otel.providers.wire.audio import sent_seconds
 from spectra_otel.providers.wire.media import put_seconds
 
+_BILLED_APART = (
+    "diarize",
+    "redact",
+    "keyterm",
+    "multichannel",
+    "summarize",
+    "topics",
+    "intents",
+    "sentiment",
+    "detect_entities",
+)
+"""What more can be asked of a recording at a price of its own (deepgram.com/pricing); its counts are in no answer."""
+
 
 class Listen(Format):
-    """``/listen``: audio as the body, or a URL of it."""
+    """``/listen``: audio as the body, or a URL of it. With what is billed beside the transcript the cost is a floor."""
 
     operation = "generate_content"
     model_type = "stt"
@@ -16,6 +29,8 @@ class Listen(Format):
     def read_request(self, sent: Sent) -> Values:
         values: Values = {"model": sent.asked("model"), "is_streaming": False, "has_tool_calls": False}
         put_seconds(values, sent_seconds(sent))
+        if any(sent.asked(name) not in (None, "", "false") for name in _BILLED_APART):
+            values["cost_status"] = "partial"
         return values
 
     def read_response(self, body: Json, values: Values) -> None:

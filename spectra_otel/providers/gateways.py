@@ -1,5 +1,6 @@
 """Providers that speak OpenAI's format without an accent, or nearly: a host, and which of its endpoints they have."""
 
+from spectra_otel.providers import fal, replicate
 from spectra_otel.providers.base import Endpoint, Json, Provider, Sent, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
@@ -46,8 +47,9 @@ def _perplexity_cost(body: Json, values: Values) -> None:
 def _vercel_cost(body: Json, values: Values) -> None:
     holders = [body, *(as_dict(c).get(part) for c in as_list(body.get("choices")) for part in ("message", "delta"))]
     for holder in map(as_dict, holders):
-        gateway = as_dict(as_dict(holder.get("provider_metadata")).get("gateway"))
-        put_provider_cost(values, cents(gateway.get("cost")))
+        for name in ("provider_metadata", "providerMetadata"):
+            gateway = as_dict(as_dict(holder.get(name)).get("gateway"))
+            put_provider_cost(values, cents(gateway.get("cost")))
 
 
 CHAT = Endpoint("/chat/completions", Chat())
@@ -86,7 +88,17 @@ PROVIDERS = (
     Provider("cerebras", ("api.cerebras.ai",), (CHAT, TEXT), budget_block="429"),
     Provider("scaleway", ("api.scaleway.ai",), (CHAT, TEXT, VECTORS, RESPONSES, RERANK, HEARD)),
     Provider(
-        "huggingface", ("router.huggingface.co", "api-inference.huggingface.co"), (CHAT, TEXT, VECTORS, RESPONSES)
+        "huggingface",
+        ("router.huggingface.co", "api-inference.huggingface.co"),
+        (
+            CHAT,
+            TEXT,
+            VECTORS,
+            RESPONSES,
+            IMAGES,
+            Endpoint("/models/{owner}/{name}/predictions", replicate.predictions),
+            Endpoint("/fal-ai/{model...}", fal.Run()),
+        ),
     ),
     Provider(
         "zai",
@@ -120,7 +132,14 @@ PROVIDERS = (
     Provider(
         "vercel-gateway",
         ("ai-gateway.vercel.sh",),
-        (Endpoint("/chat/completions", Chat(extra=_vercel_cost)), VECTORS, RESPONSES, MESSAGES, RERANK, IMAGES),
+        (
+            Endpoint("/chat/completions", Chat(extra=_vercel_cost)),
+            Endpoint("/embeddings", Embeddings(extra=_vercel_cost)),
+            Endpoint("/responses", Responses(extra=_vercel_cost)),
+            MESSAGES,
+            RERANK,
+            Endpoint("/images/generations", Images(_vercel_cost)),
+        ),
     ),
     Provider("writer", ("api.writer.com",), (Endpoint("/chat", Chat()), TEXT)),
 )

@@ -84,5 +84,6 @@ PROVIDER = Provider(
         Endpoint("/deployments/{owner}/{name}/predictions", predictions),
         Endpoint("/v1/predictions", predictions),
         Endpoint("/v1/predictions/{job}", predictions, "GET", completes=True),
+        Endpoint("/v1/predictions/{job}/cancel", predictions, completes=True),
     ),
 )

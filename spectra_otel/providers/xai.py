@@ -18,11 +18,17 @@ def _ticks(body: Json, values: Values) -> None:
 
 
 def _tools(body: Json, values: Values) -> None:
-    """How often each server-side tool was called, by xAI's own count; ``document_search`` is what it sells as collections."""
+    """How often each server-side tool was called, by xAI's own count; ``document_search`` is what it sells as collections.
+
+    The older Live Search was billed by the source it read.
+    """
     said = as_dict(as_dict(body.get("usage")).get("server_side_tool_usage_details"))
     counts = {name.removesuffix("_calls"): n for name, n in said.items() if type(n) is int and n > 0}
     if "document_search" in counts:
         counts["collections_search"] = counts.pop("document_search")
+    sources = as_dict(body.get("usage")).get("num_sources_used")
+    if type(sources) is int and sources > 0:
+        counts["live_search"] = sources
     if counts:
         values["tool_call_counts"] = counts
 

@@ -39,6 +39,14 @@ def test_a_job_is_completed_once(recorder):
     assert len(recorder.records) == 1
 
 
+def test_a_prediction_that_is_cancelled_is_over(recorder):
+    """It took what it took."""
+    send("POST", PREDICTIONS, PENDING, {"version": "abc", "input": {}}, 201)
+    send("POST", f"{PREDICTIONS}/p1/cancel", {**PENDING, "status": "canceled", "metrics": {"predict_time": 1.2}})
+    [done] = recorder.completed
+    assert (done["is_failed"], done["error_message"], done["compute_seconds"]) == (True, "canceled", 1.2)
+
+
 def test_a_job_of_nobody_makes_no_record(recorder):
     """A GET of an id that we never saw is skipped."""
     send("GET", f"{PREDICTIONS}/unknown", DONE)

@@ -164,6 +164,13 @@ def test_a_price_of_zero_is_free_and_not_unpriced() -> None:
     assert estimate("openai", "omni-moderation-latest", prompt_tokens=10).cost_status == "free"
 
 
+def test_of_what_is_free_the_amount_does_not_matter() -> None:
+    """Vectors of a model at home have no answer to be counted."""
+    free = {"input": "0", "output": "0"}
+    assert priced("text", free, prompt_tokens=9).cost_status == "free"
+    assert priced("text", free, prompt_tokens=9, tool_call_counts={"web_search": 1}).cost_status == "partial"
+
+
 def test_an_unknown_tier_is_estimated_at_the_standard_rate() -> None:
     """Never silently standard."""
     usage = {"prompt_tokens": 1000, "completion_tokens": 100}

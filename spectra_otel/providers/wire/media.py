@@ -94,7 +94,9 @@ class Images(Format):
         body = sent.body
         values: Values = {"model": body.get("model") or sent.places.get("model")}
         values["is_streaming"] = body.get("stream") in (True, "true")
-        put_text(values, "image_size", body.get("size"))
+        width, height = body.get("width"), body.get("height")
+        sides = f"{width}x{height}" if type(width) is int and type(height) is int else None
+        put_text(values, "image_size", body.get("size") or sides)
         put_text(values, "image_quality", body.get("quality"))
         return values
 
