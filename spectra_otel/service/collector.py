@@ -29,6 +29,7 @@ from spectra_otel.sdk.span_export import SpanSettings, change_of
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, Receiver, Room
 from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
 from spectra_otel.service.lane import Job, Lane, Step
+from spectra_otel.service.sending.disk_queue import abandoned
 from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.targets import ForwardTarget, RequestTarget, SpanTarget, Target
 from spectra_otel.service.telemetry import Telemetry
@@ -56,6 +57,8 @@ class Collector:
         self._extensions: dict[ComponentID, Any] = {}
         self._metrics_servers: list[SmallServer] = []
         self._is_ready = False
+        self._queues: Path | None = None
+        """Where sending queues are that have no storage of their own, if there are any."""
         try:
             for id_ in document.service_extensions:
                 self._extensions[id_] = pipeline.create(Kind.EXTENSION, document.extensions[id_])
@@ -102,6 +105,8 @@ class Collector:
             await self.stop()
             raise
         self._is_ready = True
+        for folder, waiting in abandoned(self._queues) if self._queues is not None else ():
+            _log.warning("%s: %d requests wait there for an exporter that is not in use", folder, waiting)
         _log.info("Everything is ready. Begin running and processing data.")
 
     async def stop(self) -> None:
@@ -248,7 +253,8 @@ class Collector:
         name = str(item.id).replace("/", "_")
         storage: str = item.config.sending_queue.storage
         if not storage:
-            return home() / "queue" / name
+            self._queues = home() / "queue"
+            return self._queues / name
         found: Any = self._extensions.get(ComponentID.parse(storage))
         if not hasattr(found, "folder"):
             raise ConfigError(f'sending_queue::storage: storage client extension "{storage}" not found')

@@ -217,6 +217,20 @@ def test_what_was_queued_outlives_the_process() -> None:
         assert backend.requests == [request({"n": 1})]
 
 
+def test_what_waits_for_an_exporter_that_is_gone_is_said(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A queue is known by its exporter's name: whoever gives it another hears where its requests are."""
+    dead = {"endpoint": "http://127.0.0.1:1"}
+    with running(tree({"otlp_http": dead})) as collector:
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+        with running(tree({"debug": None})):
+            assert "wait there" not in caplog.text
+    with running(tree({"otlp_http/renamed": dead})):
+        assert "queue/otlp_http: 1 requests wait there for an exporter that is not in use" in caplog.text
+    caplog.clear()
+    with running(tree({"otlp_http": dead})):
+        assert "wait there" not in caplog.text
+
+
 def test_what_waits_is_sent_as_one_request() -> None:
     """`sending_queue::batch`: small requests share one, none exceeds `max_size`, and nobody waits longer than `flush_timeout`."""
     batch: dict[str, Any] = {"min_size": 4, "max_size": 6, "flush_timeout": "1m"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,17 @@ class DiskQueue:
     def release(self) -> None:
         """Let the next process have the folder."""
         self._lock_file.release()
+
+
+def abandoned(folders: Path) -> Iterator[tuple[Path, int]]:
+    """Queues below ``folders`` with requests that no process is about to send, and how many those are."""
+    for folder in sorted(path for path in folders.glob("*") if path.is_dir()):
+        waiting = sum(path.suffix.removeprefix(".") in SIGNALS for path in folder.iterdir())
+        if not waiting:
+            continue
+        lock = FileLock(folder / "lock")
+        with suppress(Timeout, OSError), lock.acquire(timeout=0):
+            yield folder, waiting
 
 
 def _own_folder(folder: Path) -> tuple[Path, FileLock]:
