@@ -82,6 +82,7 @@ class BackgroundMerge:
         self._stopped, self._ended = Event(), Event()
         self._thread: Thread | None = None
         self._complaint = ""
+        self._is_started = False
 
     def start(self) -> None:
         """Load duckdb now, and merge what an earlier process left: for a host whose work is to store.
@@ -91,6 +92,7 @@ class BackgroundMerge:
         with self.merging:
             for name in ("merge", "reprice"):
                 import_module(f"spectra_otel.exporters.duckdb.{name}")
+        self._is_started = True
         self.wake()
 
     def wake(self) -> None:
@@ -116,7 +118,7 @@ class BackgroundMerge:
 
     def _run(self) -> None:
         try:
-            if not self._stopped.wait(FIRST_SECONDS):
+            if not self._stopped.wait(0.0 if self._is_started else FIRST_SECONDS):
                 self._work()
         finally:
             self._ended.set()

@@ -58,7 +58,7 @@ def workbench(path: Path, *, tidies: bool = True) -> Iterator[DuckDBPyConnection
     """
     import duckdb
 
-    config = dict(_THRIFTY, temp_directory=f"{path}.tmp", max_vacuum_tasks=int(tidies))
+    config: dict[str, Any] = {**_THRIFTY, "temp_directory": f"{path}.tmp", "max_vacuum_tasks": int(tidies)}
     with duckdb.connect(config=config) as connection:
         yield connection
 

@@ -26,7 +26,7 @@ from spectra_otel.service.targets import Processed, Target, release
 if TYPE_CHECKING:
     from spectra_otel.service.telemetry import Telemetry
 
-_MOST_ITEMS = 1024
+_MOST_ITEMS = 512
 """Spans that a lane takes at once: enough to share a sync, few enough to answer soon. Decoded, one takes 12 kB."""
 
 
