@@ -30,9 +30,9 @@ class Offer:
 
     ``rates`` maps a meter to its rate as written (:mod:`spectra_otel.pricing.units`). ``hours`` are minutes of the UTC day
     (start, end) and ``days`` ISO weekdays; empty means always. ``source`` says where the prices were read, ``origins`` where
-    single meters were if elsewhere, ``disputed`` what the other source says of a meter. ``origin`` is the ``cost_source`` of the
-    record: ``catalog``, or ``override`` for a price of the user's own, which may be for one ``account``. ``currency`` is that of
-    the rates, ISO 4217.
+    single ones were if elsewhere, ``disputed`` what the other source says of a meter, ``decided`` the same where a page decides.
+    ``origin`` is the ``cost_source`` of the record: ``catalog``, or ``override`` for a price of the user's own, which may be for
+    one ``account``. ``currency`` is that of the rates, ISO 4217.
     """
 
     tier: str
@@ -45,6 +45,7 @@ class Offer:
     currency: str = "USD"
     origins: Mapping[str, str] = field(default_factory=dict)
     disputed: Mapping[str, str] = field(default_factory=dict)
+    decided: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
 
     def holds_at(self, at: datetime) -> bool:
@@ -76,6 +77,7 @@ class Offer:
             currency=raw.get("currency", "USD"),
             origins=raw.get("origins", {}),
             disputed=raw.get("disputed", {}),
+            decided=raw.get("decided", {}),
             account=raw.get("account", ""),
         )
 

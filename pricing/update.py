@@ -187,7 +187,7 @@ def _lines(current: Catalog, drafts: Any, source: str, on: date) -> dict[tuple[s
     }
     changed: set[tuple[str, str]] = set()
     for (provider, name), draft in drafts.items():
-        listed = draft.standard(day)
+        listed = draft.offer("standard", day)
         key = places.get((provider, name))
         entry = current.find(provider, name)
         if listed is None or not listed.rates:

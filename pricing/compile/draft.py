@@ -27,9 +27,9 @@ class Draft:
     limits: tuple[int, int] = (0, 0)
     """Most tokens of the prompt and of the answer; 0 is not known."""
 
-    def standard(self, on: str) -> WrittenOffer | None:
-        """The offer of the standard tier that holds on the ISO day ``on``, and has no hours."""
-        offers = (o for o in reversed(self.offers) if o.tier == "standard" and not o.hours and o.since <= on)
+    def offer(self, tier: str, on: str) -> WrittenOffer | None:
+        """The offer of a tier that holds on the ISO day ``on``, and has no hours."""
+        offers = (o for o in reversed(self.offers) if o.tier == tier and not o.hours and o.since <= on)
         return next(offers, None)
 
     @property

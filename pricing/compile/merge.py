@@ -20,7 +20,16 @@ from spectra_otel.pricing.pricefile import NOT_READ, PriceFile, WrittenOffer
 from spectra_otel.pricing.units import parse_rate
 
 SECOND_FIRST = frozenset({"bedrock"})
-COMPARED = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_input", "audio_output")
+COMPARED = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "audio_input",
+    "audio_output",
+    "tool.web_search",
+)
 GENERIC = ("character", "page", "search", "image", "audio_second", "video_second")
 
 EXTRAS = ("cache_", "audio_cache_", "image_cache_", "tool.")
@@ -79,9 +88,12 @@ def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:
     offers = [(_json(offer, main.source), offer) for offer in main.offers]
     differ: list[Disagreement] = []
     for other in rest:
-        newest = main.standard(on)
+        newest = main.offer("standard", on)
         newest_json = next((raw for raw, offer in offers if offer is newest), None)
         differ = _fill(main, newest, newest_json, other, on)
+        for raw, offer in offers:
+            if offer.tier != "standard" and offer is main.offer(offer.tier, on):
+                differ += _compared(main, offer, raw, other.offer(offer.tier, on), other)
         offers = [*_other_tiers(main, other, offers, on), *offers]  # of those in force the last counts
     value["offers"] = [raw for raw, _ in offers if raw["rates"]]
     _from_the_first_day(value["offers"])
@@ -97,17 +109,26 @@ def _merge_one(drafts: list[Draft], on: str) -> tuple[Json, list[Disagreement]]:
 
 def _fill(main: Draft, newest: WrittenOffer | None, raw: Json | None, other: Draft, on: str) -> list[Disagreement]:
     """Give the newest standard offer the meters that only the other source has; note where they differ."""
-    theirs = other.standard(on)
+    theirs = other.offer("standard", on)
     differ: list[Disagreement] = []
     if newest is None or raw is None or theirs is None:
         return differ
     for meter, rate in theirs.rates.items():
         ours = newest.rates.get(meter)
-        if ours is None:
-            if not (meter in ("input", "output") and "page" in newest.rates):
-                raw["rates"][meter] = rate
-                raw.setdefault("origins", {})[meter] = other.source
-        elif meter in COMPARED and _differ(meter, ours, rate):
+        if ours is None and not (meter in ("input", "output") and "page" in newest.rates):
+            raw["rates"][meter] = rate
+            raw.setdefault("origins", {})[meter] = other.source
+    return differ + _compared(main, newest, raw, theirs, other)
+
+
+def _compared(
+    main: Draft, mine: WrittenOffer, raw: Json, theirs: WrittenOffer | None, other: Draft
+) -> list[Disagreement]:
+    """Mark the prices of an offer that the other source has otherwise."""
+    differ: list[Disagreement] = []
+    for meter in COMPARED:
+        ours, rate = mine.rates.get(meter), theirs.rates.get(meter) if theirs else None
+        if ours is not None and rate is not None and _differ(meter, ours, rate):
             raw.setdefault("disputed", {})[meter] = f"{other.source} {rate}"
             differ.append(Disagreement(main.provider, main.name, meter, ours, rate))
     return differ
@@ -235,7 +256,8 @@ def _laid_over(offers: list[Json], ours: Iterable[WrittenOffer], source: str) ->
                 for old in [m for m in target["rates"] if m.partition(" ")[0] == base]:
                     del target["rates"][old]
             target["rates"][meter] = rate
-            target.get("disputed", {}).pop(meter, None)
+            if other := target.get("disputed", {}).pop(meter, None):
+                target.setdefault("decided", {})[meter] = other
             if source.endswith(NOT_READ):
                 target.setdefault("disputed", {})[meter] = "not read on the provider's page"
             if target.get("from") != source:

@@ -33,13 +33,14 @@ def check(provider: str | None, strict: bool, format_: str) -> None:
     """Say where the sources of the prices disagree by more than 1 %, and which models only one of them knows.
 
     `disputed`: a price in force that another source has otherwise, or that nobody read on the provider's page; a cost by it is
-    marked in the record. `one source`: a model that one catalog alone knows and no file of ours decides.
+    marked in the record. `decided`: the sources disagree, and the page in the last column was read. `one source`: a model one
+    catalog alone knows, and no file of ours decides.
     """
     rows = list(_findings(_pricer(), provider))
-    print_rows(("finding", "provider", "model", "tier", "meter", "price", "other"), rows, format_)
-    disputed = sum(row[0] == "disputed" for row in rows)
+    print_rows(("finding", "provider", "model", "tier", "meter", "price", "other", "source"), rows, format_)
+    disputed, decided, alone = (sum(row[0] == it for row in rows) for it in ("disputed", "decided", "one source"))
     if format_ == "table":
-        click.echo(f"{disputed} prices disputed, {len(rows) - disputed} models known to one source", err=True)
+        click.echo(f"{disputed} prices disputed, {decided} decided, {alone} models known to one source", err=True)
     if strict and disputed:
         raise click.exceptions.Exit(1)
 
@@ -47,23 +48,19 @@ def check(provider: str | None, strict: bool, format_: str) -> None:
 def _findings(priced_by: Pricer, provider: str | None) -> Iterator[tuple[Any, ...]]:
     at = datetime.now(UTC)
     catalogs = {"genai-prices", "litellm"}
-    for entry in priced_by.catalog.entries(provider):
-        for tier in entry.tiers:
-            offer = entry.offer(tier, at)
-            for meter, other in offer.disputed.items() if offer else ():
-                yield (
-                    "disputed",
-                    entry.provider,
-                    entry.model,
-                    tier,
-                    meter,
-                    offer.rates.get(meter) if offer else None,
-                    other,
-                )
+    for finding in ("disputed", "decided"):
+        for entry in priced_by.catalog.entries(provider):
+            for tier in entry.tiers:
+                offer = entry.offer(tier, at)
+                for meter, other in getattr(offer, finding).items() if offer else ():
+                    page = entry.where(offer.origins.get(meter, offer.source)) if offer else ""
+                    rate = offer.rates.get(meter) if offer else None
+                    yield finding, entry.provider, entry.model, tier, meter, rate, other, page
     for entry in priced_by.catalog.entries(provider):
         sources = {source for offer in entry.offers for source in (offer.source, *offer.origins.values())}
         if not entry.is_in_both and sources <= catalogs and len(sources) == 1:
-            yield "one source", entry.provider, entry.model, None, None, None, next(iter(sources))
+            source = next(iter(sources))
+            yield "one source", entry.provider, entry.model, None, None, None, source, entry.where(source)
 
 
 @click.command()

@@ -14,9 +14,28 @@ from tests.cli.support import Spectra, rows_of
 def test_check_says_what_is_disputed_and_what_one_source_alone_knows(spectra: Spectra) -> None:
     """With the price taken and the other one."""
     rows = rows_of(spectra("prices", "check", "--provider", "bedrock", "--format", "json"))
-    assert {row["finding"] for row in rows} == {"disputed", "one source"}
-    assert all(row["other"] for row in rows)
+    assert {row["finding"] for row in rows} == {"disputed", "decided", "one source"}
+    assert all(row["other"] and row["source"] for row in rows)
     assert all(row["price"] for row in rows if row["finding"] == "disputed")
+
+
+def test_a_page_decides_where_the_sources_disagree(spectra: Spectra) -> None:
+    """Above 1 %, in any tier, by a page and the day it was read; nothing of these providers is left open."""
+    for provider in (
+        "openai",
+        "anthropic",
+        "azure",
+        "google",
+        "vertex",
+        "mistral",
+        "groq",
+        "deepseek",
+        "cohere",
+        "xai",
+    ):
+        rows = rows_of(spectra("prices", "check", "--provider", provider, "--format", "json"))
+        assert not [row for row in rows if row["finding"] == "disputed"]
+        assert all(row["source"].startswith("https://") for row in rows if row["finding"] == "decided")
 
 
 def test_check_can_fail_a_build(spectra: Spectra) -> None:

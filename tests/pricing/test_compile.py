@@ -53,6 +53,15 @@ def test_more_than_one_percent_apart_is_disputed() -> None:
     assert not merged(drafts("a", WrittenOffer({"input": "1"})), drafts("b", WrittenOffer({"input": "1.005"})))[1]
 
 
+def test_prices_of_other_tiers_are_compared_too() -> None:
+    """For short prompts and for long ones."""
+    first = drafts("a", WrittenOffer({"input": "2"}), WrittenOffer({"input": "1 above 200K: 2"}, tier="batch"))
+    second = drafts("b", WrittenOffer({"input": "2"}), WrittenOffer({"input": "1"}, tier="batch"))
+    offers, differ = merged(first, second)
+    assert [offer.get("disputed") for offer in offers] == [None, {"input": "b 1"}]
+    assert differ == [Disagreement("p", "m", "input", "1 above 200K: 2", "1")]
+
+
 def test_a_price_of_the_future_is_not_compared_with_today() -> None:
     """A promotion that ends next year agrees with a table of today."""
     first = drafts("a", WrittenOffer({"input": "1"}), WrittenOffer({"input": "2"}, since="2027-01-01"))
@@ -66,6 +75,7 @@ def test_a_file_of_ours_decides_a_dispute(tmp_path: Path) -> None:
     assert offers[0]["rates"] == {"input": "3"}
     assert offers[0]["origins"] == {"input": "https://example.org/prices (2026-11-20)"}
     assert "disputed" not in offers[0]
+    assert offers[0]["decided"] == {"input": "b 2"}
     assert not differ
 
 
