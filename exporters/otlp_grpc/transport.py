@@ -54,6 +54,9 @@ class GrpcTransport:
         call: Any = self._channel.unary_unary(signal.method)
         try:
             metadata = (*self._metadata, *self._credentials().items())
+        except OSError as error:
+            raise SendError(f"{self._target}: no credentials: {error}", is_transient=True) from None
+        try:
             call(
                 body,
                 timeout=self._timeout,

@@ -57,6 +57,9 @@ class HttpTransport:
         data = _COMPRESS[self._config.compression](body)
         try:
             headers = {**self._headers, **self._credentials()}
+        except OSError as error:
+            raise SendError(f"{url}: no credentials: {error}", is_transient=True) from None
+        try:
             answer = self._session().post(
                 url, data=data, headers=headers, timeout=float(self._config.timeout), allow_redirects=False
             )

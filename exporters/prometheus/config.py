@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
@@ -13,6 +13,16 @@ from spectra_otel.service.exposition import split_endpoint
 @dataclass(slots=True)
 class PrometheusConfig:
     """Settings of the ``prometheus`` exporter, named as the collector's."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset(
+        (
+            "enable_open_metrics",
+            "resource_to_telemetry_conversion",
+            "send_timestamps",
+            "sending_queue",
+            "without_scope_info",
+        )
+    )
 
     endpoint: str = ""
     """Where ``/metrics`` is served, such as ``localhost:8889``."""

@@ -18,6 +18,8 @@ class RedactionConfig:
     allowed_keys: list[str] = field(default_factory=list)
     ignored_keys: list[str] = field(default_factory=list)
     """Kept as they are, unlooked at."""
+    ignored_key_patterns: list[str] = field(default_factory=list)
+    """Regular expressions; keys that match are ignored too."""
     blocked_key_patterns: list[str] = field(default_factory=list)
     """Regular expressions; the value of a key that matches is masked whole."""
     blocked_values: list[str] = field(default_factory=list)
@@ -33,7 +35,7 @@ class RedactionConfig:
 
     def validate(self) -> None:
         """Raise ConfigError for a pattern that is no regular expression."""
-        for name in ("blocked_key_patterns", "blocked_values", "allowed_values"):
+        for name in ("ignored_key_patterns", "blocked_key_patterns", "blocked_values", "allowed_values"):
             for pattern in getattr(self, name):
                 try:
                     re.compile(pattern)

@@ -43,6 +43,7 @@ class RedactionProcessor:
         self._config = config
         self._allowed = frozenset(config.allowed_keys)
         self._ignored = frozenset(config.ignored_keys)
+        self._ignored_keys = [re.compile(pattern) for pattern in config.ignored_key_patterns]
         self._blocked_keys = [re.compile(pattern) for pattern in config.blocked_key_patterns]
         self._blocked = [re.compile(pattern) for pattern in config.blocked_values]
         self._kept = [re.compile(pattern) for pattern in config.allowed_values]
@@ -76,7 +77,7 @@ class RedactionProcessor:
         removed: list[str] = []
         masked: list[str] = []
         for key, value in attributes.items():
-            if key in self._ignored:
+            if key in self._ignored or any(pattern.search(key) for pattern in self._ignored_keys):
                 found[key] = value
             elif not (self._config.allow_all_keys or key in self._allowed):
                 removed.append(key)

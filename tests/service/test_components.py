@@ -177,6 +177,9 @@ def test_redaction_keeps_allowed_keys_alone() -> None:
     settings = {"allowed_keys": ["a", "token"], "blocked_key_patterns": ["tok"], "hash_function": "md5"}
     (span,) = passed({"redaction": settings}, {"a": "x", "b": "y", "token": "s3cret", "n": 1})
     assert attributes_of(span) == {"a": "x", "token": "33e1b232a4e6fa0028a6670753749a17"}
+    settings["ignored_key_patterns"] = ["^b", "^token$"]
+    (span,) = passed({"redaction": settings}, {"a": "x", "b": "y", "token": "s3cret", "n": 1})
+    assert attributes_of(span) == {"a": "x", "b": "y", "token": "s3cret"}
 
 
 def test_batch_makes_one_request_of_many() -> None:

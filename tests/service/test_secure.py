@@ -130,9 +130,10 @@ def test_a_certificate_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "zlib", "none"])
 def test_exporters_send_the_credentials_of_an_extension(compression: str, tmp_path: Path) -> None:
     """A token of a file that is renewed, or a name and password; over HTTP with each compression, and gRPC."""
-    token = tmp_path / "token"
+    token, password = tmp_path / "token", tmp_path / "password"
     token.write_text("first")
-    basic = {"basicauth/mine": {"client_auth": {"username": "me", "password": "secret"}}}
+    password.write_text("secret\n")
+    basic = {"basicauth/mine": {"client_auth": {"username": "me", "password_file": str(password)}}}
     extensions = {"bearertokenauth": {"filename": str(token)}, **basic}
     received = {"http": {"endpoint": FREE, "auth": {"authenticator": "basicauth"}}, "grpc": {"endpoint": FREE}}
     behind = tree(
@@ -156,6 +157,28 @@ def test_exporters_send_the_credentials_of_an_extension(compression: str, tmp_pa
         assert other.metric("otelcol_receiver_accepted_spans", transport="http") == 2
         assert other.metric("otelcol_receiver_accepted_spans", transport="grpc") == 2
     assert [headers["authorization"] for headers in server.headers] == ["Bearer first", "Bearer second"]
+
+
+def test_credentials_that_cannot_be_read_are_an_error_at_start_and_tried_again_later(tmp_path: Path) -> None:
+    """A file that is being replaced loses no request."""
+    password = tmp_path / "password"
+    extensions = {"basicauth": {"client_auth": {"username": "me", "password_file": str(password)}}}
+    with http_server() as server:
+        retry = {"initial_interval": "50ms"}
+        exporter = {"endpoint": server.endpoint, "auth": {"authenticator": "basicauth"}, "retry_on_failure": retry}
+        config = tree({"otlp_http": exporter}, extensions=extensions, service={"extensions": ["basicauth"]})
+        message = "extensions::basicauth: client_auth: cannot read the credentials"
+        with pytest.raises(ConfigError, match=message), running(config):
+            raise AssertionError
+        password.write_text("secret")
+        with running(config) as collector:
+            password.unlink()
+            assert collector.post(GOOD).status == 200
+            time.sleep(0.2)
+            assert server.headers == []
+            password.write_text("other")
+            until(lambda: server.headers)
+    assert server.headers[0]["authorization"] == "Basic bWU6b3RoZXI="
 
 
 def test_an_authenticator_that_is_not_there_is_an_error_at_start() -> None:

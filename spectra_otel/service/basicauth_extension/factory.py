@@ -41,7 +41,11 @@ class ClientAuth:
     """Who an exporter is."""
 
     username: str = ""
+    username_file: str = ""
+    """Wins over ``username``, and is read for every request."""
     password: Opaque = _NO_TEXT
+    password_file: str = ""
+    """Likewise."""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class BasicAuthConfig:
         if self.htpasswd is not None and self.client_auth is not None:
             raise ConfigError("only one of `htpasswd` and `client_auth` can be specified")
         if self.client_auth is not None:
-            if not self.client_auth.username:
+            if not (self.client_auth.username or self.client_auth.username_file):
                 raise ConfigError("client_auth: username is empty")
         elif self.htpasswd is None or not (self.htpasswd.file or self.htpasswd.inline.reveal()):
             raise ConfigError("no credential source provided")
@@ -131,15 +135,25 @@ class BasicAuth:
 
 
 class BasicCredentials:
-    """Name and password for the requests of exporters."""
+    """Name and password for the requests of exporters. Raises :class:`ConfigError` for a file that cannot be read."""
 
     def __init__(self, config: ClientAuth) -> None:
-        pair = f"{config.username}:{config.password.reveal()}".encode()
-        self._headers = {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        self._config = config
+        try:
+            self.headers()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"client_auth: cannot read the credentials: {error}") from error
 
     def headers(self) -> dict[str, str]:
-        """What an exporter's request carries."""
-        return self._headers
+        """What an exporter's request carries. Raises :class:`OSError` for a file that went away."""
+        name = _content(self._config.username_file) or self._config.username
+        password = _content(self._config.password_file) or self._config.password.reveal()
+        pair = base64.b64encode(f"{name}:{password}".encode()).decode()
+        return {"authorization": f"Basic {pair}"}
+
+
+def _content(path: str) -> str:
+    return Path(path).read_text().strip() if path else ""
 
 
 def factory() -> Factory[BasicAuthConfig, BasicAuth | BasicCredentials]:
