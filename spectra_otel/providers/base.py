@@ -204,6 +204,8 @@ class Provider:
     tier_at: Mapping[str, str] = field(default_factory=dict)
     account_headers: tuple[str, ...] = ()
     """Response headers that name the account, in order of preference."""
+    skips: tuple[str, ...] = ()
+    """Ends of paths that look like a row and are not billed."""
     _rows: dict[tuple[str, str], tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)
     """Rows by method and last word; under no word those whose last word is a placeholder, which are among all others too."""
 
@@ -217,6 +219,8 @@ class Provider:
 
     def endpoint(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
         """The row for a request and what its placeholders matched; None when the request is not one that is billed."""
+        if self.skips and path.endswith(self.skips):
+            return None
         rows = self._rows.get((method, _last_word(path.rstrip("/")))) or self._rows.get((method, "")) or ()
         for row in rows:
             match = row.pattern.search(path)

@@ -1,5 +1,7 @@
 """Providers that speak OpenAI's format without an accent, or nearly: a host, and which of its endpoints they have."""
 
+from collections.abc import Mapping
+
 from spectra_otel.providers import fal, replicate
 from spectra_otel.providers.base import Endpoint, Json, Provider, Sent, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.batch import Batch
@@ -31,6 +33,24 @@ class ZaiVideos(ZaiResult):
 
     def read_request(self, sent: Sent) -> Values:
         return Videos().read_request(sent)
+
+
+class Workflow(Images):
+    """Fireworks' ``/workflows/…/text_to_image``: the picture itself, or JSON with it in base64."""
+
+    def read_request(self, sent: Sent) -> Values:
+        return {
+            **super().read_request(sent),
+            "model": f"accounts/{sent.places.get('account')}/models/{sent.places.get('model')}",
+        }
+
+    def read_headers(self, headers: Mapping[str, str], values: Values) -> None:
+        if headers.get("content-type", "").startswith("image/"):
+            values["image_count"] = 1
+
+    def read_response(self, body: Json, values: Values) -> None:
+        super().read_response(body, values)
+        put_count(values, "image_count", len(as_list(body.get("base64"))) or None)
 
 
 def _perplexity_cost(body: Json, values: Values) -> None:
@@ -83,7 +103,15 @@ PROVIDERS = (
     Provider(
         "fireworks",
         ("api.fireworks.ai", "audio-{kind}.us-virginia-1.direct.fireworks.ai"),
-        (CHAT, TEXT, VECTORS, RESPONSES, RERANK, HEARD),
+        (
+            CHAT,
+            TEXT,
+            VECTORS,
+            RESPONSES,
+            RERANK,
+            HEARD,
+            Endpoint("/workflows/accounts/{account}/models/{model}/text_to_image", Workflow()),
+        ),
     ),
     Provider("cerebras", ("api.cerebras.ai",), (CHAT, TEXT), budget_block="429"),
     Provider("scaleway", ("api.scaleway.ai",), (CHAT, TEXT, VECTORS, RESPONSES, RERANK, HEARD)),

@@ -17,6 +17,7 @@ PROVIDER = Provider(
     name="vertex",
     hosts=("aiplatform.googleapis.com", "{region}-aiplatform.googleapis.com", "aiplatform.{region}.rep.googleapis.com"),
     tiers=TIERS,
+    skips=("/models/count-tokens:rawPredict",),
     endpoints=(
         Endpoint("/models/{model}:generateContent", generate),
         Endpoint("/models/{model}:streamGenerateContent", generate),

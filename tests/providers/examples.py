@@ -128,6 +128,11 @@ EXAMPLES: dict[type[Format], Example] = {
     converse.Converse: Example(
         {}, {"output": {}, "stopReason": "end_turn", "usage": {"inputTokens": 12, "outputTokens": 3}}, TOKENS
     ),
+    gateways.Workflow: Example(
+        {"prompt": "x"},
+        {"base64": ["aGk="], "finishReason": "SUCCESS", "seed": 1},
+        {"image_count": 1, "model_type": "image"},
+    ),
     bedrock.AgentRerank: Example(
         {
             "queries": [{}],

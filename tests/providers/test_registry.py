@@ -60,6 +60,7 @@ def test_what_is_billed_is_in_the_table(providers, name, path):
     ("openai", "GET", "/v1/models"), ("openai", "POST", "/v1/files"),
     ("openai", "DELETE", "/v1/responses/resp_1"), ("openai", "POST", "/v1/responses/input_tokens"),
     ("openai", "POST", "/v1/threads/t1/messages"), ("anthropic", "POST", "/v1/messages/count_tokens"),
+    ("vertex", "POST", "/v1/projects/p/locations/us-east5/publishers/anthropic/models/count-tokens:rawPredict"),
     ("google", "POST", "/v1beta/models/gemini-2.5-flash:countTokens"), ("google", "GET", "/v1beta/models"),
 ])  # fmt: skip
 def test_what_is_not_billed_is_skipped(providers, name, method, path):
