@@ -25,6 +25,8 @@ _DONE = b"[DONE]"
 _COUNT = b"_tokens"
 """In the names of all counts of a usage."""
 _DATA = re.compile(rb"^data:(.*)$", re.MULTILINE)
+_ONE_LINE = re.compile(rb"(\A[\r\n]*|(?<=\n\n)|(?<=\n\r\n))(data:[^\n]*\n\r?\n)")
+"""What is blank before an event of one line of data; the event, with the blank line that ends it."""
 Decompressor = Callable[[bytes], bytes]
 
 
@@ -187,12 +189,10 @@ class UsageHider:
         return b"" if _is_usage_only(data) else data
 
     def _without_usage(self, whole: bytes) -> bytes:
-        separator = b"\r\n\r\n" if b"\r\n\r\n" in whole else b"\n\n"
-        events = whole.split(separator)
-        kept = [event for event in events if not _is_usage_only(event)]
-        if len(kept) < len(events):
+        kept = _ONE_LINE.sub(lambda event: event[1] if _is_usage_only(event[2]) else event[0], whole)
+        if len(kept) < len(whole):
             self.mark = b""
-        return separator.join(kept)
+        return kept
 
 
 def _end_of_events(data: bytes) -> int:

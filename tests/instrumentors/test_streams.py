@@ -139,3 +139,14 @@ def test_what_makes_a_reader_final_bears_its_mark(format_: Format, last: bytes):
     assert reader.mark in last
     EventDecoder(reader).take(EventSplitter(sse=True).feed(last))
     assert reader.final
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("before", [b"", b"\n\n", b": ping\n\n\n", b'data: {"a": 1}\r\n\r\n', b"data: \n\n\n\n"])
+def test_a_hidden_event_takes_no_blank_line_with_it(before: bytes, size: int) -> None:
+    """Whatever is before it, and however its ends are written."""
+    counts, after = b'data: {"choices": [], "usage": {"prompt_tokens": 1}}', b"data: [DONE]\n\n"
+    for end in (b"\n\n", b"\r\n\r\n"):
+        hider, body = UsageHider(), before + counts + end + after
+        shown = b"".join(hider.feed(body[at : at + size]) for at in range(0, len(body), size)) + hider.rest()
+        assert shown == before + after
