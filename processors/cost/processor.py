@@ -14,6 +14,7 @@ from spectra_otel.model.attributes import cost_attributes
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.pricing import Cost, PriceFileError, Pricer, pricer
+from spectra_otel.processors.cost import metrics
 from spectra_otel.processors.cost.config import Config
 from spectra_otel.providers.base import billing_of_status
 
@@ -38,6 +39,7 @@ class CostProcessor:
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config()
+        metrics.difference()
         try:
             # Read now: a host builds its processors off the app's path, and a catalog half read must not meet a fork.
             config = self._config
@@ -60,6 +62,8 @@ class CostProcessor:
     def _price(self, span: TrackedSpan, record: TrackedRequest) -> None:
         values = record.own_values
         self._settle(values)
+        if values["cost_status"] == "provider" and values["currency"] == self._config.currency:
+            metrics.compare(record)
         if span.bears_cost:
             span.set_attributes(cost_attributes(values))
 
@@ -93,16 +97,11 @@ class CostProcessor:
     def _calculate(self, record: Fields) -> Cost:
         get = record.get
         usage = record if get("cost_status") != "partial" else _floor(record)
-        provider, tier, at, account = (
-            get("provider") or "",
-            get("pricing_tier"),
-            get("started_at"),
-            get("provider_account"),
-        )
+        provider = get("provider") or ""
+        tier, at, account = get("pricing_tier"), get("started_at"), get("provider_account")
         served, requested = get("snapshot"), get("model")
-        if (
-            provider == "bedrock"
-        ):  # the id that was asked has the region in it, on which the price depends; the answer's has not
+        if provider == "bedrock":
+            # The id that was asked has the region in it, on which the price depends; the answer's has not.
             served, requested = requested or served, served
         cost = self._pricer.calculate(
             provider, served or requested or "", usage, pricing_tier=tier, at=at, account=account

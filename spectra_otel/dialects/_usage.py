@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spectra_otel.dialects._base import Draft
+from spectra_otel.dialects._convert import MAX_COUNT
 from spectra_otel.providers.wire import usage
 from spectra_otel.providers.wire.usage import Beside, Convention
 
@@ -97,9 +98,13 @@ def take_usage(draft: Draft, raw: Any) -> bool:
     found = read_usage(raw)
     if not found:
         return False
+    fields = draft.fields
     for field, value in found.items():
-        draft.put(field, value)
-    draft.put("usage_raw", raw if type(raw) is dict else dict(raw))
+        if type(value) is int and 0 <= value <= MAX_COUNT:  # nearly all are: to ask for each takes twice as long
+            fields[field] = value
+        else:
+            draft.put(field, value)
+    fields["usage_raw"] = raw
     draft.give("pricing_tier", "fast" if raw.get("speed") == "fast" else raw.get("service_tier"))
     cost = raw.get("cost")
     if type(cost) is int or type(cost) is float:
