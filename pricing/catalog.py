@@ -251,6 +251,11 @@ def current_catalog() -> Catalog:
         return shipped
 
 
+def catalog_age() -> int:
+    """Days since the sources of the catalog in use were read."""
+    return (datetime.now(UTC).date() - current_catalog().date).days
+
+
 @cache
 def shipped_catalog() -> Catalog:
     """The catalog that came with this version."""

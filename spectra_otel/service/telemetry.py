@@ -6,7 +6,6 @@ import os
 import resource
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +98,8 @@ class Telemetry:
 
 def watch_process(metrics: Metrics) -> None:
     """Uptime, processor time and memory of this process."""
+    from spectra_otel.pricing.catalog import catalog_age
+
     began = time.monotonic()
 
     def only(value: float) -> Iterable[tuple[Labels, float]]:
@@ -114,13 +115,6 @@ def watch_process(metrics: Metrics) -> None:
     )
     metrics.watch("spectra_price_catalog_age_days", "gauge", "Age of the price catalog.", lambda: only(catalog_age()))
     metrics.watch("otelcol_process_memory_rss", "gauge", "Resident memory in bytes.", lambda: only(resident_bytes()))
-
-
-def catalog_age() -> float:
-    """Days since the sources of the price catalog in use were read."""
-    from spectra_otel.pricing import pricer
-
-    return float((datetime.now(UTC).date() - pricer().catalog.date).days)
 
 
 def resident_bytes() -> int:

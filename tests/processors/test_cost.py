@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import opentelemetry.metrics
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from spectra_otel.component import ComponentID
 from spectra_otel.errors import ConfigError
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import Handoff, TrackedSpan
-from spectra_otel.pricing import estimate
+from spectra_otel.pricing import catalog, estimate
+from spectra_otel.processors.cost import metrics
 from spectra_otel.processors.cost.config import Config
 from spectra_otel.processors.cost.factory import factory
 from spectra_otel.processors.cost.processor import CostProcessor
 from spectra_otel.processors.usage.processor import UsageProcessor
 from tests.made_spans import made
 
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
 SCOPE = "opentelemetry.instrumentation.genai.openai"
 CALL = {
     "gen_ai.operation.name": "chat",
@@ -146,6 +152,32 @@ def test_the_providers_own_figure_is_the_cost() -> None:
     assert (record["total_cost_in_cents"], record["cost_status"]) == (Decimal("0.5"), "provider")
     assert record["estimated_cost_in_cents"] == PRICE.total_cost_in_cents
     assert (span.attributes or {})["gen_ai.usage.cost.source"] == "provider"
+
+
+def test_what_providers_say_beyond_the_catalog_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In cents, by provider; beside it the age of the catalog in days."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    monkeypatch.setattr(opentelemetry.metrics, "get_meter", provider.get_meter)
+    monkeypatch.setattr(catalog, "datetime", type("Later", (datetime,), {"now": staticmethod(lambda _: LATER)}))
+    metrics.difference.cache_clear()
+    wire = {"prompt_tokens": 1000, "completion_tokens": 500, "cached_tokens": 400, "cost_status": "provider",
+            "total_cost_in_cents": Decimal("0.5")}  # fmt: skip
+    for _ in range(2):
+        priced(wire=wire)
+    priced(wire={**wire, "total_cost_in_cents": Decimal("0.5"), "currency": "EUR"})
+    priced()
+    data = reader.get_metrics_data()
+    metrics.difference.cache_clear()
+    assert data is not None
+    scope = data.resource_metrics[0].scope_metrics[0]
+    found: dict[str, Any] = {metric.name: metric.data.data_points for metric in scope.metrics}
+    [point] = found["spectra.cost.difference"]
+    assert point.attributes == {"gen_ai.provider.name": "openai"}
+    assert point.value == pytest.approx(2 * float(Decimal("0.5") - (PRICE.total_cost_in_cents or 0)))
+    assert [point.value for point in found["spectra.price.catalog.age"]] == [
+        (LATER.date() - catalog.shipped_catalog().date).days
+    ]
 
 
 def test_a_span_priced_upstream_is_not_priced_again() -> None:

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.document import component
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
-from spectra_otel.service.telemetry import resident_bytes
+from spectra_otel.pricing.catalog import shipped_catalog
+from spectra_otel.service.telemetry import Telemetry, resident_bytes
 from tests.exporters.servers import http_server
 from tests.service.running import CHAT, FREE, attributes_of, request, running, spans_of, tree
 from tests.service.test_collector import until
@@ -196,6 +198,13 @@ def test_batch_makes_one_request_of_many() -> None:
         assert len(backend.spans) == 8
         assert len(backend.requests) < 4
         assert max(len(spans_of(found)) for found in backend.requests) <= 5
+
+
+def test_the_age_of_the_catalog_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the prices that the environment names cannot be read: the collector has those of its configuration."""
+    monkeypatch.setenv("SPECTRA_PRICES", "/nowhere/prices.yaml")
+    days = (datetime.now(UTC).date() - shipped_catalog().date).days
+    assert f"\nspectra_price_catalog_age_days {days}\n" in Telemetry().metrics.text()
 
 
 def test_memory_limiter_asks_senders_to_come_back() -> None:
