@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -133,8 +133,9 @@ class Collector:
             server.close()
 
     def _close_exporters(self) -> None:
-        for sender in self._senders.values():
-            sender.stop()
+        if self._senders:
+            with ThreadPoolExecutor(len(self._senders)) as pool:  # one that hangs keeps none of the others
+                list(pool.map(Sender.stop, self._senders.values()))
         for built in self._exporters.values():
             built.force_flush()
             built.shutdown()

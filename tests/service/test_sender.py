@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,38 @@ class Odd:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+class Hanging:
+    """A transport whose backend never answers, until the test has ended."""
+
+    def __init__(self) -> None:
+        self.ends = threading.Event()
+        self.waiting = threading.Semaphore(0)
+
+    def send(self, signal: Signal, body: bytes) -> None:
+        self.waiting.release()
+        self.ends.wait()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_a_backend_that_hangs_delays_the_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests it holds: they stay on disk."""
+    monkeypatch.setattr("spectra_otel.service.sending.sender._DRAIN_SECONDS", 1.0)
+    transport = Hanging()
+    sender = Sender(
+        "otlp_http", transport, SendingSettings(sending_queue=SendingQueue(num_consumers=20)), tmp_path, Telemetry()
+    )
+    for _ in range(20):
+        sender.offer(TRACES, b"x", 1)
+        assert transport.waiting.acquire(timeout=60)
+    began = time.monotonic()
+    sender.stop()
+    assert time.monotonic() - began < 15  # one second for each would be 21
+    assert len(list(tmp_path.rglob("*.traces"))) == 20
+    transport.ends.set()
 
 
 def test_a_request_that_cannot_be_sent_does_not_keep_those_behind_it(

@@ -74,8 +74,9 @@ class Sender:
                 self._queue.wait_until_idle(_DRAIN_SECONDS)
             self._queue.close()
         self._stopping.set()
+        ends = time.monotonic() + _DRAIN_SECONDS  # for all of them: a backend that hangs holds each
         for consumer in self._consumers:
-            consumer.join(_DRAIN_SECONDS)
+            consumer.join(max(0.0, ends - time.monotonic()))
         if self._queue is not None:
             self._queue.release()
         self._transport.close()
