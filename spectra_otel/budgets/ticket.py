@@ -396,7 +396,7 @@ def tend() -> None:
     """Have leases renewed as long as their calls last, and the ledger tidied up while it is used."""
     global _is_used, _tender
     _is_used = True
-    if _tender is None:
+    if _tender is None or not _tender.is_alive():
         _tender = Thread(target=_tend, name="spectra-leases", daemon=True)
         try:
             _tender.start()
