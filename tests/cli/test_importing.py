@@ -177,7 +177,9 @@ def test_files_may_be_compressed_and_need_not_be_files(form: str, tmp_path: Path
     )  # fmt: skip
     name = {"pipe": "/dev/stdin", "stdin": "-"}.get(form, str(given))
     assert run.stderr.splitlines()[0].startswith("2 spans, 2 records, 2 new")
-    assert run.stderr.splitlines()[1:] == [f"Error: {name}:3: not JSON: invalid literal, expected 'null' at column 1"]
+    [fault] = run.stderr.splitlines()[1:]
+    assert fault.startswith(f"Error: {name}:3: not JSON: invalid literal")
+    assert fault.endswith("at column 1")
     assert run.returncode == 1
 
 
