@@ -1,8 +1,8 @@
-"""`spectra prices check`, `update`, `export` and `coverage`: the catalog as a whole."""
+"""`spectra prices check`, `diff`, `update` and `export`: the catalog as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
     from spectra_otel.pricing import Pricer
+    from spectra_otel.pricing.catalog import Catalog
+    from spectra_otel.pricing.changes import Change
 
 _MOST_CHANGES = 200
 
@@ -86,10 +88,7 @@ def update(source: str, dry_run: bool) -> None:
         if newer.date < current.date:
             raise ConfigError(f"{source}: is of {newer.date}, older than the catalog in use, of {current.date}")
         found = list(changes(current, newer, now))
-        for change in found[:_MOST_CHANGES]:
-            click.echo(str(change))
-        if len(found) > _MOST_CHANGES:
-            click.echo(f"… and {len(found) - _MOST_CHANGES} more")
+        _say(found)
         if not found:
             click.echo(f"{source} changes no price; the catalog in use is {current.version}")
         elif dry_run:
@@ -99,6 +98,46 @@ def update(source: str, dry_run: bool) -> None:
             click.echo(f"{len(found)} prices changed; {newer.version} is in use from now on ({path})")
     except pricing.PriceFileError as error:
         raise ConfigError(str(error)) from error
+
+
+def _say(found: Sequence[Change]) -> None:
+    for change in found[:_MOST_CHANGES]:
+        click.echo(str(change))
+    if len(found) > _MOST_CHANGES:
+        click.echo(f"… and {len(found) - _MOST_CHANGES} more")
+
+
+@click.command()
+@click.argument("old", default="shipped")
+@click.argument("new", required=False)
+def diff(old: str, new: str | None) -> None:
+    """Say in words what differs between two price catalogs: OLD (default: the shipped one) and NEW (default: the one in use).
+
+    Each is a version that an update kept, `shipped`, or what `spectra prices update --from` takes. Nothing is taken.
+    """
+    from spectra_otel import pricing
+    from spectra_otel.pricing.changes import changes
+
+    now = datetime.now(UTC)
+    try:
+        current = pricing.current_catalog()
+        older = _catalog(old, current, now)
+        newer = _catalog(new, current, now) if new else current
+        found = list(changes(older, newer, now))
+    except pricing.PriceFileError as error:
+        raise ConfigError(str(error)) from error
+    _say(found)
+    click.echo(f"{len(found)} prices differ between {older.version} and {newer.version}")
+
+
+def _catalog(name: str, current: Catalog, now: datetime) -> Catalog:
+    from spectra_otel.pricing.catalog import load_catalog, shipped_catalog, taken_catalog_path
+    from spectra_otel.pricing.update import read_update
+
+    if name in ("shipped", shipped_catalog().version):
+        return shipped_catalog()
+    kept = taken_catalog_path().parent / "history" / f"{name}.tsv"
+    return load_catalog(kept) if kept.is_file() else read_update(name, current, now.date())
 
 
 @click.command()

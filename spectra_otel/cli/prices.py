@@ -118,6 +118,7 @@ def prices() -> None:
 
 
 prices.add_command(catalog.check)
+prices.add_command(catalog.diff)
 prices.add_command(catalog.update)
 prices.add_command(catalog.export)
 

@@ -57,6 +57,23 @@ def test_update_shows_what_would_change_and_takes_it(spectra: Spectra, tmp_path:
     assert spectra("prices", "update", *source).output.startswith(f"{source[1]} changes no price")
 
 
+def test_catalogs_differ_in_words(spectra: Spectra, tmp_path: Path) -> None:
+    """What an update changed, from the shipped catalog or from a version that was kept; and what a table would change."""
+    tables = []
+    for rate in (1e-06, 3e-06):
+        row = {"litellm_provider": "groq", "mode": "chat", "input_cost_per_token": rate, "output_cost_per_token": 2e-06}
+        tables.append(tmp_path / f"{rate}.json")
+        tables[-1].write_text(json.dumps({"groq/brand-new": row}))
+    assert spectra("prices", "diff").output.startswith("0 prices differ between ")
+    spectra("prices", "update", "--from", str(tables[0]))
+    changed = spectra("prices", "diff").output
+    assert "groq/brand-new, input: new, 1\n" in changed
+    version = changed.split()[-1]
+    assert "groq/brand-new, input: 1 → 3" in spectra("prices", "diff", version, str(tables[1])).output
+    assert spectra("prices", "diff", version).output == f"0 prices differ between {version} and {version}\n"
+    assert spectra("prices", "diff", str(tmp_path / "none")).exit_code == 1
+
+
 def test_a_damaged_update_is_one_line_and_takes_nothing(spectra: Spectra, tmp_path: Path) -> None:
     """The catalog in use stays."""
     (tmp_path / "cut.tsv").write_bytes(b"\x00\x01")
