@@ -7,6 +7,7 @@ has the buckets of its family. Label values are bounded by whoever sets them.
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
 from bisect import bisect_left
@@ -173,8 +174,12 @@ class SmallServer:
                 """Scrapes are not news."""
 
         host, port = split_endpoint(endpoint)
+
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = Server((host, port), Handler)
         except OSError as error:
             raise ConfigError(f"endpoint: cannot listen on '{endpoint}': {error.strerror}") from error
         self.port = int(self._server.server_address[1])
@@ -194,3 +199,8 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     if not (colon and port.isascii() and port.isdecimal() and int(port) <= 65535):
         raise ConfigError(f"endpoint: got '{endpoint}', valid: host:port such as localhost:4318")
     return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def with_port(endpoint: str, port: int) -> str:
+    """``endpoint`` as it can be reached: where it left the port to the system, with the one it got."""
+    return f"{endpoint.removesuffix(':0')}:{port}" if endpoint.endswith(":0") else endpoint

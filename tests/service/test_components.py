@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import orjson
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -22,10 +23,11 @@ from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.document import component
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.otlp.signals import TRACES
 from spectra_otel.pricing.catalog import shipped_catalog
 from spectra_otel.service.telemetry import Telemetry, resident_bytes
 from tests.exporters.servers import http_server
-from tests.service.running import CHAT, FREE, attributes_of, request, running, spans_of, tree
+from tests.service.running import CHAT, FREE, PROTOBUF, attributes_of, request, running, spans_of, tree
 from tests.service.test_collector import until
 
 PIPELINE = {"usage": None, "cost": None}
@@ -317,6 +319,37 @@ def test_health_is_good_while_it_listens() -> None:
         extension = next(iter(collector.collector._extensions.values()))
         with urllib.request.urlopen(f"http://127.0.0.1:{extension.port}/") as answer:
             assert (answer.status, b'"status":"Server available"' in answer.read()) == (200, True)
+
+
+@pytest.mark.parametrize(("host", "client"), [("localhost", "127.0.0.1"), ("[::1]", "[::1]"), ("", "127.0.0.1")])
+def test_addresses_of_both_families_and_ports_of_the_systems_choice_are_served(
+    host: str, client: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the receiver's protocols, which say the port they got, and by probes."""
+    if "::1" in host and not _has_ipv6():
+        pytest.skip("no IPv6 here")
+    protocols = {name: {"endpoint": f"{host}:0"} for name in ("http", "grpc")}
+    health = {"health_check": {"endpoint": f"{host}:0"}}
+    config = tree({"debug": None}, protocols=protocols, extensions=health, service={"extensions": ["health_check"]})
+    with caplog.at_level("INFO"), running(config) as collector:
+        port = collector.port("http")
+        body = request(CHAT).SerializeToString()
+        prepared = urllib.request.Request(f"http://{client}:{port}/v1/traces", body, PROTOBUF)
+        assert urllib.request.urlopen(prepared, timeout=60).status == 200
+        with grpc.insecure_channel(f"{client}:{collector.port('grpc')}") as channel:
+            export: Any = channel.unary_unary(TRACES.method)
+            assert export(body, timeout=60) == b""
+        probe = collector.collector._extensions[ComponentID("health_check")].port
+        assert urllib.request.urlopen(f"http://{client}:{probe}/", timeout=60).status == 200
+    assert f"Starting HTTP server endpoint={host}:{port}" in caplog.text
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_an_address_that_is_taken_is_named_with_its_component() -> None:

@@ -22,7 +22,7 @@ from spectra_otel.service.delivery import (
     payload_of,
     refusal_of,
 )
-from spectra_otel.service.exposition import split_endpoint
+from spectra_otel.service.exposition import split_endpoint, with_port
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import GrpcServer
 from spectra_otel.service.otlp_receiver.tls import server_credentials
@@ -65,7 +65,7 @@ class GrpcReceiver:
         except (RuntimeError, OSError) as error:
             raise ConfigError(f"cannot listen on '{self._config.endpoint}': {error}") from error
         await self._server.start()
-        _log.info("Starting GRPC server endpoint=%s", self._config.endpoint)
+        _log.info("Starting GRPC server endpoint=%s", with_port(self._config.endpoint, self.port))
 
     def _address(self) -> str:
         if self._config.transport == "unix":

@@ -18,7 +18,7 @@ from spectra_otel.otlp.json_wire import protobuf_of
 from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, payload_of, refusal_of
-from spectra_otel.service.exposition import split_endpoint
+from spectra_otel.service.exposition import split_endpoint, with_port
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpServer
 from spectra_otel.service.otlp_receiver.tls import keep_current, server_context
@@ -87,7 +87,7 @@ class HttpReceiver:
             self.port = int(runner.addresses[0][1])
         if tls is not None and self._config.tls is not None and self._config.tls.reload_interval > 0:
             self._renewal = asyncio.get_running_loop().create_task(keep_current(tls, self._config.tls))
-        _log.info("Starting HTTP server endpoint=%s", self._config.endpoint)
+        _log.info("Starting HTTP server endpoint=%s", with_port(self._config.endpoint, self.port))
 
     async def stop(self) -> None:
         """Stop listening and finish what is under way."""
@@ -100,6 +100,8 @@ class HttpReceiver:
         if self._config.transport == "unix":
             return web.UnixSite(runner, self._config.endpoint, ssl_context=tls, backlog=_BACKLOG)
         host, port = split_endpoint(self._config.endpoint)
+        if host == "localhost" and not port:
+            host = "127.0.0.1"  # else IPv4 and IPv6 get a port each
         return web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG, reuse_address=True)
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
