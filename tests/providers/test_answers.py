@@ -106,6 +106,15 @@ ROWS: list[tuple[str, Any, Any, dict[str, str], dict[str, Any]]] = [
     ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "draw"}, DRAWN, {},
      {"model_type": "text", "image_count": 2, "image_size": "1024x1024", "image_quality": "high",
       "tool_call_counts": {"image_generation": 2, "web_search": 1, "code_interpreter": 1}}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "run"}, {**DRAWN, "tools": [
+        {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]}, {}, {"cost_status": "partial"}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "run"}, {"id": "r", "status": "completed", "output": [
+        {"type": "shell_call", "environment": {"type": "container_reference", "container_id": "c1"}},
+        {"type": "shell_call", "environment": {"type": "container_reference", "container_id": "c1"}}]}, {},
+     {"tool_call_counts": {"code_interpreter": 1}, "has_tool_calls": False}),
+    ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "run"},
+     {"id": "r", "status": "completed", "output": [{"type": "shell_call", "environment": {"type": "local"}}]}, {},
+     {"tool_call_counts": None, "has_tool_calls": True}),
     ("https://api.openai.com/v1/responses", {"model": "gpt-5", "input": "look"},
      {**DRAWN, "tool_usage": SPENT}, {}, {"tool_call_counts": {"image_generation": 2, "code_interpreter": 1},
       "prompt_tokens": 1, "usage_raw": {"input_tokens": 1, "output_tokens": 2, "tool_usage": SPENT}}),

@@ -33,7 +33,7 @@ CLIENT_TOOLS = frozenset(
 )
 _PREVIEW = "web_search_preview"
 _PENDING = ("queued", "in_progress")
-_TELLS = ("type", "status", "action", "container_id", "size", "quality")
+_TELLS = ("type", "status", "action", "container_id", "environment", "size", "quality")
 
 
 class Responses(Format):
@@ -70,9 +70,11 @@ class Responses(Format):
         if status == "failed" or body.get("error"):
             read_error(body, values)
         items = [as_dict(item) for item in as_list(body.get("output"))]
-        values["has_tool_calls"] = any(str(item.get("type")) in CLIENT_TOOLS for item in items)
+        values["has_tool_calls"] = any(str(item.get("type")) in CLIENT_TOOLS and not _container(item) for item in items)
         said = as_dict(body.get("tool_usage"))
         read_tools(items, said, values)
+        if "code_interpreter" in values.get("tool_call_counts", ()) and _has_large_container(body):
+            values["cost_status"] = "partial"
         usage = body.get("usage")
         if isinstance(usage, dict):
             read_usage(usage, values)
@@ -114,8 +116,8 @@ def read_tools(items: list[Json], said: Json, values: Values) -> None:
     """
     billed = [item for item in items if str(item.get("type")) in SERVER_TOOLS and item.get("status") != "failed"]
     tools = Counter(SERVER_TOOLS[item["type"]] for item in billed if _is_search(item))
-    containers = {str(item.get("container_id") or "") for item in billed if item["type"] == "code_interpreter_call"}
-    if containers - {""}:
+    containers = {container for item in items if (container := _container(item))}
+    if containers:
         tools["code_interpreter"] = len(containers)
     searches = as_dict(said.get("web_search")).get("num_requests")
     if type(searches) is int:
@@ -127,6 +129,19 @@ def read_tools(items: list[Json], said: Json, values: Values) -> None:
         values["image_count"] = len(images)
         put_text(values, "image_size", images[0].get("size"))
         put_text(values, "image_quality", images[0].get("quality"))
+
+
+def _container(item: Json) -> str:
+    """The container in which code or a hosted shell ran; empty where none did, as with a shell that the app is asked to run."""
+    holder = item if item.get("type") == "code_interpreter_call" else as_dict(item.get("environment"))
+    return str(holder.get("container_id") or "") if item.get("status") != "failed" else ""
+
+
+def _has_large_container(body: Json) -> bool:
+    """Whether one was asked for with more memory than the price of the least is for."""
+    tools = [as_dict(tool) for tool in as_list(body.get("tools"))]
+    asked = [as_dict(tool.get(name)).get("memory_limit") for tool in tools for name in ("container", "environment")]
+    return any(limit not in (None, "1g") for limit in asked)
 
 
 def _is_search(item: Json) -> bool:
