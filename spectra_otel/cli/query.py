@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -25,4 +26,16 @@ def query(sql: str, format_: str, db: str | None) -> None:
     if not statement.strip():
         raise click.UsageError("the statement is empty")
     columns, rows = open_store(db).query(statement)
-    print_rows(columns, rows, format_)
+    print_rows(_told_apart(columns), rows, format_)
+
+
+def _told_apart(columns: Sequence[str]) -> list[str]:
+    """Columns of one name, as a join gives them, with numbers as DuckDB gives them in a subquery: an object has each key once."""
+    found: dict[str, None] = {}
+    for column in columns:
+        name, number = column, 0
+        while name in found:
+            number += 1
+            name = f"{column}_{number}"
+        found[name] = None
+    return list(found)

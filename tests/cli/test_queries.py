@@ -178,6 +178,12 @@ def test_a_query_follows_the_conventions_of_json(spectra: Spectra, recorded: lis
     }
 
 
+def test_columns_of_one_name_are_told_apart(spectra: Spectra, recorded: list[Record]) -> None:
+    """A join loses none of them."""
+    sql = "select a.i, b.i, b.i as i_1 from range(1) a(i) join (select 7 as i) b on true"
+    assert rows_of(spectra("query", sql, "--format", "json")) == [{"i": 0, "i_1": 7, "i_1_1": 7}]
+
+
 def test_a_query_can_come_from_stdin(spectra: Spectra, recorded: list[Record]) -> None:
     """For statements that are longer than a line."""
     assert rows_of(spectra("query", "-", "--format", "json", input="select 1 as one")) == [{"one": 1}]
