@@ -120,6 +120,7 @@ class Client:
 
             def work() -> None:
                 with socket.create_connection(("127.0.0.1", self._port)) as connection:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as clients of OTLP have it
                     while True:
                         with lock:
                             number = next(numbers, None)
