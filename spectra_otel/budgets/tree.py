@@ -24,6 +24,7 @@ from spectra_otel.budgets.book import TREE_KEY, book
 from spectra_otel.budgets.definition import Budget, LimitConfig
 from spectra_otel.budgets.windows import RUN
 from spectra_otel.errors import ConfigError
+from spectra_otel.tracking.context import detach
 
 if TYPE_CHECKING:
     from spectra_otel.budgets.ledger import BucketState, Claim
@@ -67,7 +68,7 @@ def budget(
     try:
         yield tree
     finally:
-        context_api.detach(token)
+        detach(token)
 
 
 def claims() -> list[tuple[Budget, Claim]]:

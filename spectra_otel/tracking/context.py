@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import baggage
+from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 
@@ -234,6 +235,14 @@ def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def detach(token: Any) -> None:
+    """Undo OpenTelemetry's ``attach``. Its own way logs an error where a generator ends in another context than it began in."""
+    if isinstance(token, Token):
+        put_back(token.var, token)
+    else:
+        context_api.detach(token)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import inspect
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager
-from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
 
@@ -215,7 +214,7 @@ class Track(AbstractContextManager[TrackedCall]):
         self._call = call
         if call.request is not None and call.request.span is not None:
             token = context_api.attach(set_span_in_context(call.request.span, call.request.context))
-            stack.callback(_detach, token)
+            stack.callback(context.detach, token)
         if call.request is not None and call.request.ticket is not None:
             stack.enter_context(context.lending(call.request.ticket))
         stack.enter_context(context.attributed(call.attribution))
@@ -295,14 +294,6 @@ class Track(AbstractContextManager[TrackedCall]):
                 return function(*args, **kwargs)
 
         return tracked  # type: ignore[return-value]
-
-
-def _detach(token: Any) -> None:
-    """As OpenTelemetry does it, which logs an error where a generator ends in another context than it began in."""
-    if isinstance(token, Token):
-        context.put_back(token.var, token)
-    else:
-        context_api.detach(token)
 
 
 def track(provider: str, model: str | None = None, **options: Unpack[Options]) -> Track:

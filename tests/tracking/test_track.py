@@ -284,8 +284,10 @@ def test_a_block_in_a_generator_may_end_in_another_context(recorder, caplog):
             yield "a"
             request.record(ANSWER)
             yield "b"
+        with spectra.budget("answer", usd=1):
+            yield "c"
 
-    assert in_new_contexts(streamed()) == ["a", "b"]
+    assert in_new_contexts(streamed()) == ["a", "b", "c"]
     assert (recorder.only["prompt_tokens"], recorder.only["user_id"]) == (100, "u1")
     assert not caplog.records
 
