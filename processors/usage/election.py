@@ -42,7 +42,7 @@ class Call:
     """A span that is a call to a model; once elected, the response it stands for."""
 
     __slots__ = (
-        "_places", "end", "fields", "has_wire", "is_exact", "key", "parent", "rev", "scopes", "spans", "start",
+        "_places", "end", "fields", "has_wire", "is_exact", "key", "more", "parent", "rev", "scopes", "start",
     )  # fmt: skip
 
     def __init__(self, fields: dict[str, Any], scope: str, key: SpanKey, parent: int, start: int, end: int) -> None:
@@ -56,8 +56,8 @@ class Call:
         self.is_exact = True
         self.has_wire = False
         """An instrumentor of ours saw the very exchange of this span."""
-        self.spans: tuple[SpanKey, ...] = ()
-        """Every span that stands for this response."""
+        self.more: tuple[SpanKey, ...] = ()
+        """Further spans that stand for this response."""
         self._places: tuple[tuple[dict[Any, list[Call]], Any], ...] = ()
 
     @property
@@ -127,7 +127,8 @@ class Election:
         while len(self._calls) > self._limit or self._calls[0].end < oldest_end:
             oldest = self._calls.popleft()
             oldest.leave()
-            for key in oldest.spans:
+            self._by_span.pop(oldest.key, None)
+            for key in oldest.more:
                 self._by_span.pop(key, None)
 
     def join(self, call: Call, new: Call) -> None:
@@ -138,7 +139,8 @@ class Election:
 
     def _enter(self, call: Call, span: Call) -> None:
         self._by_span[span.key] = call
-        call.spans += (span.key,)
+        if span is not call:
+            call.more += (span.key,)
         if span.parent:
             call.enter(self._below, (span.key[0], span.parent))
         if len(self._scopes) > 1:

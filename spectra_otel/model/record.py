@@ -20,18 +20,21 @@ class TrackedRequest(Mapping[str, Any]):
     ``RequestTransformer`` returned has exactly the keys that the transformer left.
     """
 
-    __slots__ = ("_keys", "_values", "rev", "span")
+    __slots__ = ("_keys", "own_values", "rev", "span")
+
+    own_values: dict[str, Any]
+    """What is known, to write to: for processors that do so for every record, while it is theirs. Others :meth:`amend`."""
 
     def __init__(
         self, values: dict[str, Any], span: ReadableSpan | None = None, *, rev: int = 0, exact_keys: bool = False
     ) -> None:
-        self._values = values
+        self.own_values = values
         self._keys: Mapping[str, Any] = values if exact_keys else FIELDS
         self.span = span
         self.rev = rev
 
     def __getitem__(self, key: str) -> Any:
-        value = self._values.get(key)
+        value = self.own_values.get(key)
         if value is None and key not in self._keys:
             raise KeyError(key)
         return value
@@ -48,17 +51,12 @@ class TrackedRequest(Mapping[str, Any]):
     @property
     def values_by_field(self) -> Mapping[str, Any]:
         """What is known, as a plain mapping: quicker to read than the record itself. Not to be changed."""
-        return self._values
-
-    @property
-    def own_values(self) -> dict[str, Any]:
-        """The same, to write to: for processors that do so for every record, while it is theirs. Others :meth:`amend`."""
-        return self._values
+        return self.own_values
 
     def known(self) -> dict[str, Any]:
         """A new dict of the fields that are known, in no particular order."""
-        return {key: value for key, value in self._values.items() if value is not None}
+        return {key: value for key, value in self.own_values.items() if value is not None}
 
     def amend(self, values: Mapping[str, Any]) -> None:
         """Write fields. For processors, while the record is theirs."""
-        self._values.update(values)
+        self.own_values.update(values)
