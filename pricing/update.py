@@ -149,9 +149,8 @@ def _table(name: str, data: bytes) -> Any:
         try:
             drafts, _ = litellm.read(path)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-            raise PriceFileError(
-                f"{name}: is neither a catalog of ours nor LiteLLM's table of prices: {error}"
-            ) from error
+            why = f": {error}" if isinstance(error, ValueError) else ""
+            raise PriceFileError(f"{name}: is neither a catalog of ours nor LiteLLM's table of prices{why}") from error
     if not drafts:
         raise PriceFileError(f"{name}: has no prices in it; a catalog of ours or LiteLLM's table of prices is wanted")
     return drafts

@@ -67,14 +67,14 @@ def set(
     tokens: int | None = None,
     requests: int | None = None,
     period: str | int = "monthly",
-    by: Sequence[str] = (),
+    by: str | Sequence[str] = (),
     match: Mapping[str, str] | None = None,
     mode: str = "hard",
-    thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
+    thresholds: float | Sequence[float] = DEFAULT_THRESHOLDS,
     timezone: str = "UTC",
     week_start: str = "monday",
-    models: Sequence[str] = (),
-    providers: Sequence[str] = (),
+    models: str | Sequence[str] = (),
+    providers: str | Sequence[str] = (),
     on_unpriced: str = "block",
     on_exceeded: str = "block",
     on_unavailable: str = "",
@@ -86,8 +86,8 @@ def set(
     """
     limit = LimitConfig(None if cost is None else str(cost), tokens, requests)
     budget = Budget(
-        name, limit, str(period), timezone, week_start, list(by), dict(match or {}), mode, list(thresholds), list(models),
-        list(providers), on_unpriced, on_exceeded, on_unavailable,
+        name, limit, str(period), timezone, week_start, _listed(by), dict(match or {}), mode, _listed(thresholds),
+        _listed(models), _listed(providers), on_unpriced, on_exceeded, on_unavailable,
     )  # fmt: skip
     budget.validate()
     known = _find(name)
@@ -96,6 +96,11 @@ def set(
     _ledger().define(Stored(name, budget.to_json(), source, True, configured))
     book.refresh()
     return budget
+
+
+def _listed(values: Any) -> list[Any]:
+    """A list; one value alone is a list of one."""
+    return [values] if isinstance(values, str | int | float) else list(values)
 
 
 def get(name: str) -> Budget | None:

@@ -21,6 +21,10 @@ MODES = ("hard", "soft")
 ON_UNPRICED = ("block", "mark", "bound")
 ON_EXCEEDED = ("block", "fit")
 ON_UNAVAILABLE = ("", "allow", "block")
+_WORDS = {
+    "by": "record fields and span attributes", "match": "record fields and span attributes",
+    "models": "names and patterns", "providers": "names and patterns",
+}  # fmt: skip
 DEFAULT_THRESHOLDS = (0.8, 0.95)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}\Z")
 _CALLBACK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
@@ -105,6 +109,13 @@ class Budget:
         switches = self.on_exceeded.startswith("switch:") and len(self.on_exceeded) > len("switch:")
         if not (switches or self.on_exceeded in ON_EXCEEDED or _CALLBACK.match(self.on_exceeded)):
             _check_choice("on_exceeded", self.on_exceeded, (*ON_EXCEEDED, "switch:<model>", "module:function"))
+        self._check_lists()
+
+    def _check_lists(self) -> None:
+        for setting, what in _WORDS.items():
+            for word in getattr(self, setting):
+                if not isinstance(word, str) or not word.strip():
+                    raise ConfigError(f"{setting}: got {word!r}, valid: {what}")
         for threshold in self.thresholds:
             if not isinstance(threshold, int | float) or isinstance(threshold, bool) or not 0 < threshold <= 1:
                 raise ConfigError(f"thresholds: got {threshold!r}, valid: parts above 0 and up to 1, such as 0.8")

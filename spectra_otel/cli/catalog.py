@@ -159,7 +159,10 @@ def export(form: str, models: str | None, output: Path | None) -> None:
     if output is None:
         click.echo(result.text, nl=False)
     else:
-        output.write_text(result.text, encoding="utf-8")
+        try:
+            output.write_text(result.text, encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{output}: {error.strerror}") from error
     for line in result.left_out[:20] if names else ():
         click.echo(f"left out: {line}", err=True)
     if result.left_out and not names:

@@ -50,6 +50,9 @@ def test_money_is_exact() -> None:
         ),
         ({"on_exceeded": "switch:"}, "budget 'b': on_exceeded: got 'switch:', valid: block, fit, switch:<model>"),
         ({"on_unavailable": "panic"}, "budget 'b': on_unavailable: got 'panic', valid: unset, allow, block"),
+        ({"by": [""]}, "budget 'b': by: got '', valid: record fields and span attributes"),
+        ({"match": {" ": "x"}}, "budget 'b': match: got ' ', valid: record fields and span attributes"),
+        ({"models": [4]}, "budget 'b': models: got 4, valid: names and patterns"),
         ({"name": ""}, "budget '': name: got '', valid: letters, digits"),
         ({"name": "a b"}, "budget 'a b': name: got 'a b', valid"),
     ],
@@ -86,6 +89,17 @@ def test_a_file_says_the_same_as_python(tmp_path: Path) -> None:
         thresholds=[0.8, 0.95], models=["gpt-4o*"], providers=["openai"],
     )  # fmt: skip
     assert config.budgets == [said]
+
+
+def test_one_value_is_a_list_of_one() -> None:
+    """A word is not taken for its letters."""
+    budget = spectra.budgets.set("b", requests=1, by="user.id", models="gpt-4o*", providers="openai", thresholds=0.5)
+    assert (budget.by, budget.models, budget.providers, budget.thresholds) == (
+        ["user.id"],
+        ["gpt-4o*"],
+        ["openai"],
+        [0.5],
+    )
 
 
 def test_two_budgets_of_one_name_are_refused(tmp_path: Path) -> None:

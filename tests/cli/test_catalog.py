@@ -92,6 +92,12 @@ def test_export_writes_a_processor_for_a_collector(spectra: Spectra, tmp_path: P
     assert "transform/spectra_cost" in yaml.safe_load(target.read_text())["processors"]
 
 
+def test_export_says_where_it_cannot_write(spectra: Spectra, tmp_path: Path) -> None:
+    """In one line."""
+    result = spectra("prices", "export", "--models", "openai/gpt-4o", "-o", str(tmp_path / "none" / "prices.json"))
+    assert (result.exit_code, result.output) == (1, f"Error: {tmp_path}/none/prices.json: No such file or directory\n")
+
+
 def test_export_refuses_a_model_without_a_price(spectra: Spectra) -> None:
     """With names that are near."""
     result = spectra("prices", "export", "--models", "openai/gpt-4ox")

@@ -125,6 +125,7 @@ def test_the_catalog_taken_is_the_one_in_use(tmp_path: Path, monkeypatch: pytest
         (catalog().data[:-5], "bad: has "),
         (catalog().data.replace(b'"input":"1"', b'"input":"9"'), "bad: its prices do not have the digest"),
         (b'{"a": {}}', "bad: has no prices in it"),
+        (b'{"a": 1}', "bad: is neither a catalog of ours nor LiteLLM's table of prices"),
         (b'{"groq/x": [}', "bad: is neither a catalog of ours nor LiteLLM's table"),
     ],
 )
@@ -136,6 +137,7 @@ def test_a_bad_or_truncated_file_is_refused_whole(tmp_path: Path, data: bytes, m
         read_update(str(path), shipped_catalog(), ON)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+    assert "object" not in str(error.value)
 
 
 def test_every_line_is_read_before_a_catalog_is_taken() -> None:
