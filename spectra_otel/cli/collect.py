@@ -93,9 +93,10 @@ async def _serve(document: Document, read_again: Callable[[], Document]) -> None
 
 
 def _set_up_logs(document: Document) -> None:
+    from spectra_otel.config.telemetry import Logs
     from spectra_otel.service import logs
 
-    logs.set_up(document.telemetry.logs)
+    logs.set_up(document.telemetry.logs if document.telemetry is not None else Logs())
 
 
 def _share_memory() -> None:

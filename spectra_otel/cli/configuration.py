@@ -94,7 +94,7 @@ def _tree(document: Document, shows_secrets: bool) -> dict[str, Any]:
     if document.providers:
         tree["providers"] = _plain(document.providers, shows_secrets)
     tree["service"] = {
-        "telemetry": _plain(document.telemetry, shows_secrets),
+        **({"telemetry": _plain(document.telemetry, shows_secrets)} if document.telemetry is not None else {}),
         **({"extensions": [str(id_) for id_ in document.service_extensions]} if document.service_extensions else {}),
         "pipelines": {
             str(spec.id): {

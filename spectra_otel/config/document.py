@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spectra_otel.component import ComponentID, Factory, Kind, registry
 from spectra_otel.config.decode import decode, decoding, plain
 from spectra_otel.config.resolve import Expanded
-from spectra_otel.config.telemetry import TelemetrySettings
 from spectra_otel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spectra_otel.config.telemetry import TelemetrySettings
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
@@ -55,7 +57,8 @@ class Document:
     extensions: Mapping[ComponentID, Component] = field(default_factory=dict)
     service_extensions: tuple[ComponentID, ...] = ()
     pipelines: tuple[PipelineSpec, ...] = ()
-    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    telemetry: TelemetrySettings | None = None
+    """What the collector says of itself; None: the defaults, which an application need not load."""
     providers: Mapping[str, Any] = field(default_factory=dict)
     """AI providers that are not built in, as written: :mod:`spectra_otel.providers.custom` reads them."""
 
@@ -108,6 +111,8 @@ def _takes(factory: Factory[Any, Any], signal: str) -> bool:
 
 
 def _telemetry(data: Any) -> TelemetrySettings:
+    from spectra_otel.config.telemetry import TelemetrySettings
+
     telemetry = decode(data, TelemetrySettings(), "service.telemetry")
     telemetry.validate()
     return telemetry
@@ -152,7 +157,7 @@ class _Reader:
             extensions=sections[Kind.EXTENSION],
             service_extensions=extensions,
             pipelines=pipelines,
-            telemetry=self._try(_telemetry, service.get("telemetry")) or TelemetrySettings(),
+            telemetry=self._try(_telemetry, service["telemetry"]) if "telemetry" in service else None,
             providers=plain(tree.get("providers")) or {},
         )
 

@@ -20,6 +20,7 @@ from typing import Any
 from spectra_otel import pipeline
 from spectra_otel.component import ComponentID, Kind, Processor
 from spectra_otel.config.document import Component, Document, PipelineSpec
+from spectra_otel.config.telemetry import TelemetrySettings
 from spectra_otel.errors import ConfigError
 from spectra_otel.model.home import home
 from spectra_otel.otlp.signals import SIGNALS, TRACES, Signal
@@ -262,7 +263,8 @@ class Collector:
         return Path(found.folder(name))
 
     def _serve_metrics(self) -> None:
-        for endpoint in self._document.telemetry.metrics.endpoints():
+        telemetry = self._document.telemetry or TelemetrySettings()
+        for endpoint in telemetry.metrics.endpoints():
             with _named("service::telemetry::metrics"):
                 server = SmallServer(endpoint, lambda path: (200, CONTENT_TYPE, self.telemetry.metrics.text()))
             self._metrics_servers.append(server)

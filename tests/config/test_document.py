@@ -46,6 +46,7 @@ def test_a_full_file_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (receiver.grpc.endpoint, receiver.http.endpoint) == ("localhost:4317", "0.0.0.0:4318")
     assert document.receivers[ComponentID("otlp", "enriched")].config.protocols.grpc is None
     assert [str(spec.id) for spec in document.pipelines] == ["traces", "traces/contract", "metrics"]
+    assert document.telemetry is not None
     assert document.telemetry.logs.level == "info"
 
 
@@ -59,6 +60,7 @@ def test_settings_that_tune_another_program_are_taken_with_a_warning(caplog: pyt
         "'service.telemetry.resource'",
         "exporters::otlp_grpc: 'tls.reload_interval'",
     } <= set(named)
+    assert document.telemetry is not None
     assert document.telemetry.metrics.endpoints() == ["0.0.0.0:8889"]
 
 
