@@ -1,4 +1,7 @@
-"""Anthropic. Token counting, files, skills and models are skipped: they are not billed by the call."""
+"""Anthropic. Token counting, files, skills and models are skipped: they are not billed by the call.
+
+Its platform within AWS and Google Cloud is its own, too, at its own prices.
+"""
 
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.batch import MessageBatch
@@ -10,7 +13,7 @@ messages, batch = Messages(), MessageBatch()
 
 PROVIDER = Provider(
     name="anthropic",
-    hosts=("api.anthropic.com",),
+    hosts=("api.anthropic.com", "aws-external-anthropic.{region}.api.aws", "claude.googleapis.com"),
     budget_block="429",
     account_headers=("anthropic-organization-id",),
     endpoints=(

@@ -34,6 +34,6 @@ PROVIDER = Provider(
         Endpoint("/interactions/{job}", interactions, "GET", completes=True),
         Endpoint("/endpoints/{endpoint}:generateContent", generate),
         Endpoint("/endpoints/{endpoint}:streamGenerateContent", generate),
-        Endpoint("/endpoints/{endpoint}/chat/completions", Chat()),
+        Endpoint("/endpoints/{endpoint}/chat/completions", Chat(thoughts_hidden=True)),
     ),
 )
