@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -72,7 +72,7 @@ def export(prices: Pricer, form: str, models: Iterable[str] = (), *, at: datetim
 def _chosen(prices: Pricer, models: list[str]) -> Iterator[tuple[str, Entry]]:
     """(name as asked for, entry) of each model."""
     if not models:
-        yield from ((entry.model, entry) for entry in prices.catalog.entries() if entry.model != DEFAULTS)
+        yield from ((entry.model, entry) for entry in _all(prices))
     for wanted in models:
         provider, _, name = wanted.partition("/")
         found = prices.matcher.match(provider, name) if name else None
@@ -83,7 +83,39 @@ def _chosen(prices: Pricer, models: list[str]) -> Iterator[tuple[str, Entry]]:
             raise UnknownModelError(
                 f"{wanted!r} has no price; write provider/model" + (f"; near: {near}" if near else "")
             )
-        yield name, found.entry
+        entry = found.entry
+        key = provider, name.lower()
+        if key in prices.matcher.overrides.entries and prices.catalog.find(*key) is None:
+            entry = replace(entry, model=name)  # one of several that have a price in common
+        yield name, next((one for one in _by_prices(prices, entry) if one.offers == entry.offers), entry)
+
+
+def _all(prices: Pricer) -> Iterator[Entry]:
+    """The catalog's entries with the user's own prices, and the user's models that are not in it."""
+    own = {key for key in prices.matcher.overrides.entries if key[1] != DEFAULTS}
+    for entry in prices.catalog.entries():
+        keys = {(entry.provider, name.lower()) for name in (entry.model, *entry.names)}
+        if entry.model != DEFAULTS:
+            yield from _by_prices(prices, entry) if keys & own else (entry,)
+            own -= keys
+    for provider, name in sorted(own):
+        found = prices.matcher.find(provider, name)
+        if found is not None:
+            yield found if found.model.lower() == name else replace(found, model=name)
+
+
+def _by_prices(prices: Pricer, entry: Entry) -> Iterator[Entry]:
+    """An entry for each price that its names have: the user's own are of one name."""
+    alike: list[tuple[Entry, list[str]]] = []
+    for name in (entry.model, *entry.names):
+        found = prices.matcher.find(entry.provider, name.lower()) or entry
+        names = next((names for one, names in alike if one.offers == found.offers), None)
+        if names is None:
+            alike.append((found, [name]))
+        else:
+            names.append(name)
+    for found, names in alike:
+        yield replace(found, model=names[0], names=tuple(names[1:]))
 
 
 def _tokens(prices: Pricer, entry: Entry, at: datetime, tier: str = "standard") -> dict[str, Rate] | None:

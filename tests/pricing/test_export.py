@@ -138,3 +138,17 @@ def test_json_has_every_model_with_its_sources() -> None:
     )
     assert row["rates"]["input"] == "0.625"
     assert row["source"]
+
+
+@pytest.mark.parametrize("models", [(), ("openai/gpt-4o", "openai/gpt-4o-2024-08-06", "openai/mine")])
+def test_prices_of_your_own_are_exported_for_their_names_alone(tmp_path: Path, models: tuple[str, ...]) -> None:
+    """With models and without, a name has the price that its calls have here."""
+    file = tmp_path / "own.yaml"
+    file.write_text("provider: openai\nprices:\n  - {models: [gpt-4o, Mine], rates: {input: 1, output: 2}}\n")
+    prices = Pricer(overrides=load_overrides([file]))
+    found = json.loads(export(prices, "json", models, at=AT).text)["prices"]
+    standard = [one for one in found if one["provider"] == "openai" and one["tier"] == "standard"]
+    for model in ("gpt-4o", "gpt-4o-2024-08-06", "mine"):
+        rates = [one["rates"]["input"] for one in standard if model in (name.lower() for name in one["names"])]
+        cost = prices.calculate("openai", model, {"prompt_tokens": 10**6, "completion_tokens": 0}, at=AT)
+        assert [Decimal(rate) * 100 for rate in rates] == [cost.total_cost_in_cents]
