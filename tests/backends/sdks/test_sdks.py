@@ -6,10 +6,12 @@ What runs in an environment is ``apps/<environment>.py``; what is expected of ea
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -32,8 +34,10 @@ Result = dict[str, Any]
 @cache
 def results(app: str) -> dict[str, Result]:
     """What came of each case of an app, run in its environment. Faults at home, such as a missing import, are said here."""
-    python = python_of("clients" if app == "xai" else app)
-    done = subprocess.run([python, HERE / "driver.py", app], capture_output=True, text=True, check=False, timeout=300)
+    command = [python_of("clients" if app == "xai" else app), HERE / "driver.py", app]
+    with TemporaryDirectory() as home:
+        environment = {**os.environ, "SPECTRA_HOME": home}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return {result["case"]: result for result in map(json.loads, done.stdout.splitlines())}
 
