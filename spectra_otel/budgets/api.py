@@ -80,7 +80,7 @@ def set(
     on_unavailable: str = "",
     source: str = PYTHON,
 ) -> Budget:
-    """Add a budget or change the one of that name; what it has counted stays.
+    """Add a budget or change the one of that name; what it has counted stays, and one that is disabled stays so.
 
     Raises :class:`ConfigError` for a setting that is none, :class:`LedgerError` where the ledger cannot be written.
     """
@@ -90,12 +90,9 @@ def set(
         _listed(models), _listed(providers), on_unpriced, on_exceeded, on_unavailable,
     )  # fmt: skip
     budget.validate()
-    known = _find(name)
-    configured = known.configured if known is not None else None
-    source = CONFIG if known is not None and known.source == CONFIG else source
-    _ledger().define(Stored(name, budget.to_json(), source, True, configured))
+    stored = _define(budget, source)
     book.refresh()
-    return budget
+    return _definition(stored)
 
 
 def _listed(values: Any) -> list[Any]:
@@ -175,10 +172,7 @@ def remove(name: str) -> bool:
 def set_from_command_line(budget: Budget) -> None:
     """Write a definition that the command line made."""
     budget.validate()
-    known = _find(budget.name)
-    source = CONFIG if known is not None and known.source == CONFIG else CLI
-    configured = known.configured if known is not None else None
-    _ledger().define(Stored(budget.name, budget.to_json(), source, True, configured))
+    _define(budget, CLI)
 
 
 def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[BucketState]:
@@ -206,6 +200,17 @@ def _ledger() -> Ledger:
     if not on_event_loop():
         alerts.worker().flush(5.0)
     return book.ledger()
+
+
+def _define(budget: Budget, source: str) -> Stored:
+    """Write a definition. One of the configuration stays so, and one that is disabled: apps set theirs at each start."""
+    known = _find(budget.name)
+    if known is None:
+        stored = Stored(budget.name, budget.to_json(), source, True, None)
+    else:
+        stored = replace(known, definition=budget.to_json(), source=CONFIG if known.source == CONFIG else source)
+    _ledger().define(stored)
+    return stored
 
 
 def _find(name: str) -> Stored | None:

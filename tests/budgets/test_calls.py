@@ -298,6 +298,8 @@ def test_a_disabled_budget_stops_nothing(app: LocalProvider) -> None:
         chat(client)
     spectra.budgets.disable("one")
     chat(client)
+    assert not spectra.budgets.set("one", requests=1).enabled  # as an app does that starts again
+    chat(client)
     spectra.budgets.enable("one")
     with pytest.raises(openai.RateLimitError):
         chat(client)
