@@ -365,12 +365,12 @@ class SqliteLedger:
         if self._turnstile is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._turnstile = Turnstile(self.path.with_name(self.path.name + "-turn"))
-        if not self._uses.acquire(blocking=wait):
+        if not wait and self._uses.locked():  # the process forks
             raise WouldWait
-        try:
-            if not self._turnstile.enter(wait):
-                raise WouldWait
+        with self._uses:
             try:
+                if not self._turnstile.enter(wait):
+                    raise WouldWait
                 database = self._open(wait)
                 if wait:
                     self._gather(jobs, _BATCH - 1)
@@ -379,8 +379,6 @@ class SqliteLedger:
                     self._left = self._log()
             finally:
                 self._turnstile.leave()
-        finally:
-            self._uses.release()
 
     def _gather(self, jobs: list[_Job], most: int) -> None:
         with self._agree:
@@ -416,7 +414,8 @@ class SqliteLedger:
         if tables.is_busy(error):
             what = f"another process has been writing for {tables.WAIT_SECONDS:g} seconds, or is stopped ({what})"
         problem = LedgerError(f"the ledger of budgets {self.path} cannot be used: {what}")
-        problem.__cause__ = error
+        if isinstance(error, sqlite3.Error | OSError):  # and nobody was interrupted: it can be used by the next
+            problem.__cause__ = error
         return problem
 
     def _sweep_is_due(self) -> bool:
@@ -426,8 +425,10 @@ class SqliteLedger:
 
 def _transact(database: Database, jobs: list[_Job], wait: bool) -> None:
     """One transaction for all jobs: each of them decides before it writes, so none has to be undone alone."""
-    tables.begin(database, wait)
+    if database.in_transaction:  # a signal's handler raised where nobody could take it back
+        database.execute("ROLLBACK")
     try:
+        tables.begin(database, wait)
         for job in jobs:
             job.result = job.call(database)
         database.execute("COMMIT")
