@@ -52,7 +52,7 @@ def test_a_price_that_is_to_come_stays(tmp_path: Path) -> None:
     offers = [{"rates": {"input": rate, "output": "2"}, "from": "litellm"} for rate in ("1", "3")]
     offers[1]["since"] = "2027-01-01"
     current = Catalog(assemble({("groq", "one"): {"type": "text", "offers": offers}}, "2026-11-21", []))
-    row = {"input_cost_per_token": 5e-07, "output_cost_per_token": 2e-06}
+    row: dict[str, object] = {"input_cost_per_token": 5e-07, "output_cost_per_token": 2e-06}
     prices = Pricer(read_update(table(tmp_path, one=row), current, ON))
     usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
     days = (date(2026, 11, 30), ON, date(2027, 1, 1))
