@@ -145,7 +145,8 @@ class Book:
             from spectra_otel.budgets import alerts
 
             self._is_looking = True
-            self._is_looking = alerts.worker().put(self.refresh)
+            if not alerts.worker().put(self.refresh):  # otherwise the look itself says when it is over, maybe by now
+                self._is_looking = False
 
     def refresh(self) -> None:
         """Look at the ledger now, if there is one."""
