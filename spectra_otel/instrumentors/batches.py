@@ -22,7 +22,8 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import on_event_loop
 from spectra_otel.instrumentors.polls import Poll
 from spectra_otel.instrumentors.streams import EVENT_LIMIT, Decompressor, EventSplitter, Tap, UsageHider
-from spectra_otel.providers.base import Endpoint, Json, Sent, Values, as_dict
+from spectra_otel.providers.base import Endpoint, Sent
+from spectra_otel.providers.values import REGION, Json, Values, as_dict, put_region
 from spectra_otel.providers.wire.batch import Batch, Result
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
@@ -131,6 +132,7 @@ class BatchCall(Poll):
     def _row_of(self, number: int, result: Result) -> Row:
         """What is recorded of a result: without the answer's text, of which a file may have a gigabyte."""
         values = _values(result, self._sent.provider.name, self._seed.get("model"))
+        put_region(values, self._sent.places.get(REGION))
         if result.name:
             values["metadata"] = {"custom_id": result.name}
         return _digest(str(self._seed.get("id")), number, result), values

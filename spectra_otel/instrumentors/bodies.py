@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from spectra_otel.providers.base import Json, Upload
+from spectra_otel.providers.base import Upload
+from spectra_otel.providers.values import Json
 
 _FIELD_LIMIT = 64 * 1024
 """Bytes of a multipart part without a file name that we still take for a field."""

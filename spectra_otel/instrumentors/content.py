@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from spectra_otel import faults
-from spectra_otel.providers.base import Json, Upload
+from spectra_otel.providers.base import Upload
+from spectra_otel.providers.values import Json
 
 Redactor = Callable[[Json, str], Json | None]
 """``redactor(body, "request" | "response")`` gives the body to keep, or None for nothing."""

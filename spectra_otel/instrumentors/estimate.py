@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spectra_otel import faults
-from spectra_otel.providers.base import Json, Values
+from spectra_otel.providers.values import REGION, Json, Values
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for English text in current tokenisers (OpenAI, "What are tokens and how to count them?")."""
@@ -32,7 +32,7 @@ def put_upper_bound(values: Values, body: Json, size: int) -> None:
 
         found = pricing.estimate_request(
             values.get("provider") or "", body, endpoint=values.get("endpoint"), model=values.get("model"),
-            tier=values.get("requested_tier"), size=size,
+            tier=values.get("requested_tier"), region=values.get(REGION), size=size,
         )  # fmt: skip
         if found.upper_in_cents is not None:
             values["upper_bound_in_cents"] = found.upper_in_cents

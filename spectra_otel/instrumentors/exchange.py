@@ -35,18 +35,9 @@ from spectra_otel.instrumentors.streams import (
 )  # fmt: skip
 from spectra_otel.instrumentors.unsent import is_unsent
 from spectra_otel.model.fields import TOKEN_FIELDS
-from spectra_otel.providers.base import (
-    JOB,
-    Endpoint,
-    Json,
-    Provider,
-    Sent,
-    StreamReader,
-    Values,
-    distrust_absurd_usage,
-    put_text,
-)
+from spectra_otel.providers.base import Endpoint, Provider, Sent, StreamReader
 from spectra_otel.providers.registry import Providers
+from spectra_otel.providers.values import JOB, REGION, Json, Values, distrust_absurd_usage, put_region, put_text
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
 from spectra_otel.tracking.jobs import Jobs
@@ -109,7 +100,9 @@ class Observer:
         if row is None:
             self.skipped += 1
             return None
-        return (provider, *row)
+        endpoint, places = row
+        region = provider.region(host.lower())
+        return provider, endpoint, {**places, REGION: region} if region else places
 
     def begin(
         self, found: Found, method: str, host: str, port: int | None, path: str, query: str, headers: Headers, raw: Body
@@ -149,6 +142,7 @@ class Observer:
             "is_streaming": False,
             "server.address": host,
             "server.port": port,
+            REGION: places.get(REGION),
         }
         values.update(row.format.read_request(sent))
         if sent.provider.tier_at and (tier := sent.provider.tier_at.get(host.lower())):
@@ -399,6 +393,7 @@ class Exchange:
         tier = values.get(_SAID_TIER) or values.get("pricing_tier")
         if tier:
             values["pricing_tier"] = self._sent.provider.tier(tier)
+        put_region(values, self._sent.places.get(REGION))
         distrust_absurd_usage(values, TOKEN_FIELDS)
         if values.get("reasoning_tokens"):
             values["is_reasoning"] = True

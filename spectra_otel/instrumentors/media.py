@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from spectra_otel.providers.base import Json
+from spectra_otel.providers.values import Json
 
 _MEDIA_TYPES = frozenset({"image", "video", "tts"})
 _INLINE = frozenset(

@@ -13,7 +13,8 @@ from spectra_otel.instrumentors.exchange import Exchange
 from spectra_otel.instrumentors.media import Media
 from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
-from spectra_otel.providers.base import JOB, Endpoint, Sent, Values
+from spectra_otel.providers.base import Endpoint, Sent
+from spectra_otel.providers.values import JOB, Values
 from spectra_otel.tracking.request import known_values, span_name, start_attributes
 
 if TYPE_CHECKING:

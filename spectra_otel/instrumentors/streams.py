@@ -14,7 +14,8 @@ import orjson
 
 from spectra_otel import faults
 from spectra_otel.errors import BudgetExceededError
-from spectra_otel.providers.base import Json, StreamReader
+from spectra_otel.providers.base import StreamReader
+from spectra_otel.providers.values import Json
 from spectra_otel.tracking.abandoned import abandoned
 
 EVENT_LIMIT = 32 * 1024 * 1024

@@ -1,7 +1,7 @@
 """What a provider table is made of: :class:`Provider`, its :class:`Endpoint` rows, and the :class:`Format` that reads them.
 
 A format reads one kind of call: the request, the whole answer, and the events of a streamed one, all into record fields
-(:mod:`spectra_otel.model.fields`). What it does not find it leaves out: unknown is absent, never 0.
+(:mod:`spectra_otel.model.fields`), with the help of :mod:`spectra_otel.providers.values`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
-Json = dict[str, Any]
-Values = dict[str, Any]
-"""Record fields by name."""
+from spectra_otel.providers.values import Json, Values
 
 BudgetBlock = Literal["429", "raise"]
 _PLACE = re.compile(r"\{(\w+(?:\.\.\.)?)\}")
@@ -190,7 +188,7 @@ class Provider:
     ``budget_block`` is how a budget's no reaches the SDKs of this provider: ``429`` as an answer they do not retry, or
     ``raise``. ``failed`` says of an HTTP status whether the call was billed. ``tiers`` maps the provider's words for
     service tiers to ours; a word that is not there stands for itself. ``tier_at`` has the hosts
-    that sell one tier alone.
+    that sell one tier alone. ``prices_by_region`` says that a call can cost more at a host with a ``{region}``.
     """
 
     name: str
@@ -202,6 +200,7 @@ class Provider:
         default_factory=lambda: {"default": "standard", "on_demand": "standard", "auto": "auto"}
     )
     tier_at: Mapping[str, str] = field(default_factory=dict)
+    prices_by_region: bool = False
     account_headers: tuple[str, ...] = ()
     """Response headers that name the account, in order of preference."""
     skips: tuple[str, ...] = ()
@@ -228,64 +227,14 @@ class Provider:
                 return row, {name: unquote(text) for name, text in match.groupdict().items()}
         return None
 
+    def region(self, host: str) -> str | None:
+        """The region in the name of a host, where prices depend on it."""
+        for place in self.hosts if self.prices_by_region else ():
+            before, found, after = place.partition("{region}")
+            if found and len(host) > len(before + after) and host.startswith(before) and host.endswith(after):
+                return host[len(before) : len(host) - len(after)]
+        return None
+
     def tier(self, word: str) -> str:
         """Our word for a service tier."""
         return self.tiers.get(word.lower(), word.lower())
-
-
-def put_count(values: Values, name: str, count: Any) -> None:
-    """Set a count if it is one. A float that is whole is one, too; anything else stays out."""
-    if type(count) is int or (isinstance(count, float) and count.is_integer()):
-        values[name] = int(count)
-
-
-def put_text(values: Values, name: str, text: Any) -> None:
-    """Set a text if it is one that says something."""
-    if text and isinstance(text, str):
-        values[name] = text
-
-
-JOB = "spectra.job"
-"""The id of the job that a call began and that is not done; not a field of the record."""
-
-
-def put_job(values: Values, job: Any) -> None:
-    """The answer is a job that is not done: its cost is not known until a later request asks after it."""
-    values["cost_status"] = "billed_unknown"
-    put_text(values, JOB, job)
-
-
-def length_of(text: Any) -> int:
-    """Characters of a text; 0 of what is none."""
-    return len(text) if type(text) is str else 0
-
-
-def as_dict(value: Any) -> Json:
-    """``value`` if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """``value`` if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-MOST_TOKENS = 10**12
-"""A count above this is not one that a provider ever billed."""
-
-
-def distrust_absurd_usage(values: Values, token_fields: tuple[str, ...]) -> None:
-    """Take out token counts that contradict themselves; ``usage_raw`` keeps what was sent.
-
-    Negative or absurd counts, or more cached than read: none of it is trusted, nothing priced. More reasoning than output
-    (another tokeniser counted it) takes out the reasoning alone, which has no price of its own.
-    """
-    counts = [count for count in map(values.get, token_fields) if count is not None]
-    prompt, completion = values.get("prompt_tokens"), values.get("completion_tokens")
-    cached = (values.get("cached_tokens") or 0) + (values.get("cache_write_tokens") or 0)
-    if (counts and (min(counts) < 0 or max(counts) > MOST_TOKENS)) or (prompt is not None and cached > prompt):
-        for name in token_fields:
-            values.pop(name, None)
-        values.setdefault("error_type", "usage_inconsistent")
-    elif completion is not None and (values.get("reasoning_tokens") or 0) > completion:
-        del values["reasoning_tokens"]

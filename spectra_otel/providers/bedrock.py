@@ -4,7 +4,8 @@ Token counting is free, and guardrails on their own are no model's answer. boto3
 a host of its own (``SPECTRA_PROVIDER_HOSTS=…=bedrock``).
 """
 
-from spectra_otel.providers.base import Endpoint, Format, Provider, Sent, Values, as_dict, as_list
+from spectra_otel.providers.base import Endpoint, Format, Provider, Sent
+from spectra_otel.providers.values import Values, as_dict, as_list
 from spectra_otel.providers.wire.async_invoke import AsyncInvoke
 from spectra_otel.providers.wire.chat import Chat
 from spectra_otel.providers.wire.converse import Converse

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from spectra_otel.providers.base import Endpoint, Format, Json, Provider, Sent, Values, as_dict, put_count, put_text
+from spectra_otel.providers.base import Endpoint, Format, Provider, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, put_count, put_text
 from spectra_otel.providers.wire.audio import sent_seconds
 from spectra_otel.providers.wire.media import put_seconds
 

@@ -5,18 +5,8 @@ Voices, models and history are not billed.
 
 from collections.abc import Mapping
 
-from spectra_otel.providers.base import (
-    Endpoint,
-    Format,
-    Json,
-    Provider,
-    Sent,
-    Values,
-    as_dict,
-    as_list,
-    put_job,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Endpoint, Format, Provider, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_job, put_text
 from spectra_otel.providers.wire.audio import sent_seconds
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.media import put_seconds

@@ -2,19 +2,8 @@
 
 from typing import Any
 
-from spectra_otel.providers.base import (
-    Endpoint,
-    Format,
-    Json,
-    Provider,
-    Sent,
-    Values,
-    as_dict,
-    as_list,
-    put_count,
-    put_job,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Endpoint, Format, Provider, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_job, put_text
 from spectra_otel.providers.wire.chat import cents, put_provider_cost
 from spectra_otel.providers.wire.media import kind_of_model, put_seconds
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from spectra_otel.providers import fal, replicate
-from spectra_otel.providers.base import Endpoint, Json, Provider, Sent, Values, as_dict, as_list, put_count, put_text
+from spectra_otel.providers.base import Endpoint, Provider, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
 from spectra_otel.providers.wire.deferred import DeferredChat

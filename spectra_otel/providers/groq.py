@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict, as_list
+from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.values import Json, Values, as_dict, as_list
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Embeddings, read_usage
 from spectra_otel.providers.wire.media import Speech, Transcription

@@ -1,18 +1,7 @@
 """Ollama, on your own machine: free; in its cloud: by token. Its own API streams lines of JSON, unless told not to."""
 
-from spectra_otel.providers.base import (
-    Endpoint,
-    Format,
-    Json,
-    Provider,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    length_of,
-    put_count,
-    put_text,
-)
+from spectra_otel.providers.base import Endpoint, Format, Provider, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, length_of, put_count, put_text
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, read_error
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses

@@ -7,7 +7,8 @@ are made; their stream does, or a later GET.
 
 from datetime import timedelta
 
-from spectra_otel.providers.base import Endpoint, Provider, Sent, Values
+from spectra_otel.providers.base import Endpoint, Provider, Sent
+from spectra_otel.providers.values import Values
 from spectra_otel.providers.wire.batch import Batch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings
 from spectra_otel.providers.wire.media import Images, Moderation, Speech, Transcription
@@ -40,6 +41,7 @@ PROVIDER = Provider(
     hosts=("api.openai.com", "{region}.api.openai.com"),
     budget_block="429",
     account_headers=("openai-project", "openai-organization"),
+    prices_by_region=True,
     endpoints=(
         Endpoint("/chat/completions", SearchingChat(asks_for_usage=True)),
         Endpoint("/completions", Completions(asks_for_usage=True)),

@@ -1,6 +1,7 @@
 """OpenRouter, which says in ``usage.cost`` what it charged; with a key of your own, the upstream's cost is the true one."""
 
-from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.values import Json, Values, as_dict
 from spectra_otel.providers.wire.batch import RouterBatch
 from spectra_otel.providers.wire.chat import Chat, Completions, Embeddings, cents, put_provider_cost
 from spectra_otel.providers.wire.media import Images, Rerank, Speech, Transcription

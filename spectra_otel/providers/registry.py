@@ -105,7 +105,7 @@ def _discover() -> list[Provider]:
     package = importlib.import_module("spectra_otel.providers")
     found: list[Provider] = []
     for info in pkgutil.iter_modules(package.__path__):
-        if info.ispkg or info.name in ("base", "custom", "registry"):
+        if info.ispkg or info.name in ("base", "custom", "registry", "values"):
             continue
         module = importlib.import_module(f"spectra_otel.providers.{info.name}")
         found.extend(getattr(module, "PROVIDERS", None) or [module.PROVIDER])

@@ -5,19 +5,8 @@ The answer to the POST says "starting"; what it took is in ``metrics``, which a 
 
 from datetime import timedelta
 
-from spectra_otel.providers.base import (
-    Endpoint,
-    Format,
-    Json,
-    Provider,
-    Sent,
-    Values,
-    as_dict,
-    as_list,
-    put_count,
-    put_job,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Endpoint, Format, Provider, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_job, put_text
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.expiry import put_expiry
 from spectra_otel.providers.wire.media import kind_of_model, put_seconds

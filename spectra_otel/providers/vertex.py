@@ -18,6 +18,7 @@ PROVIDER = Provider(
     hosts=("aiplatform.googleapis.com", "{region}-aiplatform.googleapis.com", "aiplatform.{region}.rep.googleapis.com"),
     tiers=TIERS,
     skips=("/models/count-tokens:rawPredict",),
+    prices_by_region=True,
     endpoints=(
         Endpoint("/models/{model}:generateContent", generate),
         Endpoint("/models/{model}:streamGenerateContent", generate),

@@ -1,6 +1,7 @@
 """xAI. Chat counts reasoning beside the output, Responses inside it."""
 
-from spectra_otel.providers.base import Endpoint, Json, Provider, Values, as_dict
+from spectra_otel.providers.base import Endpoint, Provider
+from spectra_otel.providers.values import Json, Values, as_dict
 from spectra_otel.providers.wire.batch import XaiBatch
 from spectra_otel.providers.wire.chat import Completions, Embeddings, cents, put_provider_cost
 from spectra_otel.providers.wire.deferred import DeferredChat
@@ -40,6 +41,7 @@ PROVIDER = Provider(
     name="xai",
     hosts=("api.x.ai", "{region}.api.x.ai"),
     budget_block="429",
+    prices_by_region=True,
     endpoints=(
         Endpoint("/chat/completions", chat),
         Endpoint("/chat/deferred-completion/{job}", chat, "GET", completes=True),

@@ -8,16 +8,8 @@ from typing import Any
 
 from spectra_otel.model.fields import FIELDS, TOKEN_FIELDS
 from spectra_otel.providers import ollama, registry, replicate
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Provider,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    distrust_absurd_usage,
-)
+from spectra_otel.providers.base import Format, Provider, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, distrust_absurd_usage
 from spectra_otel.providers.wire.chat import Chat, Embeddings, read_error
 from spectra_otel.providers.wire.cohere import CohereChat, CohereEmbed, CohereRerank
 from spectra_otel.providers.wire.conversations import Conversations

@@ -21,7 +21,8 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.estimate import estimate_delivered
-from spectra_otel.providers.base import StreamReader, Values
+from spectra_otel.providers.base import StreamReader
+from spectra_otel.providers.values import Values
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.reading import read_answer, read_usage, reader_of, to_dict

@@ -10,8 +10,9 @@ import pytest
 
 from spectra_otel.model.fields import TOKEN_FIELDS
 from spectra_otel.providers import deepgram, elevenlabs, ollama
-from spectra_otel.providers.base import JOB, Format, Sent
+from spectra_otel.providers.base import Format, Sent
 from spectra_otel.providers.registry import built_in
+from spectra_otel.providers.values import JOB
 from spectra_otel.providers.wire import (
     chat,
     cohere,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spectra_otel.providers import registry
-from spectra_otel.providers.base import Values
+from spectra_otel.providers.values import Values
 from spectra_otel.tracking.reading import read_answer, read_usage, reader_of
 from tests.providers.examples import EXAMPLES
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import Format, Json, Sent, Values, as_dict, put_job, put_text
+from spectra_otel.providers.base import Format, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, put_job, put_text
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.media import kind_of_model, put_seconds
 from spectra_otel.providers.wire.video import as_number

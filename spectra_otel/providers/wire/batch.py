@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from spectra_otel.providers.base import Format, Json, as_dict, as_list
+from spectra_otel.providers.base import Format
+from spectra_otel.providers.values import Json, as_dict, as_list
 
 
 class Result(NamedTuple):

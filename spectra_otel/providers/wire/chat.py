@@ -12,17 +12,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    put_count,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.usage import CHAT, take
 
 

@@ -6,18 +6,8 @@ tokens are on the scale of ``tokens``: where they are more than what was billed 
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    length_of,
-    put_count,
-    put_text,
-)
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, length_of, put_count, put_text
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.usage import BILLED, take
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import Format, Json, Sent, StreamReader, Values, length_of, put_text
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, length_of, put_text
 from spectra_otel.providers.wire.chat import read_error
 
 

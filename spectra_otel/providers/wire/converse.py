@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    put_count,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.usage import CONVERSE, take
 

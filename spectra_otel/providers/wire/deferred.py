@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spectra_otel.providers.base import Json, Sent, Values, as_dict, put_job, put_text
+from spectra_otel.providers.base import Sent
+from spectra_otel.providers.values import Json, Values, as_dict, put_job, put_text
 from spectra_otel.providers.wire.chat import Chat, read_error
 
 _FAILED = ("FAILED", "FAIL", "ERROR", "CANCELLED", "EXPIRED")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from spectra_otel.providers.base import Values
+from spectra_otel.providers.values import Values
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from spectra_otel.providers.base import (
-    JOB,
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    length_of,
-    put_count,
-    put_job,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import JOB, Json, Values, as_dict, as_list, length_of, put_count, put_job, put_text
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.providers.wire.usage import GENERATE, INTERACTION, take
 

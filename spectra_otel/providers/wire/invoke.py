@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    length_of,
-    put_count,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, length_of, put_count, put_text
 from spectra_otel.providers.wire.chat import Chat, read_error
 from spectra_otel.providers.wire.converse import Converse, ConverseStream, read_error_header, read_usage
 from spectra_otel.providers.wire.messages import Messages

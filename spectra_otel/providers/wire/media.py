@@ -7,18 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Upload,
-    Values,
-    as_dict,
-    as_list,
-    put_count,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent, StreamReader, Upload
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.audio import sent_seconds
 from spectra_otel.providers.wire.chat import add_audio, cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.chat import read_usage as read_chat_usage

@@ -6,17 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    StreamReader,
-    Values,
-    as_dict,
-    as_list,
-    put_job,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent, StreamReader
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_job, put_text
 from spectra_otel.providers.wire.chat import read_attribution, read_error
 from spectra_otel.providers.wire.usage import RESPONSES, take
 

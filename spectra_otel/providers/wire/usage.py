@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from spectra_otel.providers.base import Values, put_count
+from spectra_otel.providers.values import Values, put_count
 
 
 class Beside(NamedTuple):

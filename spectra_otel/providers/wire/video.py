@@ -5,17 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from spectra_otel.providers.base import (
-    Format,
-    Json,
-    Sent,
-    Values,
-    as_dict,
-    as_list,
-    put_count,
-    put_job,
-    put_text,
-)  # fmt: skip
+from spectra_otel.providers.base import Format, Sent
+from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_job, put_text
 from spectra_otel.providers.wire.chat import cents, put_provider_cost, read_error
 from spectra_otel.providers.wire.expiry import put_expiry
 from spectra_otel.providers.wire.media import put_seconds
