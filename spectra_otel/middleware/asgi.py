@@ -9,41 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from spectra_otel.budgets.answers import raising_blocks
 from spectra_otel.errors import BudgetExceededError
-from spectra_otel.middleware.scope import Rules, Says, Web, ask, flush, refusal
+from spectra_otel.middleware.scope import Rules, Web, ask, flush, refusal
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 
-class SpectraMiddleware:
+@dataclass(eq=False)
+class SpectraMiddleware(Rules):
     """Names the user and the request of every call that an app makes while it answers; see :class:`Rules` for the arguments.
 
     ``user`` and ``metadata`` get the scope and may be coroutine functions. A budget that stops a call, and that nobody caught,
     is answered with 429 where the response has not begun.
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        user: Says | None = None,
-        tags: Sequence[str] | str = (),
-        metadata: Says | None = None,
-        after_response: bool | None = None,
-        propagate: bool = True,
-    ) -> None:
-        self._app = app
-        self._rules = Rules(user, tags, metadata, after_response, propagate)
+    app: App
 
     async def __call__(self, scope: Message, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
         """Answer a request."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         has_begun = scope["type"] == "websocket"
         blocks: list[BudgetExceededError] = []
@@ -55,14 +46,13 @@ class SpectraMiddleware:
             has_begun = True
             await send(message)
 
-        rules = self._rules
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
-        user = await _said(ask(rules.user, scope))
-        metadata = await _said(ask(rules.metadata, scope))
+        user = await _said(ask(self.user, scope))
+        metadata = await _said(ask(self.metadata, scope))
         try:
             request = Web(scope.get("method", "GET"), scope["path"], headers)
-            with rules.entered(request, user, metadata), raising_blocks() as blocks:
-                await self._app(scope, receive, noting)
+            with self.entered(request, user, metadata), raising_blocks() as blocks:
+                await self.app(scope, receive, noting)
         except BudgetExceededError as error:
             if has_begun:
                 raise
@@ -71,7 +61,7 @@ class SpectraMiddleware:
             await send({"type": "http.response.start", "status": 429, "headers": lines})
             await send({"type": "http.response.body", "body": body})
         finally:
-            if rules.flush_afterwards():  # the response, and what the app does in the background after it, are done
+            if self.flush_afterwards():  # the response, and what the app does in the background after it, are done
                 await _flushed()
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -30,33 +31,25 @@ class Web(NamedTuple):
     headers: Mapping[str, str]
 
 
+@dataclass(kw_only=True, eq=False)
 class Rules:
-    """What one middleware was told.
+    """What one middleware was told."""
 
-    Args:
-        user: Called with the request; gives the id of its user, or None where there is none.
-        tags: Tags of every call of the app.
-        metadata: Called with the request; gives metadata of its calls.
-        after_response: Write the records of a request once its response is out; None for what ``SPECTRA_PERSISTENCE`` says.
-        propagate: Continue the trace and the baggage that the request's headers carry, unless another instrumentation did.
-    """
-
-    def __init__(
-        self,
-        user: Says | None = None,
-        tags: Sequence[str] | str = (),
-        metadata: Says | None = None,
-        after_response: bool | None = None,
-        propagate: bool = True,
-    ) -> None:
-        self.user, self.tags, self.metadata = user, tags, metadata
-        self._after_response = after_response
-        self._propagate = propagate
+    user: Says | None = None
+    """Called with the request; gives the id of its user, or None where there is none."""
+    tags: Sequence[str] | str = ()
+    """Tags of every call of the app."""
+    metadata: Says | None = None
+    """Called with the request; gives metadata of its calls."""
+    after_response: bool | None = None
+    """Write the records of a request once its response is out; None for what ``SPECTRA_PERSISTENCE`` says."""
+    propagate: bool = True
+    """Continue the trace and the baggage that the request's headers carry, unless another instrumentation did."""
 
     def flush_afterwards(self) -> bool:
         """Whether the records of a request are to be written once its response is out."""
-        if self._after_response is not None:
-            return self._after_response
+        if self.after_response is not None:
+            return self.after_response
         settings = runtime.current_settings()
         return settings is not None and settings.persistence == "after_response"
 
@@ -77,7 +70,7 @@ class Rules:
                 context_api.detach(token)
 
     def _continued(self, request: Web) -> Any:
-        if not self._propagate or trace.get_current_span().get_span_context().is_valid:
+        if not self.propagate or trace.get_current_span().get_span_context().is_valid:
             return None
         return context_api.attach(propagate.extract(request.headers))
 

@@ -7,45 +7,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Context, copy_context
+from dataclasses import dataclass
 from typing import Any
 
 from spectra_otel.budgets.answers import raising_blocks
 from spectra_otel.errors import BudgetExceededError
-from spectra_otel.middleware.scope import Rules, Says, Web, ask, flush, refusal
+from spectra_otel.middleware.scope import Rules, Web, ask, flush, refusal
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
-class SpectraMiddleware:
+@dataclass(eq=False)
+class SpectraMiddleware(Rules):
     """Names the user and the request of every call that an app makes while it answers; see :class:`Rules` for the arguments.
 
     ``user`` and ``metadata`` get the environ. Calls that are made while the server reads the body belong to the request too. A
     budget that stops a call, and that nobody caught, is answered with 429.
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        user: Says | None = None,
-        tags: Sequence[str] | str = (),
-        metadata: Says | None = None,
-        after_response: bool | None = None,
-        propagate: bool = True,
-    ) -> None:
-        self._app = app
-        self._rules = Rules(user, tags, metadata, after_response, propagate)
+    app: App
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
         here = copy_context()
         here.run(self._enter, environ)
-        flushes = self._rules.flush_afterwards()
+        flushes = self.flush_afterwards()
         try:
-            return _Body(here.run(_served, self._app, environ, start_response), here, flushes)
+            return _Body(here.run(_served, self.app, environ, start_response), here, flushes)
         except BudgetExceededError as error:
             headers, body = refusal(error)
             start_response("429 Too Many Requests", headers)
@@ -55,7 +46,7 @@ class SpectraMiddleware:
         """Say whose request it is, in a context that ends with the response."""
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         request = Web(environ["REQUEST_METHOD"], path, _headers(environ))
-        self._rules.begin(request, ask(self._rules.user, environ), ask(self._rules.metadata, environ))
+        self.begin(request, ask(self.user, environ), ask(self.metadata, environ))
 
 
 def _served(app: App, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
