@@ -23,7 +23,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 
-from tests.service.running import CHAT, PROTOBUF
+from tests.exporters.servers import Received
+from tests.service.running import CHAT, PROTOBUF, attributes_of
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "docs" / "configs"
@@ -134,17 +135,19 @@ def program(
                 raise
 
 
-def otelcol(folder: Path, port: int, *configs: Path, **environment: str) -> Any:  # a context manager of the process
-    """An OpenTelemetry Collector that listens on ``port``."""
-    files = [part for config in configs for part in ("--config", config)]
-    return program([OTELCOL, *files, QUIET], folder / "otelcol", listening(port), environment)
+def otelcol(folder: Path, port: int, config: str, *more: Path, **environment: str) -> Any:  # a context manager
+    """An OpenTelemetry Collector with a file of docs/configs, whose OTLP over HTTP is on ``port``."""
+    files = [part for path in (CONFIGS / config, *more) for part in ("--config", path)]
+    ports = {"OTELCOL_HTTP": address(port), "OTELCOL_GRPC": address(free_port())}
+    return program([OTELCOL, *files, QUIET], folder / "otelcol", listening(port), {**ports, **environment})
 
 
-def spectra_collect(folder: Path, port: int, config: Path, **environment: str) -> Any:
-    """`spectra collect` that listens on ``port`` and keeps its files in ``folder``."""
-    home = {"SPECTRA_HOME": str(folder / "spectra")}
+def spectra_collect(folder: Path, port: int, config: str, **environment: str) -> Any:
+    """`spectra collect` with a file of docs/configs; OTLP over HTTP is on ``port``, and what it writes in ``folder``."""
+    own = {"SPECTRA_HOME": str(folder / "spectra"), "SPECTRA_HTTP": address(port), "SPECTRA_GRPC": address(free_port())}
+    command = [SPECTRA, "collect", "--config", CONFIGS / config]
     quiet = [] if "SPECTRA_METRICS" in environment else [QUIET]
-    return program([SPECTRA, "collect", "--config", config, *quiet], folder, listening(port), {**home, **environment})
+    return program([*command, *quiet], folder, listening(port), {**own, **environment})
 
 
 def stored(folder: Path) -> list[dict[str, Any]]:
@@ -156,6 +159,11 @@ def stored(folder: Path) -> list[dict[str, Any]]:
     assert result.returncode == 0, result.stderr
     rows: list[dict[str, Any]] = json.loads(result.stdout)
     return rows
+
+
+def attributes_by_id(backend: Received) -> dict[str, dict[str, Any]]:
+    """The attributes of all spans that a backend got, by the span's id in hex."""
+    return {span.span_id.hex(): attributes_of(span) for span in backend.spans}
 
 
 @dataclass(frozen=True)

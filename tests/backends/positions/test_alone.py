@@ -20,6 +20,7 @@ from tests.backends.positions.programs import (
     ZIPKIN,
     Sent,
     address,
+    attributes_by_id,
     fetch,
     free_port,
     listening,
@@ -32,7 +33,6 @@ from tests.backends.positions.programs import (
     url,
 )
 from tests.exporters.servers import Received, http_server
-from tests.service.running import attributes_of
 
 HERE = Path(__file__).parent
 
@@ -50,9 +50,7 @@ class Alone:
         collector = spectra_collect(
             self.folder,
             self.http,
-            CONFIGS / "alone-spectra.yaml",
-            SPECTRA_GRPC=address(free_port()),
-            SPECTRA_HTTP=address(self.http),
+            "alone-spectra.yaml",
             JAEGER=address(self.jaeger),
             ZIPKIN=url(self.zipkin),
             TEMPO=self.tempo.endpoint,
@@ -82,7 +80,7 @@ class TestOtlp:
         with alone.run() as sent:
             health = fetch(url(alone.health))
         assert health["status"] == "Server available"
-        spans = {span.span_id.hex(): attributes_of(span) for span in alone.tempo.spans}
+        spans = attributes_by_id(alone.tempo)
         assert set(spans) == {sent.chat, sent.checkout}
         assert spans[sent.chat][COST] == pytest.approx(CHAT_COST)
         assert set(alone.tempo.paths) == {"/v1/traces"}
@@ -181,33 +179,25 @@ class TestRotel:
         collector = spectra_collect(
             alone.folder,
             alone.http,
-            CONFIGS / "plugins-spectra.yaml",
+            "plugins-spectra.yaml",
             SPECTRA_GRPC=address(spectra_grpc),
-            SPECTRA_HTTP=address(alone.http),
             BACKEND=alone.tempo.endpoint,
         )
         target = url(alone.http if protocol == "http" else spectra_grpc)
         with collector, rotel(alone.folder, port, target, protocol):
             (sent,) = shop(url(port))
             until(lambda: len(alone.tempo.spans) >= 2)
-        spans = {span.span_id.hex(): attributes_of(span) for span in alone.tempo.spans}
+        spans = attributes_by_id(alone.tempo)
         assert spans[sent.chat][COST] == pytest.approx(CHAT_COST)
 
     def test_it_takes_what_spectra_sends(self, alone: Alone) -> None:
         """Priced spans go through rotel, as a backend of ours, to the receiver behind it."""
         port, http = free_port(), free_port()
-        collector = spectra_collect(
-            alone.folder,
-            http,
-            CONFIGS / "plugins-spectra.yaml",
-            SPECTRA_GRPC=address(free_port()),
-            SPECTRA_HTTP=address(http),
-            BACKEND=url(port),
-        )
+        collector = spectra_collect(alone.folder, http, "plugins-spectra.yaml", BACKEND=url(port))
         with rotel(alone.folder, port, alone.tempo.endpoint, "http"), collector:
             (sent,) = shop(url(http))
             until(lambda: len(alone.tempo.spans) >= 2)
-        spans = {span.span_id.hex(): attributes_of(span) for span in alone.tempo.spans}
+        spans = attributes_by_id(alone.tempo)
         assert spans[sent.chat][COST] == pytest.approx(CHAT_COST)
 
 

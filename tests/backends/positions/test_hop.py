@@ -10,7 +10,6 @@ import pytest
 
 from tests.backends.positions.programs import (
     CHAT_COST,
-    CONFIGS,
     COST,
     OTELCOL,
     address,
@@ -41,16 +40,12 @@ class Hop:
         self.folder = folder
         self.http, self.back, self.spectra_port = free_port(), free_port(), free_port()
         self.otelcol = otelcol(
-            folder, self.http, CONFIGS / "hop-otelcol.yaml",
-            OTELCOL_GRPC=address(free_port()), OTELCOL_HTTP=address(self.http), OTELCOL_PRICED=address(self.back),
+            folder, self.http, "hop-otelcol.yaml", OTELCOL_PRICED=address(self.back),
             OTELCOL_STORAGE=str(folder / "storage"), SPECTRA=url(self.spectra_port), BACKEND=backend.endpoint,
         )  # fmt: skip
 
     def spectra(self) -> Any:
-        return spectra_collect(
-            self.folder, self.spectra_port, CONFIGS / "hop-spectra.yaml",
-            SPECTRA_HTTP=address(self.spectra_port), OTELCOL_BACK=url(self.back),
-        )  # fmt: skip
+        return spectra_collect(self.folder, self.spectra_port, "hop-spectra.yaml", OTELCOL_BACK=url(self.back))
 
 
 def test_spans_come_back_priced_and_once(tmp_path: Path) -> None:

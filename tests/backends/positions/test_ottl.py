@@ -9,11 +9,10 @@ import pytest
 
 from tests.backends.positions.programs import (
     CHAT_COST,
-    CONFIGS,
     COST,
     OTELCOL,
     SPECTRA,
-    address,
+    attributes_by_id,
     free_port,
     needs,
     otelcol,
@@ -22,7 +21,7 @@ from tests.backends.positions.programs import (
     url,
 )
 from tests.exporters.servers import http_server
-from tests.service.running import CHAT, attributes_of
+from tests.service.running import CHAT
 
 pytestmark = needs(OTELCOL)
 
@@ -42,19 +41,10 @@ def test_the_collector_prices_what_is_listed(tmp_path: Path) -> None:
         ({**CHAT, COST: 0.5}, 0.5),
     ]
     with http_server() as backend:
-        collector = otelcol(
-            tmp_path,
-            port,
-            CONFIGS / "ottl-otelcol.yaml",
-            prices,
-            OTELCOL_GRPC=address(free_port()),
-            OTELCOL_HTTP=address(port),
-            BACKEND=backend.endpoint,
-        )
-        with collector:
+        with otelcol(tmp_path, port, "ottl-otelcol.yaml", prices, BACKEND=backend.endpoint):
             sent = [shop(url(port), attributes)[0] for attributes, _ in cases]
             until(lambda: len(backend.spans) >= 2 * len(cases))
-        spans = {span.span_id.hex(): attributes_of(span) for span in backend.spans}
+        spans = attributes_by_id(backend)
     for trace, (_, cost) in zip(sent, cases, strict=True):
         assert spans[trace.chat].get(COST) == (cost if cost is None else pytest.approx(cost))
         assert COST not in spans[trace.checkout]

@@ -16,7 +16,6 @@ from tests.backends.positions.programs import (
     COST,
     OTELCOL,
     SPECTRA,
-    address,
     free_port,
     needs,
     otelcol,
@@ -62,15 +61,7 @@ def test_an_otelcol_passes_the_cost_on(tmp_path: Path) -> None:
     """Each call of the application is one span with its cost in the backend, with nothing of ours in the collector."""
     port = free_port()
     with http_server() as backend:
-        collector = otelcol(
-            tmp_path,
-            port,
-            CONFIGS / "plugins-otelcol.yaml",
-            OTELCOL_GRPC=address(free_port()),
-            OTELCOL_HTTP=address(port),
-            BACKEND=backend.endpoint,
-        )
-        with collector:
+        with otelcol(tmp_path, port, "plugins-otelcol.yaml", BACKEND=backend.endpoint):
             served = run_app(tmp_path, url(port))
             priced = until(lambda: len([s for s in backend.spans if COST in attributes_of(s)]) >= served)
         assert priced
@@ -83,15 +74,7 @@ def test_spectra_collect_prices_once(tmp_path: Path) -> None:
     """Calls that come priced keep their price, one that the catalog would not give too; the others are priced here."""
     port = free_port()
     with http_server() as backend:
-        collector = spectra_collect(
-            tmp_path,
-            port,
-            CONFIGS / "plugins-spectra.yaml",
-            SPECTRA_GRPC=address(free_port()),
-            SPECTRA_HTTP=address(port),
-            BACKEND=backend.endpoint,
-        )
-        with collector:
+        with spectra_collect(tmp_path, port, "plugins-spectra.yaml", BACKEND=backend.endpoint):
             served = run_app(tmp_path, url(port))
             (agreed,) = shop(url(port), {**CHAT, COST: 0.5, "gen_ai.usage.cost.currency": "USD"})
             (plain,) = shop(url(port))

@@ -9,10 +9,8 @@ import pytest
 
 from tests.backends.positions.programs import (
     CHAT_COST,
-    CONFIGS,
     COST,
     OTELCOL,
-    address,
     free_port,
     needs,
     otelcol,
@@ -34,24 +32,9 @@ def test_each_trace_goes_to_one_replica(tmp_path: Path) -> None:
     with http_server() as backend_a, http_server() as backend_b:
 
         def replica(name: str, port: int, backend: str) -> Any:
-            return spectra_collect(
-                tmp_path / name,
-                port,
-                CONFIGS / "plugins-spectra.yaml",
-                SPECTRA_GRPC=address(free_port()),
-                SPECTRA_HTTP=address(port),
-                BACKEND=backend,
-            )
+            return spectra_collect(tmp_path / name, port, "plugins-spectra.yaml", BACKEND=backend)
 
-        front = otelcol(
-            tmp_path,
-            router,
-            CONFIGS / "replicas-otelcol.yaml",
-            OTELCOL_GRPC=address(free_port()),
-            OTELCOL_HTTP=address(router),
-            SPECTRA_A=url(a),
-            SPECTRA_B=url(b),
-        )
+        front = otelcol(tmp_path, router, "replicas-otelcol.yaml", SPECTRA_A=url(a), SPECTRA_B=url(b))
         with replica("a", a, backend_a.endpoint), replica("b", b, backend_b.endpoint), front:
             sent = shop(url(router), traces=40)
             until(lambda: len(backend_a.spans) + len(backend_b.spans) >= 80)

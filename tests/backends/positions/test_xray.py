@@ -8,10 +8,9 @@ import pytest
 
 from tests.backends.positions.programs import (
     CHAT_COST,
-    CONFIGS,
     COST,
     OTELCOL,
-    address,
+    attributes_by_id,
     free_port,
     needs,
     otelcol,
@@ -21,7 +20,6 @@ from tests.backends.positions.programs import (
     url,
 )
 from tests.exporters.servers import http_server
-from tests.service.running import attributes_of
 
 pytestmark = needs(OTELCOL)
 
@@ -33,25 +31,16 @@ def test_what_leaves_is_signed_and_priced(tmp_path: Path) -> None:
         collector = otelcol(
             tmp_path,
             back,
-            CONFIGS / "xray-otelcol.yaml",
-            OTELCOL_HTTP=address(back),
+            "xray-otelcol.yaml",
             XRAY=f"{xray.endpoint}/v1/traces",
             AWS_ACCESS_KEY_ID="example",
             AWS_SECRET_ACCESS_KEY="example",
             AWS_REGION="eu-west-1",
         )
-        spectra = spectra_collect(
-            tmp_path,
-            port,
-            CONFIGS / "plugins-spectra.yaml",
-            SPECTRA_GRPC=address(free_port()),
-            SPECTRA_HTTP=address(port),
-            BACKEND=url(back),
-        )
-        with collector, spectra:
+        with collector, spectra_collect(tmp_path, port, "plugins-spectra.yaml", BACKEND=url(back)):
             (sent,) = shop(url(port))
             until(lambda: len(xray.spans) >= 2)
-        spans = {span.span_id.hex(): attributes_of(span) for span in xray.spans}
+        spans = attributes_by_id(xray)
     assert spans[sent.chat][COST] == pytest.approx(CHAT_COST)
     assert set(xray.paths) == {"/v1/traces"}
     for headers in xray.headers:
