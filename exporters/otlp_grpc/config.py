@@ -6,11 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from spectra_otel.config.decode import Opaque
 from spectra_otel.config.durations import Duration
 from spectra_otel.errors import ConfigError
-from spectra_otel.exporters.otlp_http.config import ClientTls
-from spectra_otel.service.sending.config import ClientAuth, SendingSettings
+from spectra_otel.service.sending.client import ClientSettings
 
 DEFAULT_TIMEOUT = Duration(5)
 _ENDPOINT = re.compile(r"(?:https?://|dns:/*|unix:)?[^\s/]+(?::\d+)?/?\S*\Z")
@@ -27,19 +25,13 @@ class ClientKeepalive:
 
 
 @dataclass(slots=True)
-class OtlpGrpcConfig(SendingSettings):
-    """Settings of the ``otlp_grpc`` exporter."""
+class OtlpGrpcConfig(ClientSettings):
+    """Settings of the ``otlp_grpc`` exporter. ``endpoint`` is ``host:port``; a scheme ``http://`` means no TLS."""
 
     without_effect: ClassVar[frozenset[str]] = frozenset(("read_buffer_size", "write_buffer_size", "user_agent"))
 
-    endpoint: str = ""
-    """``host:port``; a scheme ``http://`` means no TLS."""
-
-    headers: dict[str, Opaque] = field(default_factory=dict)
-    """Sent as metadata with every request, and never printed."""
-
     timeout: Duration = DEFAULT_TIMEOUT
-    """For one export, retries included."""
+    """As :class:`ClientSettings` has it, with the shorter default that the collector has for gRPC."""
 
     compression: Literal["gzip", "deflate", "none", ""] = "gzip"
     """How messages are compressed."""
@@ -55,15 +47,9 @@ class OtlpGrpcConfig(SendingSettings):
     wait_for_ready: bool = False
     """A call waits for the connection, up to ``timeout``, in ``spectra collect``."""
 
-    auth: ClientAuth | None = None
-    """Credentials that an extension has, in ``spectra collect``."""
-
-    tls: ClientTls = field(default_factory=ClientTls)
-    """TLS, on unless ``insecure``."""
-
     def validate(self) -> None:
         """Raise ConfigError with one line that names the setting, the value and what is valid."""
-        SendingSettings.validate(self)
+        ClientSettings.validate(self)
         if not self.endpoint:
             raise ConfigError('requires a non-empty "endpoint"')
         if not _ENDPOINT.match(self.endpoint):
@@ -71,10 +57,7 @@ class OtlpGrpcConfig(SendingSettings):
         for name in self.headers:
             if not _HEADER.match(name.lower()):
                 raise ConfigError(f"headers: got '{name}', valid: names of letters, digits, '-', '_' and '.'")
-        if self.timeout <= 0:
-            raise ConfigError(f"timeout: got '{self.timeout}', valid: a duration above 0s")
         _check_port(self.endpoint)
-        self.tls.validate()
         if self.tls.insecure_skip_verify and not (self.tls.insecure or self.endpoint.startswith("http:")):
             raise ConfigError(
                 "tls::insecure_skip_verify: got 'true', valid: false (gRPC for Python verifies always: use ca_file)"

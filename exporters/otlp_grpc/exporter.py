@@ -9,7 +9,7 @@ from grpc import ChannelCredentials, Compression, ssl_channel_credentials
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
-from spectra_otel.exporters.otlp_http.config import ClientTls
+from spectra_otel.service.sending.client import ClientTls
 
 COMPRESSION = {
     "gzip": Compression.Gzip,

@@ -90,13 +90,6 @@ class SendingQueue:
 
 
 @dataclass(slots=True)
-class ClientAuth:
-    """``authenticator`` is the id of an extension that has the credentials of this exporter's requests."""
-
-    authenticator: str = ""
-
-
-@dataclass(slots=True)
 class SendingSettings(SpanSettings):
     """Settings of every exporter that sends OTLP on."""
 
