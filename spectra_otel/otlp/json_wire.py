@@ -1,10 +1,12 @@
 """OTLP/JSON requests of any signal to protobuf: ids are hex there, where protobuf's own JSON has base64.
 
-What else differs from protobuf's JSON is none: enums are numbers, 64-bit integers text or numbers, unknown fields are ignored.
+Names are lowerCamelCase alone, where protobuf's JSON takes the fields' own names too: what else there is is unknown, and ignored.
+Enums are numbers, 64-bit integers text or numbers.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +16,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import Signal
+from spectra_otel.otlp.text import json_with_texts
 
 _IDS = {"traceId": 32, "spanId": 16, "parentSpanId": 16}
 """Field → hex digits."""
@@ -22,15 +25,13 @@ _GROUPS = {
     "metrics": ("resourceMetrics", "scopeMetrics", "metrics"),
     "logs": ("resourceLogs", "scopeLogs", "logRecords"),
 }
+_OWN_NAME = re.compile(rb'"\w*_\w*"\s*:')
 _POINTS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 
 
 def protobuf_of(signal: Signal, body: bytes) -> bytes:
     """The protobuf request that a JSON body describes. Raises :class:`BadRequestError`."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"not JSON: {error}") from None
+    document = _document(body)
     if not isinstance(document, dict):
         raise BadRequestError("not an OTLP JSON request: an object is needed")
     try:
@@ -39,6 +40,27 @@ def protobuf_of(signal: Signal, body: bytes) -> bytes:
         return ParseDict(document, signal.request(), ignore_unknown_fields=True).SerializeToString()
     except (ParseError, TypeError, ValueError, AttributeError, KeyError, OverflowError, RecursionError) as error:
         raise BadRequestError(f"not an OTLP JSON request: {str(error)[:200]}") from None
+
+
+def _document(body: bytes) -> Any:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        mended = json_with_texts(body)
+        if mended is None:
+            raise BadRequestError(f"not JSON: {error}") from None
+        return _document(mended)
+    try:
+        return _without_own_names(document) if _OWN_NAME.search(body) else document
+    except RecursionError:
+        raise BadRequestError("not an OTLP JSON request: too deep") from None
+
+
+def _without_own_names(value: Any) -> Any:
+    """``value`` without what stands under a name such as ``resource_spans``; OTLP has no maps whose keys are the sender's."""
+    if isinstance(value, dict):
+        return {name: _without_own_names(item) for name, item in value.items() if "_" not in name}
+    return [_without_own_names(item) for item in value] if isinstance(value, list) else value
 
 
 def _with_ids(signal: Signal, document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -415,6 +415,10 @@ def test_browsers_may_send_where_their_origin_is_allowed() -> None:
         assert sent.headers["access-control-allow-origin"] == "https://app.example.com"
         other = collector.post(request(CHAT).SerializeToString(), {"Origin": "https://evil.test"})
         assert "access-control-allow-origin" not in other.headers
+        assert other.headers["vary"] == "Origin"
+        refused = collector.post(b"", {**ask, "Origin": "https://evil.test"}, method="OPTIONS")
+        assert refused.status == 204
+        assert not [name for name in refused.headers if name.startswith("access-control")]
 
 
 def ask_twice(collector: Running) -> None:

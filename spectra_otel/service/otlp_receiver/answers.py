@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 
@@ -18,6 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from spectra_otel.otlp.protobuf import BadRequestError
+from spectra_otel.otlp.signals import Signal
+from spectra_otel.otlp.text import with_texts
+from spectra_otel.service.delivery import Payload, payload_of
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
@@ -66,6 +69,20 @@ def status_of(code: int, message: str, retry_after: int | None = None) -> Status
     return status
 
 
+def received(signal: Signal, body: bytes, metadata: Mapping[str, str]) -> Payload:
+    """The payload of a protobuf request; one that is bad for a text which is not UTF-8 alone is mended.
+
+    Raises :class:`BadRequestError`.
+    """
+    try:
+        return payload_of(signal, body, metadata)
+    except BadRequestError:
+        mended = with_texts(signal, body)
+        if mended is None:
+            raise
+        return payload_of(signal, mended, metadata)
+
+
 def unpack(encoding: str, body: bytes, limit: int) -> bytes:
     """The body behind a content encoding, never more than ``limit`` bytes of it in memory.
 
@@ -82,7 +99,7 @@ def _zlib(bits: int) -> Callable[[bytes, int], bytes]:
         parts: list[bytes] = []
         size = 0
         try:
-            while body:
+            while body or not parts:
                 decompressor = zlib.decompressobj(bits)
                 parts.append(decompressor.decompress(body, limit + 1 - size))
                 size += len(parts[-1])

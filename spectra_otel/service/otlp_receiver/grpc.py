@@ -19,7 +19,6 @@ from spectra_otel.service.delivery import (
     Authenticator,
     Outcome,
     ReceiverHost,
-    payload_of,
     refusal_of,
 )
 from spectra_otel.service.exposition import split_endpoint, with_port
@@ -101,10 +100,10 @@ class GrpcReceiver:
 
     async def _receive(self, signal: Signal, body: bytes, metadata: dict[str, str]) -> Outcome:
         if len(body) <= _INLINE_BYTES:
-            payload = payload_of(signal, body, metadata)
+            payload = answers.received(signal, body, metadata)
         else:
             loop = asyncio.get_running_loop()
-            payload = await loop.run_in_executor(self._decoders, payload_of, signal, body, metadata)
+            payload = await loop.run_in_executor(self._decoders, answers.received, signal, body, metadata)
         outcome = await asyncio.wrap_future(self._host.deliver(self._id, payload))
         self._host.telemetry.answered(str(self._id), "grpc", signal, payload.items, outcome)
         return outcome

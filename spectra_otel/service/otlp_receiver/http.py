@@ -17,7 +17,7 @@ from spectra_otel.errors import ConfigError
 from spectra_otel.otlp.json_wire import protobuf_of
 from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
-from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, payload_of, refusal_of
+from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, refusal_of
 from spectra_otel.service.exposition import split_endpoint, with_port
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpServer
@@ -179,9 +179,8 @@ class HttpReceiver:
 
         def decode() -> Payload:
             unpacked = answers.unpack(encoding, body, self._limit)
-            return payload_of(
-                signal, protobuf_of(signal, unpacked) if content_type == answers.JSON else unpacked, metadata
-            )
+            request = protobuf_of(signal, unpacked) if content_type == answers.JSON else unpacked
+            return answers.received(signal, request, metadata)
 
         try:
             if len(body) <= _INLINE_BYTES and not encoding:
@@ -210,18 +209,19 @@ class HttpReceiver:
         origin = request.headers.get("Origin", "")
         cors = self._config.cors or Cors()
         allowed = bool(origin) and any(fnmatchcase(origin, pattern) for pattern in cors.allowed_origins)
-        if allowed and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             response: web.StreamResponse = web.Response(status=204)
-            response.headers["Access-Control-Allow-Methods"] = "POST"
-            response.headers["Access-Control-Allow-Headers"] = _allowed_headers(cors, request)
-            if cors.max_age:
-                response.headers["Access-Control-Max-Age"] = str(cors.max_age)
+            if allowed:
+                response.headers["Access-Control-Allow-Methods"] = "POST"
+                response.headers["Access-Control-Allow-Headers"] = _allowed_headers(cors, request)
+                if cors.max_age:
+                    response.headers["Access-Control-Max-Age"] = str(cors.max_age)
         else:
             response = await handler(request)
+        response.headers["Vary"] = "Origin"  # of refusals too: caches must not give one origin another's answer
         if allowed:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Allow-Credentials"] = "true"
-            response.headers["Vary"] = "Origin"
             if cors.exposed_headers:
                 response.headers["Access-Control-Expose-Headers"] = ", ".join(cors.exposed_headers)
         return response
