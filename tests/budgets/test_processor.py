@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from spectra_otel.sdk.events import off
 from spectra_otel.testing import make_request
 from tests.budgets.conftest import Held
 from tests.budgets.test_contract import BODY, CALL
+from tests.serving import Handler, serving
 
 
 def span_of(**fields: Any) -> TrackedSpan:
@@ -221,27 +221,20 @@ def hook() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     """A server that refuses the first request and takes those after it."""
     taken: list[tuple[dict[str, str], bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Hook(Handler):
         refused = False
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if not Handler.refused:
-                Handler.refused = True
-                self.send_response(503)
+            body = self.body()
+            if not Hook.refused:
+                Hook.refused = True
+                self.reply(503)
             else:
                 taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(204)
-            self.end_headers()
+                self.reply(204)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", taken
-    server.shutdown()
-    server.server_close()
+    with serving(Hook) as port:
+        yield f"http://127.0.0.1:{port}/hook", taken
 
 
 def test_a_webhook_is_signed_and_tried_again(hook: tuple[str, list[tuple[dict[str, str], bytes]]]) -> None:
@@ -266,22 +259,17 @@ def test_a_slow_address_and_a_slow_listener_are_waited_for_by_nobody(
     url, taken = hook
     goes_on, listening = Event(), Event()
 
-    class Slow(BaseHTTPRequestHandler):
+    class Slow(Handler):
         def do_POST(self) -> None:
             goes_on.wait(60)
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
+            self.reply(204)
 
     def listen(_event: object) -> None:
         listening.set()
         goes_on.wait(60)
 
-    with HTTPServer(("127.0.0.1", 0), Slow) as slow:
-        Thread(target=slow.serve_forever, daemon=True).start()
-        alerts.use_webhooks([Webhook(f"http://127.0.0.1:{slow.server_port}/"), Webhook(url)])
+    with serving(Slow) as slow:
+        alerts.use_webhooks([Webhook(f"http://127.0.0.1:{slow}/"), Webhook(url)])
         spectra.on(spectra.BudgetThresholdReached)(listen)
         try:
             processor(thresholds=[0.5]).process([span_of()])
@@ -296,4 +284,3 @@ def test_a_slow_address_and_a_slow_listener_are_waited_for_by_nobody(
             goes_on.set()
             off(listen)
             assert alerts.flush(30.0)
-            slow.shutdown()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from spectra_otel.config.decode import plain
 from spectra_otel.config.resolve import Expanded, expand, resolve
 from spectra_otel.config.yaml_text import parse_yaml
 from spectra_otel.errors import ConfigError
+from tests.serving import Handler, serving
 
 
 def value_of(text: str) -> Any:
@@ -112,27 +111,15 @@ def test_files_and_yaml_can_be_referred_to(tmp_path: Path) -> None:
 def test_a_configuration_can_be_fetched() -> None:
     """`http:` locations, and one line where there is nothing."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Config(Handler):
         def do_GET(self) -> None:
-            body = b"a: 1"
-            self.send_response(200 if self.path == "/config.yaml" else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(200 if self.path == "/config.yaml" else 404, b"a: 1")
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        base = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            assert resolve([f"{base}/config.yaml"]) == {"a": 1}
-            with pytest.raises(ConfigError, match=f"unable to fetch {base}/nope: HTTP Error 404: Not Found"):
-                resolve([f"{base}/nope"])
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Config) as port:
+        base = f"http://127.0.0.1:{port}"
+        assert resolve([f"{base}/config.yaml"]) == {"a": 1}
+        with pytest.raises(ConfigError, match=f"unable to fetch {base}/nope: HTTP Error 404: Not Found"):
+            resolve([f"{base}/nope"])
 
 
 def test_maps_merge_deeply_and_lists_are_replaced(tmp_path: Path) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import ssl
-import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
@@ -23,6 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.serving import Handler, serving
 
 _DECODERS = {"": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
 
@@ -47,36 +47,22 @@ def http_server(*answers: tuple[int, dict[str, str]], tls: ssl.SSLContext | None
     """An OTLP/HTTP server; ``answers`` are (status, headers) of the first requests."""
     received = Received(answers=list(answers))
 
-    class Handler(BaseHTTPRequestHandler):
+    class Otlp(Handler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
             received.paths.append(self.path)
             received.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, headers = received.answers.pop(0) if received.answers else (200, {})
             if status == 200:
                 data = _DECODERS[self.headers.get("Content-Encoding", "")](body)
                 received.requests.append(ExportTraceServiceRequest.FromString(data))
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/x-protobuf", "Content-Length": "0", **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
+            self.reply(status, content_type="application/x-protobuf", **headers)
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    received.endpoint = f"{'https' if tls else 'http'}://localhost:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(Otlp, tls) as port:
+        received.endpoint = f"{'https' if tls else 'http'}://localhost:{port}"
         yield received
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import threading
 import zlib
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import aiohttp
@@ -19,6 +17,8 @@ import httpx2
 import pytest
 import requests
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from tests.serving import Handler, serving
 
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "What is the capital of Portugal?"}]}
 USAGE = {"prompt_tokens": 1200, "completion_tokens": 300, "cached_tokens": 1024}
@@ -220,30 +220,23 @@ CLAUDE = b'{"type":"message","id":"msg_1","model":"claude-x","content":[{"type":
 )
 
 
-class Bedrock(BaseHTTPRequestHandler):
+class Bedrock(Handler):
     """Answers as Bedrock does, by the end of the path."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+        self.body()
         streamed = self.path.endswith("-stream")
         body = STREAMED if streamed else CLAUDE if self.path.endswith("/invoke") else CONVERSED
-        self.send_response(200)
-        self.send_header("content-type", "application/vnd.amazon.eventstream" if streamed else "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        kind = "application/vnd.amazon.eventstream" if streamed else "application/json"
+        self.reply(200, body, content_type=kind)
 
 
 @pytest.fixture
 def bedrock(recorder, monkeypatch) -> Iterator[Any]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Bedrock) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        host = f"127.0.0.1:{server.server_port}"
+    with serving(Bedrock) as port:
+        host = f"127.0.0.1:{port}"
         monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", f"{host}=bedrock")
         recorder.install()
         client = boto3.client(
@@ -252,7 +245,6 @@ def bedrock(recorder, monkeypatch) -> Iterator[Any]:
         )  # fmt: skip
         yield client
         client.close()
-        server.shutdown()
 
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import cohere
@@ -17,19 +15,20 @@ import mistralai.client
 import pytest
 
 from spectra_otel import pricing
+from tests.serving import Handler, serving
 
 ASK: Any = [{"role": "user", "content": "What is the capital of Portugal?"}]
 USAGE = {"prompt_tokens": 1200, "completion_tokens": 300, "cached_tokens": 1024}
 STEERED = {"x-demo-usage": json.dumps(USAGE)}
 
 
-class CohereServer(BaseHTTPRequestHandler):
+class CohereServer(Handler):
     """Answers ``/v2/chat`` as Cohere does."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = json.loads(self.body())
         usage = {
             "billed_units": {"input_tokens": 7, "output_tokens": 3},
             "tokens": {"input_tokens": 70, "output_tokens": 4},
@@ -54,25 +53,15 @@ class CohereServer(BaseHTTPRequestHandler):
         body = json.dumps(bodies[0]).encode()
         if kind == "text/event-stream":
             body = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in bodies) + b"data: [DONE]\n\n"
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.reply(status, body, content_type=kind)
 
 
 @pytest.fixture
 def cohere_client(recorder, monkeypatch) -> Iterator[cohere.ClientV2]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), CohereServer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", f"127.0.0.1:{server.server_port}=cohere")
+    with serving(CohereServer) as port, httpx.Client() as http:
+        monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", f"127.0.0.1:{port}=cohere")
         recorder.install()
-        with httpx.Client() as http:
-            yield cohere.ClientV2(api_key="x", base_url=f"http://127.0.0.1:{server.server_port}", httpx_client=http)
-        server.shutdown()
+        yield cohere.ClientV2(api_key="x", base_url=f"http://127.0.0.1:{port}", httpx_client=http)
 
 
 def speaks(provider: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> str:

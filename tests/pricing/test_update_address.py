@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +15,7 @@ from spectra_otel.cli.prices import prices
 from spectra_otel.pricing import Catalog, PriceFileError, current_catalog, shipped_catalog, update
 from spectra_otel.pricing.compile.assemble import assemble
 from spectra_otel.pricing.update import read_update, take
+from tests.serving import Handler, serving
 
 ON = date(2026, 12, 1)
 
@@ -34,7 +34,7 @@ MOVED = {"/moved": "/good", "/around": "/around", "/to-a-file": "file:///etc/hos
 stopped = Event()
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(Handler):
     """One path for each thing that an address can answer."""
 
     def do_GET(self) -> None:
@@ -46,32 +46,18 @@ class Answers(BaseHTTPRequestHandler):
             while not stopped.wait(0.05):
                 self.wfile.write(b"x")
         elif self.path in MOVED:
-            self.answer(b"", 302, location=MOVED[self.path])
+            self.reply(302, location=MOVED[self.path])
         elif self.path == "/part":
-            self.answer(GOOD[:-7], length=len(GOOD))
+            self.reply(200, GOOD[:-7], content_length=str(len(GOOD)))
         else:
-            self.answer(FILES.get(self.path, b""), 200 if self.path in FILES else 404)
-
-    def answer(self, body: bytes, status: int = 200, *, length: int | None = None, location: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        if location:
-            self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+            self.reply(200 if self.path in FILES else 404, FILES.get(self.path, b""))
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that leave early
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+    with serving(Answers) as port:
+        yield f"http://127.0.0.1:{port}"
         stopped.set()
-        server.shutdown()
 
 
 @pytest.mark.parametrize("path", ["good", "moved"])

@@ -5,16 +5,15 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spectra_otel.component import Kind, registry
+from tests.serving import Handler, serving
 
 APPS = Path(__file__).parent / "apps"
 BIN = Path(sys.executable).parent
@@ -60,26 +59,14 @@ class OtlpReceiver:
         """The base address while it serves."""
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Otlp(Handler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                body = self.body()
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
                 if self.path.endswith("/v1/traces"):
                     receiver._take(body)
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
+                self.reply(200)
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving(Otlp) as port:
+            yield f"http://127.0.0.1:{port}"

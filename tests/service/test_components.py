@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from spectra_otel.service.telemetry import Telemetry, resident_bytes
 from tests.exporters.servers import http_server
 from tests.service.running import CHAT, FREE, PROTOBUF, attributes_of, request, running, spans_of, tree
 from tests.service.test_collector import until
+from tests.serving import Handler, serving
 
 PIPELINE = {"usage": None, "cost": None}
 
@@ -43,21 +43,13 @@ def zipkin() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A server that keeps the spans posted to it."""
     posted: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Zipkin(Handler):
         def do_POST(self) -> None:
-            posted.extend(orjson.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            posted.extend(orjson.loads(self.body()))
+            self.reply(202)
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/api/v2/spans", posted
-        server.shutdown()
-        thread.join()
+    with serving(Zipkin) as port:
+        yield f"http://127.0.0.1:{port}/api/v2/spans", posted
 
 
 def passed(processors: dict[str, Any], *spans: dict[str, Any]) -> list[Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from spectra_otel.config.load import validate
 from spectra_otel.config.resolve import expand
 from tests.service.running import CHAT, request, running, tree
 from tests.service.test_collector import until
+from tests.serving import Handler, serving
 
 ROOT = Path(__file__).parents[2]
 DESTINATION = re.compile(r"<!-- destination: path=(\S+?)(?: headers=(\S+?))? -->\n```yaml\n(.*?)```", re.DOTALL)
@@ -31,24 +30,16 @@ def strict_server(path: str, headers: list[str]) -> Iterator[tuple[str, list[byt
     """A server that takes a POST to ``path`` with these headers, and refuses everything else."""
     got: list[bytes] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Strict(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
             is_good = self.path == path and all(self.headers.get(name) for name in headers)
             if is_good:
                 got.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-            self.send_response(200 if is_good else 403)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.reply(200 if is_good else 403)
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", got
-        server.shutdown()
-        thread.join()
+    with serving(Strict) as port:
+        yield f"http://127.0.0.1:{port}", got
 
 
 @pytest.mark.parametrize(("path", "headers", "text"), DESTINATIONS)
