@@ -97,6 +97,7 @@ def estimate_request(
     model: str | None = None,
     tier: str | None = None,
     account: str | None = None,
+    region: str | None = None,
     size: int = 0,
     output: int | None = None,
     ceilings: Ceilings = Ceilings(),  # noqa: B008 - it does not change
@@ -105,7 +106,8 @@ def estimate_request(
     """The least and the most a call with this request body can cost. Never raises for what a body holds.
 
     ``endpoint`` is the path of the call, for providers that have the model or a region in it (Gemini, Azure, Vertex);
-    ``model`` and ``tier`` say theirs outright; ``account`` is the one at the provider, whose prices and aliases hold.
+    ``model`` and ``tier`` say theirs outright; ``account`` is the one at the provider, whose prices and aliases hold,
+    ``region`` that of the host (``eu`` of ``eu.api.openai.com``).
     ``size`` is how many bytes are sent, for what the body does not show (a form with a recording). ``output`` takes the place
     of any limit of an answer's tokens. ``at`` is when the call is made (``None``: now). A model without a price has no bounds
     in money; a service tier without a price is bounded by the standard one.
@@ -113,7 +115,7 @@ def estimate_request(
     prices = with_pricer or pricer()
     name = model or str(body.get("model") or body.get("modelId") or bodies.model_in(endpoint) or "")
     tier = tier_name(tier or bodies.word(body, "service_tier", "serviceTier", "speed") or "standard")
-    call = _Call(prices, provider, name, at, account, body, size, output, ceilings, endpoint or "")
+    call = _Call(prices, provider, name, at, account, body, size, output, ceilings, endpoint or "", region)
     most_tier = "standard" if tier == "flex" else tier  # a flex call may be served, and billed, as standard
     found = call.upper(most_tier)
     upper = None if call.unbounded else found.upper_in_cents
@@ -142,10 +144,11 @@ class _Call:
         output: int | None,
         ceilings: Ceilings,
         endpoint: str,
+        region: str | None,
     ) -> None:
         self.prices, self.provider, self.model, self.at, self.account = prices, provider, model, at, account
         self.body, self.size, self.ceilings = body, size, ceilings
-        self.premium = places.premium(provider, model, body, endpoint)
+        self.premium = places.premium(provider, model, body, endpoint, region)
         self.unbounded: list[str] = []
         match = prices.matcher.match(provider, model, account=account or "", at=at) if model else None
         self.limits = match.entry.limits if match else (None, None)

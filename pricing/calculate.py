@@ -28,7 +28,6 @@ TIER_NAMES = {
 """Other words for a tier: OpenAI, Groq, Vertex and Anthropic each have their own for the standard one."""
 
 MODALITIES = {"audio_input": "input", "image_input": "input", "audio_output": "output", "image_output": "output"}
-US_ONLY = places.US_ONLY
 _CACHED_NAMES = 4096
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -116,8 +115,8 @@ class Pricer:
             return self._unpriced
         raw = usage.get("usage_raw")
         if type(raw) is dict and (
-            "iterations" in raw or "tool_usage" in raw or "svg_usage" in raw or raw.get("inference_geo") == "us"
-            or provider == "vertex"
+            "iterations" in raw or "tool_usage" in raw or "svg_usage" in raw or provider == "vertex"
+            or (raw.get("inference_geo") == "us" if provider == "anthropic" else "inference_geo" in raw)
         ):  # fmt: skip
             more = places.premium(provider, model, raw, str(usage.get("endpoint") or ""))
             return self._by_shares(

@@ -52,7 +52,8 @@ class Bound(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What bounds look at. ``size`` is the body's in bytes (0: not known), ``account`` is the provider's, ``endpoint`` a path."""
+    """What bounds look at. ``size`` is the body's in bytes (0: not known), ``account`` is the provider's, ``endpoint`` a path,
+    ``region`` that of the host."""
 
     provider: str
     model: str
@@ -62,18 +63,19 @@ class Request(NamedTuple):
     size: int
     account: str = ""
     endpoint: str = ""
+    region: str | None = None
 
 
 def upper_bound(request: Request, *, cap: int | None = None) -> Bound:
     """The bound of a call. ``cap`` takes the place of its own limit of an answer's tokens."""
-    provider, model, model_type, tier, body, size, account, endpoint = request
+    provider, model, model_type, tier, body, size, account, endpoint, region = request
     if tier in _CHEAPER_TIERS:
         tier = "standard"
     grows = cap is None and body.get("stream") is True and bodies.output_limit(body) is None
     output = 0 if model_type in _NO_ANSWER else STREAM_STEP if grows else cap
     found = pricing.estimate_request(
-        provider, body, endpoint=endpoint, model=model, tier=tier, account=account, size=size, output=output,
-        ceilings=CEILINGS,
+        provider, body, endpoint=endpoint, model=model, tier=tier, account=account, region=region, size=size,
+        output=output, ceilings=CEILINGS,
     )  # fmt: skip
     prompt, completion = found.prompt_tokens or 0, found.completion_tokens or 0
     usual = min(prompt, found.text_bytes // CHARACTERS_PER_TOKEN + 1)

@@ -25,6 +25,7 @@ from spectra_otel.budgets.bounds import Bound, Request
 from spectra_otel.budgets.ledger import Claim, Lease, Refusal, WouldWait
 from spectra_otel.budgets.ticket import Ticket, threads
 from spectra_otel.errors import BudgetExceededError, LedgerError
+from spectra_otel.providers.values import REGION
 from spectra_otel.tracking import context
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ def _request(values: Values, body: Mapping[str, Any], size: int) -> Request:
     tier = values.get("requested_tier") or values.get("pricing_tier") or "standard"
     return Request(
         values.get("provider") or "", values.get("model") or "", values.get("model_type") or "text", tier, body, size,
-        values.get("provider_account") or "", values.get("endpoint") or "",
+        values.get("provider_account") or "", values.get("endpoint") or "", values.get(REGION),
     )  # fmt: skip
 
 

@@ -49,11 +49,15 @@ _MOST_WAL_BYTES = 64 << 20
 _FORK_SECONDS = 1.0
 """How long a fork waits for a transaction under way."""
 _LOOK_SECONDS = 1.0
-"""How soon it is seen that the file was deleted."""
+"""How soon it is seen that the file was deleted, or that whoever had the lead is gone."""
 
 
 class _Job:
-    """What a thread wants done in the next transaction. Who waits for it waits for ``turn``: it is done then, or has the lead."""
+    """What a thread wants done in the next transaction. Who waits for it waits for ``turn``: it is done then, or may lead.
+
+    Whoever takes it out of the queue does it. A signal's handler may raise between any two steps of the main thread, so it
+    can be that nobody does, and nobody leads: who waits looks from time to time.
+    """
 
     __slots__ = ("call", "error", "is_done", "result", "turn")
 
@@ -63,6 +67,9 @@ class _Job:
         self.error: BaseException | None = None
         self.is_done = False
         self.turn = threading.Lock()
+
+
+_GONE = RuntimeError("who was to count the call was interrupted")
 
 
 class SqliteLedger:
@@ -286,9 +293,7 @@ class SqliteLedger:
             if not leads:
                 job.turn.acquire()
                 self._jobs.append(job)
-        if not leads:
-            self._wait_for_turn(job)
-        if not job.is_done:
+        if leads or self._wait_for_turn(job):
             try:
                 self._lead(job, wait)
             finally:
@@ -297,18 +302,26 @@ class SqliteLedger:
             raise job.error
         return job.result
 
-    def _wait_for_turn(self, job: _Job) -> None:
+    def _wait_for_turn(self, job: _Job) -> bool:
+        """Wait until somebody has done it; True where it is for this thread to lead."""
         try:
-            job.turn.acquire()
-        except BaseException:  # a signal's handler raised: the lead must not be left with somebody who is gone
+            while True:
+                is_woken = job.turn.acquire(timeout=_LOOK_SECONDS)
+                if job.is_done:
+                    return False
+                with self._agree:
+                    waits = job in self._jobs
+                    nobody_leads = not self._uses.locked()
+                    if waits and (is_woken or nobody_leads):
+                        self._jobs.remove(job)
+                        return True
+                if not waits and nobody_leads and not job.is_done:
+                    raise self._problem(_GONE)
+        except BaseException:  # the lead must not be left with somebody who is gone
             with self._agree:
-                waits = job in self._jobs
-                if waits:
+                if job in self._jobs:
                     self._jobs.remove(job)
-            if not waits:
-                job.turn.acquire()
-                if not job.is_done:
-                    self._hand_over()
+            self._hand_over()
             raise
 
     def _is_shared(self) -> bool:
@@ -335,50 +348,52 @@ class SqliteLedger:
         return found.st_size, found.st_mtime_ns
 
     def _hand_over(self) -> None:
-        """The next one that waits leads."""
+        """The next one that waits leads. Two that lead are one too many, but no harm: they use the file in turn."""
         with self._agree:
-            if self._jobs:
-                self._jobs.popleft().turn.release()
-            else:
+            if not self._jobs:
                 self._is_led = False
+            elif self._jobs[0].turn.locked():
+                self._jobs[0].turn.release()
 
     def _lead(self, mine: _Job, wait: bool) -> None:
+        """Do ``mine`` and those that wait, when it is our turn among processes."""
         jobs = [mine]
-        try:
-            self._take_turn(jobs, wait)
-        except (sqlite3.Error, OSError) as error:
-            if tables.is_busy(error):  # those that wait behind these would find the same
-                self._gather(jobs, len(self._jobs))
-            _fail(jobs, self._problem(error))
-        except (LedgerError, WouldWait) as error:
-            _fail(jobs, error)
-        except BaseException as error:  # raised by a signal's handler, say: what the others wanted was not done
-            _fail(jobs[1:], self._problem(error))
-            raise
-        finally:
-            for job in jobs[1:]:
-                job.is_done = True
-                job.turn.release()
+        if not wait and self._uses.locked():  # the process forks
+            raise WouldWait
+        is_done = False
+        with self._uses:
+            try:
+                self._take_turn(jobs, wait)
+                is_done = True
+            except (sqlite3.Error, OSError) as error:
+                if tables.is_busy(error):  # those that wait behind these would find the same
+                    self._gather(jobs, len(self._jobs))
+                _fail(jobs, self._problem(error))
+            except LedgerError as error:
+                _fail(jobs, error)
+            finally:
+                for job in jobs[1:]:
+                    if not is_done and job.error is None:
+                        job.error = self._problem(_GONE)
+                    job.is_done = True
+                    if job.turn.locked():
+                        job.turn.release()
 
     def _take_turn(self, jobs: list[_Job], wait: bool) -> None:
-        """Do ``jobs`` and those that wait, when it is our turn among processes."""
         if self._turnstile is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._turnstile = Turnstile(self.path.with_name(self.path.name + "-turn"))
-        if not wait and self._uses.locked():  # the process forks
-            raise WouldWait
-        with self._uses:
-            try:
-                if not self._turnstile.enter(wait):
-                    raise WouldWait
-                database = self._open(wait)
-                if wait:
-                    self._gather(jobs, _BATCH - 1)
-                _transact(database, jobs, wait)
-                if self._left is not None:
-                    self._left = self._log()
-            finally:
-                self._turnstile.leave()
+        try:
+            if not self._turnstile.enter(wait):
+                raise WouldWait
+            database = self._open(wait)
+            if wait:
+                self._gather(jobs, _BATCH - 1)
+            _transact(database, jobs, wait)
+            if self._left is not None:
+                self._left = self._log()
+        finally:
+            self._turnstile.leave()
 
     def _gather(self, jobs: list[_Job], most: int) -> None:
         with self._agree:
@@ -436,7 +451,6 @@ def _transact(database: Database, jobs: list[_Job], wait: bool) -> None:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
-    jobs[0].is_done = True
 
 
 def _fail(jobs: list[_Job], error: BaseException) -> None:

@@ -56,13 +56,15 @@ class Draft:
     which the pipeline's copy of the span may keep.
     """
 
-    __slots__ = ("absurd", "attributes", "doubt", "fields", "span", "unsaid")
+    __slots__ = ("absurd", "attributes", "doubt", "fields", "region", "span", "unsaid")
 
     def __init__(self, span: ReadableSpan) -> None:
         self.span = span
         self.attributes = attributes_of(span)
         self.fields: dict[str, Any] = {}
         self.doubt: Doubt | None = None
+        self.region: str | None = None
+        """Of the host that was called, where prices depend on it."""
         self.absurd: Mapping[str, Any] = _NOTHING
         """Numbers that cannot be, by field."""
         self.unsaid = WRITTEN

@@ -9,6 +9,7 @@ from opentelemetry.trace import StatusCode
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _providers as providers
 from spectra_otel.dialects._base import Doubt, Draft
+from spectra_otel.providers.values import put_region
 
 _HTTP_STATUS = re.compile(r"(?:Error code:? |status(?: code|_code)?[:= ]+|^|: )([45]\d\d)\b")
 _USAGE = (
@@ -49,11 +50,17 @@ def settle_provider(draft: Draft) -> None:
         fields["provider"] = provider
         if provider == "ollama" and (tier := providers.tier_at(host)):
             fields["pricing_tier"] = tier
+        draft.region = providers.region_at(host) if host else None
+
+
+def settle_place(draft: Draft) -> None:
+    """Where the call ran, if that has a price."""
+    put_region(draft.fields, draft.region)
 
 
 def is_settled_by_names(draft: Draft) -> bool:
     """Whether :func:`settle_provider`, `settle_kind` and `settle_words` looked at names alone, and at no id."""
-    return "/" not in draft.fields.get("model", "")
+    return "/" not in draft.fields.get("model", "") and draft.region is None
 
 
 def settle_failure(draft: Draft) -> None:

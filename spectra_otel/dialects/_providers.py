@@ -114,7 +114,7 @@ def know_hosts() -> None:
     """
     global _table
     _table = registry.load(read_settings().provider_hosts)
-    for known in (from_host, served_by, tier_at):
+    for known in (from_host, served_by, tier_at, region_at):
         known.cache_clear()
     settled.clear()
 
@@ -151,6 +151,14 @@ def tier_at(address: str | None) -> str | None:
     host = convert.host(address)
     found = _table.of_host(host, None) if host and _table is not None else None
     return found.tier_at.get(host) if host and found is not None else None
+
+
+@lru_cache(maxsize=1024)
+def region_at(address: str | None) -> str | None:
+    """The region of a host where prices depend on it."""
+    host = convert.host(address)
+    found = _table.of_host(host, None) if host and _table is not None else None
+    return found.region(host) if host and found is not None else None
 
 
 @lru_cache(maxsize=1024)

@@ -248,6 +248,8 @@ class Reader:
                     fix(draft)
         finish.settle_words(draft)
         finish.settle_usage(draft)
+        if draft.region is not None:
+            finish.settle_place(draft)
 
 
 def _plain(value: Any) -> Any:

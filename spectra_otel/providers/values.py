@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from spectra_otel.pricing import places
-
 Json = dict[str, Any]
 Values = dict[str, Any]
 """Record fields by name."""
@@ -30,6 +28,8 @@ REGION = "spectra.region"
 def put_region(values: Values, region: str | None) -> None:
     """Keep in the raw usage where a call ran, under the name that Anthropic's has, if it makes a difference to the price."""
     if region:
+        from spectra_otel.pricing import places  # which takes its time to import, and most calls do without
+
         model = str(values.get("snapshot") or values.get("model") or "")
         if places.premium(str(values.get("provider")), model, {}, "", region) is not None:
             values["usage_raw"] = {**(values.get("usage_raw") or {}), "inference_geo": region}

@@ -1,4 +1,4 @@
-"""Models that cost by where they run: Ollama's cloud, and the router of fal, which says itself what a call cost."""
+"""Models that cost by where they run: Ollama's cloud, hosts of a region, and fal's router, which says itself what a call cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import httpx2
 import pytest
 
 from spectra_otel import instrumentors
-from spectra_otel.pricing import calculate
+from spectra_otel.dialects._reader import Readers
+from spectra_otel.pricing import calculate, estimate_request, places
+from tests.made_spans import made
 from tests.recording import Recorder
 
 AT = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -112,3 +114,84 @@ def test_what_fal_sells_beside_media(
     """Texts and vectors by token, transcripts by the second, pages, and images that are looked at."""
     record = post(f"https://fal.run/{path}", ask | {"model": "google/gemini-2.5-flash"}, answer)
     assert {name: record.get(name) for name in expected} == expected
+
+
+def completion(model: str) -> dict[str, Any]:
+    return {"id": "c", "model": model, "choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
+
+
+@pytest.mark.parametrize(("host", "model", "in_cents", "place"), [
+    ("api.openai.com", "gpt-5.4", "0.4", None),
+    ("eu.api.openai.com", "gpt-5.4", "0.44", "eu"),
+    ("eu.api.openai.com", "gpt-5.4-2026-03-05", "0.44", "eu"),
+    ("us.api.openai.com", "gpt-5.3-codex", "0.315", None),
+    ("eu.api.openai.com", "gpt-4o", "0.35", None),
+    ("eu.api.openai.com", "o4-mini", "0.154", None),
+    ("us.api.x.ai", "grok-4.6", "0.286", "us"),
+    ("eu-west-1.api.x.ai", "grok-4.6", "0.26", None),
+])  # fmt: skip
+def test_a_host_of_a_region_costs_a_tenth_more(post, host: str, model: str, in_cents: str, place: str | None) -> None:
+    """For OpenAI's models from 5 March 2026 on, and at xAI's host in the US; the raw usage says where."""
+    record = post(f"https://{host}/v1/chat/completions", {"model": model, "messages": []}, completion(model))
+    assert record["total_cost_in_cents"] == Decimal(in_cents)
+    assert record["usage_raw"].get("inference_geo") == place
+
+
+@pytest.mark.parametrize("model", [
+    "gpt-3.5-turbo", "gpt-4", "gpt-4.1-mini", "gpt-4o-mini-tts", "gpt-5", "gpt-5-mini-2025-08-07", "gpt-5-2", "gpt-5.3-codex",
+    "gpt-5-search-api", "gpt-image-1.5", "gpt-audio-mini", "gpt-oss-120b", "chatgpt-4o-latest", "o1", "o3-mini", "o4-mini",
+    "sora-2-pro", "dall-e-3", "tts-1-hd", "whisper-1", "text-embedding-3-large", "omni-moderation-latest", "ft:gpt-4.1-mini:org",
+    "davinci-002", "gpt-realtime-1.5", "GPT-4o",
+])  # fmt: skip
+def test_openais_earlier_models_cost_the_same_everywhere(model: str) -> None:
+    """They are known; a name that nobody knew then is a later one's."""
+    assert places.premium("openai", model, {}, "", "eu") is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-5.4",
+        "gpt-5-5",
+        "gpt-5.6-sol",
+        "gpt-6-luna",
+        "gpt-6.1-terra",
+        "gpt-image-2",
+        "gpt-realtime-2",
+        "gpt-transcribe",
+    ],
+)
+def test_openais_later_models_do_not(model: str) -> None:
+    """Those released on or after 5 March 2026."""
+    assert places.premium("openai", model, {}, "", "eu") == places.REGIONAL
+
+
+def test_a_failed_call_to_a_region_has_a_bound_of_that_region() -> None:
+    """What it may have cost at most is a tenth more, too."""
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
+    anywhere = estimate_request("openai", body, model="gpt-5.4").upper_in_cents
+    there = estimate_request("openai", body, model="gpt-5.4", region="eu").upper_in_cents
+    assert anywhere is not None
+    assert there is not None
+    assert there == anywhere * Decimal("1.1")
+
+
+@pytest.mark.parametrize(("host", "provider", "model", "place"), [
+    ("eu.api.openai.com", "openai", "gpt-5.4", "eu"),
+    ("api.openai.com", "openai", "gpt-5.4", None),
+    ("eu.api.openai.com", "openai", "gpt-4o", None),
+    ("us-east5-aiplatform.googleapis.com", "gcp.vertex_ai", "claude-sonnet-4-6", "us-east5"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai", "claude-sonnet-4-6", None),
+])  # fmt: skip
+def test_other_peoples_spans_say_where_by_their_host(host: str, provider: str, model: str, place: str | None) -> None:
+    """The server's address is all there is; the second span of the same names says the same as the first."""
+    attributes = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model,
+        "server.address": host, "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100,
+    }  # fmt: skip
+    readers = Readers()
+    for _ in range(3):
+        span = made("opentelemetry.instrumentation.openai_v2", attributes)
+        reader = readers.claim(span)
+        assert reader is not None
+        assert (reader.read(span)[1].fields.get("usage_raw") or {}).get("inference_geo") == place
