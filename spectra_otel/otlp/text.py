@@ -6,8 +6,9 @@ Protobuf and JSON refuse the whole request; here what is no character becomes U+
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 from spectra_otel.otlp.signals import Signal
 
@@ -39,7 +40,7 @@ def json_with_texts(body: bytes) -> bytes | None:
     return None if mended == body else mended
 
 
-def _message(descriptor: Descriptor, data: bytes, depth: int) -> bytes:
+def _message(descriptor: Any, data: bytes, depth: int) -> bytes:
     """The wire format of a message, its texts mended. Raises ValueError or IndexError where it is none."""
     if depth > _DEEPEST:
         raise ValueError("too deep")
@@ -68,7 +69,7 @@ def _message(descriptor: Descriptor, data: bytes, depth: int) -> bytes:
     return bytes(out)
 
 
-def _content(field: FieldDescriptor | None, content: bytes, depth: int) -> bytes:
+def _content(field: Any, content: bytes, depth: int) -> bytes:
     if field is None:
         return content
     if field.message_type is not None:

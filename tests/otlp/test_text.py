@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spectra_otel.otlp.json_wire import protobuf_of
 from spectra_otel.otlp.protobuf import BadRequestError
@@ -73,7 +74,7 @@ def test_what_is_wrong_otherwise_stays_wrong() -> None:
 )
 def test_json_may_hold_half_a_character_too(text: bytes, meant: str) -> None:
     """JavaScript writes one where it cuts a text between the halves of a pair."""
-    (span,) = spans_of(TRACES.request.FromString(protobuf_of(TRACES, SPAN.encode().replace(b"TEXT", text))))
+    (span,) = spans_of(ExportTraceServiceRequest.FromString(protobuf_of(TRACES, SPAN.encode().replace(b"TEXT", text))))
     assert attributes_of(span) == {"a": meant}
 
 
@@ -88,6 +89,6 @@ def test_json_has_lower_camel_names_alone() -> None:
     """The specification: a field's own name is unknown, and what is unknown is ignored."""
     assert protobuf_of(TRACES, SPAN.replace("resourceSpans", "resource_spans").encode()) == b""
     own = SPAN.replace('"startTimeUnixNano"', '"start_time_unix_nano" ').replace("TEXT", '{\\"a_b\\": 1}')
-    (span,) = spans_of(TRACES.request.FromString(protobuf_of(TRACES, own.encode())))
+    (span,) = spans_of(ExportTraceServiceRequest.FromString(protobuf_of(TRACES, own.encode())))
     assert (span.start_time_unix_nano, span.name, attributes_of(span)) == (0, "n", {"a": '{"a_b": 1}'})
     assert span.trace_id.hex() == "5b8efff798038103d269b633813fc60c"
