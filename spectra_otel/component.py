@@ -73,7 +73,7 @@ class ComponentID:
                 f'in "{name}" id: name "{name}" is longer than {_LONGEST_NAME} characters ({len(name)} characters)'
             )
         if any(category(character)[0] in "ZCS" for character in name):  # separators, control characters, symbols
-            raise ConfigError(f'in "{text}" id: invalid character(s) in name "{name}"')
+            raise ConfigError(f'in "{name}" id: invalid character(s) in name "{name}"')
         return cls(type_, name)
 
     def __str__(self) -> str:

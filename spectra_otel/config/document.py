@@ -188,9 +188,7 @@ class _Reader:
                 continue
             if id_.type not in SIGNALS:
                 valid = " ".join(SIGNALS)
-                self.problems.append(
-                    f'service::pipelines::{id_}: unknown signal "{id_.type}" (valid values: [{valid}])'
-                )
+                self.problems.append(f'in "{id_}" id: unknown pipeline signal: "{id_.type}" (valid values: [{valid}])')
                 continue
             path = f"service::pipelines::{id_}"
             parts = self._map(path, lists, _PIPELINE_KEYS)

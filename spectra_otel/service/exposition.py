@@ -152,7 +152,7 @@ Answer: TypeAlias = tuple[int, str, str]
 
 
 class SmallServer:
-    """Answers GET requests on a thread of its own: metrics and health, for scrapers and probes.
+    """Answers GET and HEAD requests on a thread of its own: metrics and health, for scrapers and probes.
 
     Raises :class:`ConfigError` where the address cannot be had. ``port`` is the one it got.
     """
@@ -162,13 +162,21 @@ class SmallServer:
             timeout = 10
 
             def do_GET(self) -> None:
+                self._answer(is_whole=True)
+
+            def do_HEAD(self) -> None:
+                """As some probes ask."""
+                self._answer(is_whole=False)
+
+            def _answer(self, *, is_whole: bool) -> None:
                 status, content_type, text = answer(self.path.partition("?")[0])
                 body = text.encode()
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if is_whole:
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Scrapes are not news."""

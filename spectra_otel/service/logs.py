@@ -16,7 +16,6 @@ from spectra_otel.config.telemetry import LEVELS, Logs, Sampling
 from spectra_otel.errors import ConfigError
 
 _MOST_MESSAGES = 4_096
-_CONSOLE = "%(asctime)s.%(msecs)03dZ\t%(levelname)s\t%(name)s\t%(message)s"
 _NAMES = {python: ours for ours, python in LEVELS.items()} | {"CRITICAL": "error"}
 
 
@@ -41,11 +40,19 @@ def _handler(path: str) -> logging.Handler:
 
 
 def _formatter(logs: Logs) -> logging.Formatter:
-    if logs.encoding == "json":
-        return JsonFormatter(logs.initial_fields)
-    formatter = logging.Formatter(_CONSOLE, "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    return formatter
+    return (JsonFormatter if logs.encoding == "json" else ConsoleFormatter)(logs.initial_fields)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """What the collector writes for people: time, level, logger and message with tabs between, then fields."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._fields = f"\t{orjson.dumps(dict(fields), default=str).decode()}" if fields else ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{_moment(record)}\t{_level(record)}\t{record.name}\t{record.getMessage()}{self._fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -56,10 +63,9 @@ class JsonFormatter(logging.Formatter):
         self._fields = dict(fields)
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
-            "level": _NAMES.get(record.levelname, record.levelname.lower()),
-            "ts": moment.replace("+00:00", "Z"),
+            "level": _level(record),
+            "ts": _moment(record),
             "logger": record.name,
             "msg": record.getMessage(),
             **self._fields,
@@ -67,6 +73,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["stacktrace"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _NAMES.get(record.levelname, record.levelname.lower())
 
 
 class Sampler(logging.Filter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -224,6 +225,18 @@ def test_memory_limiter_asks_senders_to_come_back() -> None:
         (Kind.EXTENSION, "basicauth", {}, "no credential source provided"),
         (Kind.EXTENSION, "file_storage", {"directory": "/nowhere"}, "directory must exist"),
         (Kind.EXTENSION, "health_check", {"path": "x"}, "path: got 'x'"),
+        (
+            Kind.EXPORTER,
+            "otlp_http",
+            {"endpoint": "http://x", "retry_on_failure": {"max_elapsed_time": "1s"}},
+            "retry_on_failure: 'max_elapsed_time' must not be less than 'initial_interval'",
+        ),
+        (
+            Kind.EXPORTER,
+            "otlp_grpc",
+            {"endpoint": "x:1", "retry_on_failure": {"max_interval": "6m"}},
+            "retry_on_failure: 'max_elapsed_time' must not be less than 'max_interval'",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(kind: Kind, type_: str, settings: dict[str, Any], message: str) -> None:
@@ -311,6 +324,22 @@ def test_health_is_good_while_it_listens() -> None:
         extension = next(iter(collector.collector._extensions.values()))
         with urllib.request.urlopen(f"http://127.0.0.1:{extension.port}/") as answer:
             assert (answer.status, b'"status":"Server available"' in answer.read()) == (200, True)
+        for path in ("healthz", ""):  # whatever path or method a probe was given
+            prepared = urllib.request.Request(f"http://127.0.0.1:{extension.port}/{path}", method="HEAD")
+            with urllib.request.urlopen(prepared, timeout=60) as answer:
+                assert (answer.status, answer.read()) == (200, b"")
+
+
+def test_health_may_have_a_path_of_its_own() -> None:
+    """Others are not found then."""
+    service = {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}}}
+    health = {"health_check": {"endpoint": FREE, "path": "/live", "response_body": {"healthy": "fine"}}}
+    with running(tree({"debug": None}, extensions=health, service=service)) as collector:
+        port = collector.collector._extensions[ComponentID("health_check")].port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/live", timeout=60) as answer:
+            assert answer.read() == b"fine"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60)
 
 
 @pytest.mark.parametrize(("host", "client"), [("localhost", "127.0.0.1"), ("[::1]", "[::1]"), ("", "127.0.0.1")])

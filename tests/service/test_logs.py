@@ -15,7 +15,7 @@ from spectra_otel.config.decode import decode
 from spectra_otel.config.telemetry import Logs, Sampling
 from spectra_otel.errors import ConfigError
 from spectra_otel.service import logs
-from spectra_otel.service.logs import JsonFormatter, Sampler
+from spectra_otel.service.logs import ConsoleFormatter, JsonFormatter, Sampler
 
 
 def line(text: str, level: int = logging.ERROR) -> logging.LogRecord:
@@ -72,6 +72,20 @@ def test_json_has_the_keys_of_the_collector() -> None:
     made = json.loads(JsonFormatter({"cluster": "a"}).format(line("failed\n%s", logging.WARNING)))
     assert made.pop("ts").endswith("Z")
     assert made == {"level": "warn", "logger": "spectra_otel", "msg": "failed\nvalue", "cluster": "a"}
+
+
+def test_the_console_has_lines_of_the_collector() -> None:
+    """Time, level as it writes it, logger, message; fields at the end, and a fault below."""
+    record = line("failed\n%s", logging.WARNING)
+    moment, *parts = ConsoleFormatter({}).format(record).split("\t")
+    assert moment.endswith("Z")
+    assert parts == ["warn", "spectra_otel", "failed\nvalue"]
+    assert ConsoleFormatter({"cluster": "a"}).format(record).split("\t")[1:] == [*parts, '{"cluster":"a"}']
+    try:
+        raise ValueError("why")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    assert ConsoleFormatter({}).format(record).endswith("ValueError: why")
 
 
 @pytest.mark.parametrize(("encoding", "zone"), [("console", "Asia/Tokyo"), ("json", "America/New_York")])

@@ -38,6 +38,10 @@ def test_an_empty_protocol_is_on_and_an_absent_one_is_off() -> None:
             {"http": {"tls": {"cert_file": "c.pem", "key_file": "k.pem", "min_version": "1.9"}}},
             'invalid TLS min_version: unsupported TLS version: "1.9"',
         ),
+        (
+            {"http": {"tls": {"cert_file": "c", "key_file": "k", "min_version": "1.3", "max_version": "1.2"}}},
+            "min_version cannot be greater than max_version",
+        ),
         ({"grpc": {"max_recv_msg_size_mib": -1}}, "invalid max_recv_msg_size_mib value, must be between 1 and"),
     ],
 )

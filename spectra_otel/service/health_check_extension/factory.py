@@ -21,6 +21,7 @@ class HealthCheckConfig:
 
     endpoint: str = "localhost:13133"
     path: str = "/"
+    """``/`` is every path, as in the collector."""
     response_body: dict[str, str] = field(default_factory=dict)
     """``healthy`` and ``unhealthy``: what to answer instead of the usual text."""
 
@@ -59,7 +60,7 @@ class HealthCheck:
             self._server.close()
 
     def _answer(self, path: str) -> Answer:
-        if path != self._config.path:
+        if self._config.path not in ("/", path):
             return 404, "text/plain", "404 page not found\n"
         is_ready = self._collector.is_ready
         own = self._config.response_body.get("healthy" if is_ready else "unhealthy")

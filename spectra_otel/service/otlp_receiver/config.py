@@ -40,6 +40,8 @@ class ServerTls:
             if version and version not in TLS_VERSIONS:
                 valid = ", ".join(TLS_VERSIONS)
                 raise ConfigError(f'tls: invalid TLS {name}: unsupported TLS version: "{version}", valid: {valid}')
+        if self.max_version and (self.min_version or "1.2") > self.max_version:
+            raise ConfigError("tls: invalid TLS configuration: min_version cannot be greater than max_version")
 
 
 @dataclass(slots=True)

@@ -32,6 +32,9 @@ class RetryOnFailure:
             raise ConfigError(
                 f"retry_on_failure::randomization_factor: got '{self.randomization_factor}', valid: 0 to 1"
             )
+        for name in ("initial_interval", "max_interval"):
+            if 0 < self.max_elapsed_time < getattr(self, name):
+                raise ConfigError(f"retry_on_failure: 'max_elapsed_time' must not be less than '{name}'")
 
 
 @dataclass(slots=True)
