@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 
 from spectra_otel import instrumentors
+from spectra_otel.providers.wire import containers, responses
 from tests.recording import Recorder
 
 
@@ -285,3 +287,25 @@ def test_images_of_a_streamed_chat_are_counted(call):
         "https://openrouter.ai/api/v1/chat/completions", {"model": "m", "stream": True, "messages": []}, answer
     )
     assert (record["image_count"], record["model_type"]) == (2, "image")
+
+
+def test_a_container_is_paid_for_once_in_twenty_minutes(monkeypatch):
+    """Responses that go on in it run in the same session; the same answer, read again, still is the one that paid."""
+    seconds = [1000.0]
+    monkeypatch.setattr(containers, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(responses, "sessions", containers.Sessions())
+
+    def counted(response: str | None, *used: str) -> int | None:
+        output = [{"type": "code_interpreter_call", "container_id": name} for name in used]
+        values: dict[str, Any] = {}
+        responses.Responses().read_response({"id": response, "status": "completed", "output": output}, values)
+        return values.get("tool_call_counts", {}).get("code_interpreter")
+
+    assert counted("first", "shared") == 1
+    assert counted("second", "shared") is None
+    assert counted("third", "shared", "own") == 1
+    assert counted("first", "shared") == 1
+    assert counted(None, "shared") == 1
+    seconds[0] += containers.SESSION_SECONDS
+    assert counted("fourth", "shared") == 1
+    assert counted("first", "shared") is None

@@ -9,6 +9,7 @@ from typing import Any
 from spectra_otel.providers.base import Format, Sent, StreamReader
 from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_job, put_text
 from spectra_otel.providers.wire.chat import read_attribution, read_error
+from spectra_otel.providers.wire.containers import sessions
 from spectra_otel.providers.wire.usage import RESPONSES, take
 
 SERVER_TOOLS = {
@@ -103,13 +104,14 @@ def _searches_in_preview(body: Json) -> bool:
 def read_tools(items: list[Json], said: Json, values: Values) -> None:
     """Billed calls of server-side tools among the items of the output, and the images they made.
 
-    Pages that a search opened are not billed, and code is by its container, not by its calls. ``said`` is the answer's own count.
+    Pages that a search opened are not billed, and code is by its container's session. ``said`` is the answer's own count.
     """
     billed = [item for item in items if str(item.get("type")) in SERVER_TOOLS and item.get("status") != "failed"]
     tools = Counter(SERVER_TOOLS[item["type"]] for item in billed if _is_search(item))
     containers = {container for item in items if (container := _container(item))}
     if containers:
-        tools["code_interpreter"] = len(containers)
+        begun = [container for container in containers if sessions.is_billed(container, values.get("response_id"))]
+        tools["code_interpreter"] = len(begun)
     searches = as_dict(said.get("web_search")).get("num_requests")
     if type(searches) is int:
         tools["web_search"] = searches
