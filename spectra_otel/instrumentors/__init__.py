@@ -16,7 +16,7 @@ from spectra_otel.instrumentors import imports
 
 if TYPE_CHECKING:
     from spectra_otel.config.settings import Settings
-    from spectra_otel.instrumentors.exchange import Observer
+    from spectra_otel.instrumentors.observing import Observer
     from spectra_otel.sdk.host import Host
 
 CLIENTS = {
@@ -70,7 +70,7 @@ def observer() -> Observer | None:
     """What observes this process; None where nothing is installed."""
     global _observer
     if _observer is None and _installed is not None:
-        from spectra_otel.instrumentors.exchange import Observer
+        from spectra_otel.instrumentors.observing import Observer
         from spectra_otel.providers import custom
         from spectra_otel.providers.registry import load
 

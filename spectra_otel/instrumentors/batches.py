@@ -20,8 +20,9 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from spectra_otel import faults
 from spectra_otel.budgets.book import on_event_loop
+from spectra_otel.instrumentors.events import EVENT_LIMIT, EventSplitter
 from spectra_otel.instrumentors.polls import Poll
-from spectra_otel.instrumentors.streams import EVENT_LIMIT, Decompressor, EventSplitter, Tap, UsageHider
+from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
 from spectra_otel.providers.base import Endpoint, Sent
 from spectra_otel.providers.values import REGION, Json, Values, as_dict, put_region
 from spectra_otel.providers.wire.batch import Batch, Result
@@ -32,7 +33,7 @@ from spectra_otel.tracking.reading import read_answer
 from spectra_otel.tracking.request import SCOPE, Owner, known_values, span_name, start_attributes
 
 if TYPE_CHECKING:
-    from spectra_otel.instrumentors.exchange import Observer
+    from spectra_otel.instrumentors.observing import Observer
 
 Row = tuple[str, Values]
 """What tells a result from the others of its batch, and the fields of its record."""

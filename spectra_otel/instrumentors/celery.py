@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from spectra_otel.instrumentors.exchange import Observer
+from spectra_otel.instrumentors.observing import Observer
 
 FLUSH_SECONDS = 5.0
 _ID = "spectra_otel"

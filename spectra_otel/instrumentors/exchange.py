@@ -1,183 +1,45 @@
 """One request to a provider and its answer, whatever HTTP client carries them.
 
-The client's instrumentor asks :meth:`Observer.begin` about each request it is about to send. For most it gets None, in
-microseconds. For a billed call it gets an :class:`Exchange` and tells it what happens: :meth:`Exchange.answered` with status
-and headers, then :meth:`Exchange.whole` with the body or :meth:`Exchange.tap` for a stream; or :meth:`Exchange.failed`.
+The client's instrumentor asks :meth:`~spectra_otel.instrumentors.observing.Observer.begin` about each request it is about to
+send. For most it gets None, in microseconds. For a billed call it gets an :class:`Exchange` and tells it what happens:
+:meth:`Exchange.answered` with status and headers, then :meth:`Exchange.whole` with the body or :meth:`Exchange.tap` for a
+stream; or :meth:`Exchange.failed`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import orjson
 
 from spectra_otel import faults
 from spectra_otel.budgets.book import book
-from spectra_otel.config.settings import Settings
-from spectra_otel.instrumentors.bodies import AWS_SIGNATURE, is_signed, read_request_body, upload_of
-from spectra_otel.instrumentors.content import Content
+from spectra_otel.instrumentors.bodies import is_signed
 from spectra_otel.instrumentors.estimate import estimate_delivered, put_upper_bound
+from spectra_otel.instrumentors.events import EVENT_STARTS, EventDecoder, EventSplitter, KeepingDecoder
 from spectra_otel.instrumentors.frames import FrameSplitter, begins_with_frame
 from spectra_otel.instrumentors.media import Media
-from spectra_otel.instrumentors.streams import (
-    EVENT_LIMIT,
-    Decompressor,
-    EventDecoder,
-    EventSplitter,
-    KeepingDecoder,
-    OpenTaps,
-    Tap,
-    UsageHider,
-)  # fmt: skip
+from spectra_otel.instrumentors.pieces import BINARY, Pieces
+from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
 from spectra_otel.instrumentors.unsent import is_unsent
 from spectra_otel.model.fields import TOKEN_FIELDS
-from spectra_otel.providers.base import Endpoint, Provider, Sent, StreamReader
-from spectra_otel.providers.registry import Providers
-from spectra_otel.providers.values import JOB, REGION, Json, Values, distrust_absurd_usage, put_region, put_text
+from spectra_otel.providers.base import Endpoint, Sent, StreamReader
+from spectra_otel.providers.values import JOB, REGION, Json, Values, distrust_absurd_usage, put_region
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
-from spectra_otel.tracking.jobs import Jobs
-from spectra_otel.tracking.request import Owner, Request
+from spectra_otel.tracking.request import Request
 
 if TYPE_CHECKING:
     from spectra_otel.instrumentors.admission import Blocked
+    from spectra_otel.instrumentors.observing import Observer
 
-EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
-"""How a stream of server-sent events can begin, whatever its content type says."""
-BINARY = ("audio/", "image/", "video/", "application/octet-stream")
-_KNOWN_ENDPOINTS = 512
-"""Endpoints whose row is remembered: looking one up again takes a fifth of the time."""
 _OUTCOME = ("is_aborted", "is_failed", "error_type", "error_message")
-_SAID_TIER = "spectra.said_tier"
+SAID_TIER = "spectra.said_tier"
 """The tier that the app's code or the host names, which wins over the answer's: a batch result does not know that it is one."""
 Headers = Mapping[str, str]
 """Headers by their names in lower case."""
 Body = bytes | Json | None
-Found = tuple[Provider | None, Endpoint, dict[str, str]]
-"""Provider (None for a host that nobody named), row of its table, and what the placeholders matched."""
-
-
-class Observer:
-    """Looks at every request of the process's HTTP clients. ``skipped`` counts requests to providers that are not billed."""
-
-    def __init__(self, owner: Owner, providers: Providers, settings: Settings) -> None:
-        self.owner = owner
-        self.providers = providers
-        self.settings = settings
-        self.taps = OpenTaps()
-        self.jobs = Jobs()
-        self.content = Content(settings.content_limit, settings.content_redactor) if settings.capture_content else None
-        self.skipped = 0
-        self._found: dict[tuple[str, str, int | None, str], Found] = {}
-
-    def add_provider(self, provider: Provider) -> None:
-        """Know one more provider from here on."""
-        self.providers.add(provider)
-        self._found.clear()
-
-    def find(self, method: str, host: str, port: int | None, path: str) -> Found | None:
-        """Whose endpoint that is; None for a request that is not billed, or nobody's. Quick: every request asks."""
-        known = self._found.get((method, host, port, path))
-        if known is not None:
-            return known
-        found = self._look_up(method, host, port, path)
-        if found is not None:
-            if len(self._found) >= _KNOWN_ENDPOINTS:
-                self._found.clear()
-            self._found[method, host, port, path] = found
-        return found
-
-    def _look_up(self, method: str, host: str, port: int | None, path: str) -> Found | None:
-        provider = self.providers.of_host(host, port)
-        if provider is None:
-            row = self.providers.unnamed(path) if method == "POST" else None
-            return None if row is None else (None, *row)
-        row = provider.endpoint(method, path)
-        if row is None:
-            self.skipped += 1
-            return None
-        endpoint, places = row
-        region = provider.region(host.lower())
-        return provider, endpoint, {**places, REGION: region} if region else places
-
-    def begin(
-        self, found: Found, method: str, host: str, port: int | None, path: str, query: str, headers: Headers, raw: Body
-    ) -> Exchange | None:
-        """An exchange for a request that :meth:`find` found; None if it is not to be tracked after all. Never raises.
-
-        ``raw`` is the request's body: bytes, the fields of a form, or None where it cannot be had.
-        """
-        try:
-            return self._begin(found, method, host, port, path, query, headers, raw)
-        except Exception as error:
-            faults.report("instrumentor", error)
-            return None
-
-    def _begin(
-        self, found: Found, method: str, host: str, port: int | None, path: str, query: str, headers: Headers, raw: Body
-    ) -> Exchange | None:
-        if context.is_untracked():
-            return None
-        provider, row, places = found
-        if row.batch:
-            return self._batch(found, method, path, query, headers)
-        if row.completes:
-            return self._poll(found, method, path, query, headers, raw)
-        content_type = headers.get("content-type") or ""
-        body = read_request_body(raw, content_type)
-        sent = Sent(provider or self.providers.compatible, method, path, query, headers, body, places)
-        if isinstance(raw, bytes) and content_type.startswith(("audio/", "application/octet-stream")):
-            sent.upload = upload_of(raw)
-        if provider is None and not row.format.accepts(sent):
-            return None
-        values: Values = {
-            "provider": sent.provider.name,
-            "model_type": row.format.model_type,
-            "operation": row.format.operation,
-            "endpoint": unquote(path) if "%" in path else path,
-            "is_streaming": False,
-            "server.address": host,
-            "server.port": port,
-            REGION: places.get(REGION),
-        }
-        values.update(row.format.read_request(sent))
-        if sent.provider.tier_at and (tier := sent.provider.tier_at.get(host.lower())):
-            values["pricing_tier"] = values[_SAID_TIER] = tier
-        _attribute(values, headers)
-        return Exchange(self, row, sent, raw, values)
-
-    def _batch(self, found: Found, method: str, path: str, query: str, headers: Headers) -> Exchange | None:
-        """An exchange for a request about a batch; None for a batch that nobody started here."""
-        provider, row, places = found
-        if provider is None:
-            return None
-        from spectra_otel.instrumentors.batches import PREFIX, BatchCall
-
-        seed: Values | None = {}
-        if row.batch != "start":
-            seed = self.jobs.find(provider.name, PREFIX + places["job"])
-        if seed is None:
-            self.skipped += 1
-            return None
-        return BatchCall(self, row, Sent(provider, method, path, query, headers, {}, places), seed)
-
-    def _poll(self, found: Found, method: str, path: str, query: str, headers: Headers, raw: Body) -> Exchange | None:
-        """An exchange for a request that asks after a job of ours; None for a job that is done, or nobody's."""
-        provider, row, places = found
-        if "job" not in places:
-            body = read_request_body(raw, headers.get("content-type") or "")
-            places = {**places, "job": row.format.asked_job(body) or ""}
-        seed = self.jobs.find(provider.name, places["job"]) if provider is not None else None
-        if provider is None or seed is None:
-            self.skipped += 1
-            return None
-        from spectra_otel.instrumentors.polls import Poll
-
-        return Poll(self, row, Sent(provider, method, path, query, headers, {}, places), seed)
 
 
 class Exchange:
@@ -191,7 +53,7 @@ class Exchange:
         self._sent = sent
         self._size = len(raw) if isinstance(raw, bytes) else 0
         self.reader: StreamReader | None = None
-        self._body: _Body | None = None
+        self._body: Pieces | None = None
         self.status: int | None = None
         self._said: list[Json] | None = None
         """The answer, or its events, where content is kept."""
@@ -285,7 +147,7 @@ class Exchange:
 
     def tap(self, content_type: str, decompress: Decompressor | None, hider: UsageHider | None) -> Tap:
         """A tap for a body that the app reads piece by piece."""
-        body = self._body = _Body(self, content_type)
+        body = self._body = Pieces(self, content_type)
         return Tap(self._observer.taps, body.feed, self._settle, decompress, hider)
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -390,7 +252,7 @@ class Exchange:
         values.setdefault("is_failed", False)
         if not values["is_failed"]:
             values.setdefault("has_tool_calls", False)
-        tier = values.get(_SAID_TIER) or values.get("pricing_tier")
+        tier = values.get(SAID_TIER) or values.get("pricing_tier")
         if tier:
             values["pricing_tier"] = self._sent.provider.tier(tier)
         put_region(values, self._sent.places.get(REGION))
@@ -410,74 +272,6 @@ class Exchange:
                 values["media"] = self._media.listed(values.get("model_type")) or None
 
 
-class _Body:
-    """A body read piece by piece: as events where it is a stream, as one document else. The first piece decides."""
-
-    __slots__ = ("_exchange", "_parts", "_size", "_splitter", "_take", "_type")
-
-    def __init__(self, exchange: Exchange, content_type: str) -> None:
-        self._exchange = exchange
-        self._type = content_type
-        self._splitter: EventSplitter | FrameSplitter | None = None
-        self._take: Callable[[Iterable[bytes]], None] = _ignore
-        self._parts: list[bytes] | None = None
-        self._size = 0
-
-    def feed(self, data: bytes) -> bytes | None:
-        """Read what came; gives what marks a piece that must be read at once, or None when the record can be settled."""
-        if self._splitter is None:
-            if self._parts is None and not self._decide(data):
-                return b""
-            if self._splitter is None:
-                self._keep(data)
-                return b""
-        self._take(self._splitter.feed(data))
-        reader, ticket = self._exchange.reader, self._exchange.request.ticket
-        if reader is None:
-            return b""
-        if ticket is None or not ticket.bound.grows:
-            return None if reader.final else reader.mark
-        if not reader.complete:  # a budget may cut it at any piece
-            ticket.delivered(reader.characters)
-        return None if reader.final else b""
-
-    def finish(self) -> None:
-        """The body is over, or given up: read what was kept back."""
-        if self._splitter is not None:
-            self._take(self._splitter.rest())
-        elif self._parts:
-            self._exchange.read_whole(b"".join(self._parts), self._type)
-            self._parts = None
-
-    def _decide(self, piece: bytes) -> bool:
-        head = piece.lstrip()
-        if not head:
-            return False
-        self._exchange.request.seen_first_chunk()
-        events = head.startswith(EVENT_STARTS)
-        lines = (
-            not events
-            and "json" in self._type
-            and ("nd" in self._type or "stream" in self._type or "lines" in self._type)
-        )
-        if events or lines or begins_with_frame(piece):
-            self._splitter = EventSplitter(sse=events) if events or lines else FrameSplitter()
-            self._take = self._exchange.open_decoder().take
-        else:
-            self._parts = []
-        return True
-
-    def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._type.startswith(BINARY) or self._size > EVENT_LIMIT:
-            if "json" in self._type:
-                self._exchange.request.values["error_type"] = "response_too_large"
-            self._parts = []
-            self._exchange.keep_piece(piece, self._type)
-        elif self._parts is not None:
-            self._parts.append(piece)
-
-
 def _words_of(error: BaseException) -> str | None:
     """What an error says of itself, which is code of the app's or of its client's."""
     try:
@@ -493,40 +287,3 @@ def _status_in(error: BaseException) -> int | None:
     except Exception:
         return None
     return status if type(status) is int and 400 <= status < 600 else None
-
-
-def _ignore(lines: Iterable[bytes]) -> None:
-    """Before the first piece nothing is read."""
-
-
-def _attribute(values: Values, headers: Headers) -> None:
-    """Who the call is for: what the app says wins over what the request says."""
-    known = context.known_fields()
-    if known:
-        if "metadata" in values and "metadata" in known:
-            known["metadata"] = context.merge(values["metadata"], known["metadata"])
-        tier = known.pop("pricing_tier", None)
-        values.update(known)
-        if tier:
-            values["requested_tier"] = values[_SAID_TIER] = tier
-    retries = headers.get("x-stainless-retry-count")
-    if retries is not None and retries.isdecimal():
-        values["attempt"] = int(retries) + 1
-    account = headers.get("openai-project") or headers.get("openai-organization")
-    key = (
-        headers.get("authorization")
-        or headers.get("x-api-key")
-        or headers.get("x-goog-api-key")
-        or headers.get("api-key")
-    )
-    if key and key.startswith(
-        AWS_SIGNATURE
-    ):  # a signature of each request on its own; the key's id in it stays the same
-        key = key.partition("Credential=")[2].partition("/")[0]
-    put_text(values, "provider_account", account or (_fingerprint(key) if key else None))
-
-
-@lru_cache(maxsize=256)
-def _fingerprint(key: str) -> str:
-    """A short name for a key from which the key cannot be had."""
-    return "key-" + hashlib.sha256(b"spectra\0" + key.encode()).hexdigest()[:12]

@@ -17,7 +17,8 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import set_span_in_context
 
 from spectra_otel import faults
-from spectra_otel.instrumentors.exchange import Body, Exchange, Headers, Observer
+from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
+from spectra_otel.instrumentors.observing import Observer
 from spectra_otel.instrumentors.streams import UsageHider
 from spectra_otel.tracking.request import model_call_span
 

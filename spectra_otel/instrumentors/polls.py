@@ -18,7 +18,7 @@ from spectra_otel.providers.values import JOB, Values
 from spectra_otel.tracking.request import known_values, span_name, start_attributes
 
 if TYPE_CHECKING:
-    from spectra_otel.instrumentors.exchange import Observer
+    from spectra_otel.instrumentors.observing import Observer
 
 _UNSETTLED = ("cost_status", "upper_bound_in_cents", "total_cost_in_cents", "status_code", "finish_reason", JOB)
 """Fields of the first record that the answer decides anew."""

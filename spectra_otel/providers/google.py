@@ -3,7 +3,8 @@
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.wire.batch import GeminiBatch
 from spectra_otel.providers.wire.chat import Chat, Embeddings
-from spectra_otel.providers.wire.gemini import Embed, Generate, GenerateImages, Interactions, Predict
+from spectra_otel.providers.wire.gemini import Embed, Generate, GenerateImages, Predict
+from spectra_otel.providers.wire.interactions import Interactions
 from spectra_otel.providers.wire.media import Images
 from spectra_otel.providers.wire.video import PredictVideos
 

@@ -6,7 +6,8 @@ Batches are skipped: their results go to a bucket or a table, not through a clie
 from spectra_otel.providers.base import Endpoint, Provider
 from spectra_otel.providers.google import TIERS
 from spectra_otel.providers.wire.chat import Chat
-from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions, Predict
+from spectra_otel.providers.wire.gemini import Embed, Generate, Predict
+from spectra_otel.providers.wire.interactions import Interactions
 from spectra_otel.providers.wire.media import Ocr
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.video import PredictVideos

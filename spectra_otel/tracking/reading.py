@@ -14,7 +14,8 @@ from spectra_otel.providers.wire.chat import Chat, Embeddings, read_error
 from spectra_otel.providers.wire.cohere import CohereChat, CohereEmbed, CohereRerank
 from spectra_otel.providers.wire.conversations import Conversations
 from spectra_otel.providers.wire.converse import Converse
-from spectra_otel.providers.wire.gemini import Embed, Generate, Interactions
+from spectra_otel.providers.wire.gemini import Embed, Generate
+from spectra_otel.providers.wire.interactions import Interactions
 from spectra_otel.providers.wire.media import Images, Moderation, Ocr, Rerank, Transcription
 from spectra_otel.providers.wire.messages import Messages
 from spectra_otel.providers.wire.responses import Responses

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from spectra_otel.instrumentors.streams import BATCH, EventDecoder, EventSplitter, OpenTaps, Tap, Tapped, UsageHider
+from spectra_otel.instrumentors.events import EventDecoder, EventSplitter
+from spectra_otel.instrumentors.streams import BATCH, OpenTaps, Tap, Tapped, UsageHider
 from spectra_otel.providers.base import Format
 from spectra_otel.providers.wire.chat import Chat
 from spectra_otel.providers.wire.cohere import CohereChat

@@ -16,6 +16,7 @@ from spectra_otel.providers.wire import (
     converse,
     deferred,
     gemini,
+    interactions,
     invoke,
     media,
     messages,
@@ -171,7 +172,7 @@ EXAMPLES: dict[type[Format], Example] = {
     gemini.GenerateImages: Example(
         {"prompt": "x"}, {"generatedImages": [{}, {}]}, {"image_count": 2, "model_type": "image"}
     ),
-    gemini.Interactions: Example(
+    interactions.Interactions: Example(
         {"model": "m", "input": "x"},
         INTERACTION,
         {**TOKENS, "reasoning_tokens": 1},

@@ -18,7 +18,7 @@ from spectra_otel.providers.wire import (
     cohere,
     conversations,
     converse,
-    gemini,
+    interactions,
     invoke,
     media,
     messages,
@@ -136,7 +136,7 @@ EVENTS: list[tuple[Format, list[dict[str, Any]]]] = [
         [{"type": "transcript.text.done", "text": "x", "usage": {"type": "duration", "seconds": 2}}],
     ),
     (
-        gemini.Interactions(),
+        interactions.Interactions(),
         [
             {"event_type": "step.delta", "delta": {"text": "x"}},
             {
@@ -233,7 +233,7 @@ def test_work_without_counts_is_not_counted_as_none():
 
 def test_an_interaction_that_was_streamed_to_its_end_is_no_job():
     """Its first event says that it is in progress, as the answer of a job does; the last one has it whole."""
-    reader = gemini.Interactions().open_stream({})
+    reader = interactions.Interactions().open_stream({})
     reader.event({"interaction": {"id": "v1", "status": "in_progress"}})
     assert reader.values[JOB] == "v1"
     reader.event({"interaction": {"id": "v1", "status": "completed", "usage": {"total_input_tokens": 5}}})
