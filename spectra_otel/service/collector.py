@@ -171,6 +171,11 @@ class Collector:
         authenticator: Authenticator = found
         return authenticator
 
+    def storage_folder(self, storage: str, name: str) -> Path:
+        """Where the component ``name`` keeps what outlives the process: in an extension's folder, or in ``SPECTRA_HOME``."""
+        name = name.replace("/", "_")
+        return self._stored(storage, name) if storage else home() / name
+
     def _remember(self, job: Job, outcome: Outcome) -> None:
         """A sender whose payload one exporter refused sends it again: the others must not get it twice."""
         with self._lock:
@@ -252,14 +257,19 @@ class Collector:
         return headers
 
     def _queue_folder(self, item: Component) -> Path:
-        name = str(item.id).replace("/", "_")
         storage: str = item.config.sending_queue.storage
-        if not storage:
-            self._queues = home() / "queue"
-            return self._queues / name
+        name = str(item.id).replace("/", "_")
+        if storage:
+            with _named("sending_queue::storage"):
+                return self._stored(storage, f"exporter_{name}")
+        self._queues = home() / "queue"
+        return self._queues / name
+
+    def _stored(self, storage: str, name: str) -> Path:
+        """A folder in the storage extension of that id."""
         found: Any = self._extensions.get(ComponentID.parse(storage))
         if not hasattr(found, "folder"):
-            raise ConfigError(f'sending_queue::storage: storage client extension "{storage}" not found')
+            raise ConfigError(f'storage client extension "{storage}" not found')
         return Path(found.folder(name))
 
     def _serve_metrics(self) -> None:

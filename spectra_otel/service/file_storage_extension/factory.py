@@ -1,4 +1,4 @@
-"""``file_storage``: a folder in which exporters keep their sending queues."""
+"""``file_storage``: a folder in which exporters keep their sending queues, and receivers how far they read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FileStorageConfig:
 
 
 class FileStorage:
-    """Gives each exporter a folder of its own. Raises :class:`ConfigError` where nothing can be written."""
+    """Gives each component a folder of its own. Raises :class:`ConfigError` where nothing can be written."""
 
     def __init__(self, config: FileStorageConfig) -> None:
         self._directory = Path(config.directory)
@@ -43,8 +43,8 @@ class FileStorage:
             raise ConfigError(f"directory: cannot write to '{self._directory}'")
 
     def folder(self, name: str) -> Path:
-        """Where the exporter ``name`` keeps its queue."""
-        return self._directory / f"exporter_{name}"
+        """Where the component ``name`` keeps what is its own."""
+        return self._directory / name
 
 
 def factory() -> Factory[FileStorageConfig, FileStorage]:
