@@ -9,6 +9,7 @@ from opentelemetry.trace import StatusCode
 from spectra_otel.dialects import _convert as convert
 from spectra_otel.dialects import _providers as providers
 from spectra_otel.dialects._base import Doubt, Draft
+from spectra_otel.model.privacy import words
 from spectra_otel.providers.values import put_region
 
 _HTTP_STATUS = re.compile(r"(?:Error code:? |status(?: code|_code)?[:= ]+|^|: )([45]\d\d)\b")
@@ -76,7 +77,7 @@ def settle_failure(draft: Draft) -> None:
         if event.name == "exception" and event.attributes:
             draft.give("error_type", event.attributes.get("exception.type"))
             message = message or convert.text(event.attributes.get("exception.message"))
-    draft.give("error_message", message)
+    draft.give("error_message", message and words(message))
     if "status_code" not in fields:
         error_type = fields.get("error_type", "")
         found = error_type if len(error_type) == 3 and error_type.isdigit() else None

@@ -11,22 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 from spectra_otel import faults
+from spectra_otel.model.privacy import REDACTED, without_secrets
 from spectra_otel.providers.base import Upload
 from spectra_otel.providers.values import Json
 
 Redactor = Callable[[Json, str], Json | None]
 """``redactor(body, "request" | "response")`` gives the body to keep, or None for nothing."""
-REDACTED = "[redacted]"
 _CUT = "[cut]"
 _BASE64_LENGTH = 256
 _SECRET_KEY = re.compile(
     r"(api|access|secret|private)[-_]?key|authorization|password|passwd|cookie|credential|(access|auth|refresh|session|bearer|id)[-_]?token"
     r"|^(token|secret)$|client_secret",
     re.IGNORECASE,
-)
-_SECRET_TEXT = re.compile(
-    r"\b(?:sk|pk|rk|xai|gsk|r8|hf|ghp|gho|github_pat|xox[abprs]|AIza|key)[-_][\w-]{12,}|\bAIza[\w-]{20,}|\bAKIA[A-Z0-9]{12,}"
-    r"|\bBearer\s+[\w.~+/=-]{8,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
 )
 _DATA_URI = re.compile(r"data:([\w.+/-]+)?(?:;[\w=.-]+)*;base64,[A-Za-z0-9+/=_-]+")
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{_BASE64_LENGTH},}}={{0,2}}")
@@ -81,7 +77,7 @@ class _Stripper:
         if len(text) > _BASE64_LENGTH:
             text = _DATA_URI.sub(lambda found: f"[{found[1] or 'data'}, {len(found[0])} characters]", text)
             text = _BASE64.sub(lambda found: f"[base64, {len(found[0])} characters]", text)
-        text = _SECRET_TEXT.sub(REDACTED, text)
+        text = without_secrets(text)
         if len(text) > self._left:
             text = text[: max(0, self._left)] + _CUT
         self._left -= len(text)

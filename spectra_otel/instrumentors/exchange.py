@@ -24,6 +24,7 @@ from spectra_otel.instrumentors.pieces import BINARY, Pieces
 from spectra_otel.instrumentors.streams import Decompressor, Tap, UsageHider
 from spectra_otel.instrumentors.unsent import is_unsent
 from spectra_otel.model.fields import TOKEN_FIELDS
+from spectra_otel.model.privacy import without_credentials, without_echo, words
 from spectra_otel.providers.base import Endpoint, Sent, StreamReader
 from spectra_otel.providers.values import JOB, REGION, Json, Values, distrust_absurd_usage, put_region
 from spectra_otel.providers.wire.chat import read_error
@@ -131,7 +132,7 @@ class Exchange:
         kind = type(error)
         values["is_failed"] = True
         values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-        values["error_message"] = _words_of(error)
+        values["error_message"] = words(error)
         unsent, status = is_unsent(error), _status_in(error)
         if status is not None and not unsent:
             self.answered(status, {})
@@ -226,7 +227,7 @@ class Exchange:
         if kind.__name__ not in ("CancelledError", "GeneratorExit", "KeyboardInterrupt"):
             values["is_failed"] = True
             values["error_type"] = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-            values["error_message"] = _words_of(error)
+            values["error_message"] = words(error)
 
     def _finish(self) -> None:
         """Make the record, once. Never raises."""
@@ -263,6 +264,8 @@ class Exchange:
             estimate_delivered(values, self._sent.body, self.reader.characters if self.reader is not None else 0)
         if values.get("cost_status") == "billed_unknown":
             put_upper_bound(values, self._sent.body, self._size)
+        if values.get("error_message"):
+            self._clean_words(values)
         content = self._observer.content
         if content is not None:
             said = self._said or [{}]
@@ -271,13 +274,13 @@ class Exchange:
             if self._media is not None and (values["response_body"] is not None or not self._said):
                 values["media"] = self._media.listed(values.get("model_type")) or None
 
-
-def _words_of(error: BaseException) -> str | None:
-    """What an error says of itself, which is code of the app's or of its client's."""
-    try:
-        return str(error)[:1000] or None
-    except Exception:
-        return None
+    def _clean_words(self, values: Values) -> None:
+        """Leave out of an error's words what the request sent in confidence, and what was said, where that is not kept."""
+        message = values.pop("error_message")
+        message = without_credentials(message, self._sent.headers)
+        if self._observer.content is None:
+            message = without_echo(message, self._sent.body)
+        values["error_message"] = message
 
 
 def _status_in(error: BaseException) -> int | None:

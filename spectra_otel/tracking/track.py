@@ -20,6 +20,7 @@ from opentelemetry.trace import set_span_in_context
 from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.errors import BudgetExceededError
+from spectra_otel.model.privacy import words
 from spectra_otel.providers.values import Values
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
@@ -106,7 +107,7 @@ class TrackedCall:
     def fail(self, error: BaseException | str) -> None:
         """The call is over and failed; whether it was billed is not known."""
         kind = "" if isinstance(error, str) else type(error).__qualname__
-        values = {"is_failed": True, "error_type": kind or "error", "error_message": str(error)[:1000]}
+        values = {"is_failed": True, "error_type": kind or "error", "error_message": words(error)}
         self._finish({**values, "cost_status": None if self._has_answer else "billed_unknown"})
 
     def enclose(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import requests
 
 from spectra_otel import faults, instrumentors
 from tests.recording import Recorder
@@ -31,13 +32,13 @@ EVENTS = b"".join(
 def record(monkeypatch):
     """Make one call with these settings; the record of it."""
 
-    def call(ask: Any = ASK, answer: Any = ANSWER, **settings: str) -> dict[str, Any]:
+    def call(ask: Any = ASK, answer: Any = ANSWER, status: int = 200, **settings: str) -> dict[str, Any]:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         recorder = Recorder()
         recorder.install()
         raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        with httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, content=raw))) as client:
+        with httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(status, content=raw))) as client:
             assert client.post(URL, json=ask, headers={"authorization": f"Bearer {KEY}"}).content == raw
         return recorder.only
 
@@ -100,3 +101,45 @@ def test_a_redactor_that_fails_keeps_everything_out(record, name):
     assert kept.get("request_body") is kept.get("response_body") is None
     assert kept["response_id"] == "c"
     assert sum(faults.counts().values()) > before
+
+
+SAID = "What the patient told us stays here."
+ECHOES = [
+    {"error": {"message": f"Incorrect API key provided: {KEY}", "type": "invalid_request_error"}},
+    {"error": {"message": f"Invalid value: '{SAID}'"}},
+    {"detail": [{"loc": ["body", "messages", 0], "msg": "Field required", "input": {"role": "user", "content": SAID}}]},
+    {"message": f"cannot be read: {SAID}"},
+]
+
+
+@pytest.mark.parametrize("answer", ECHOES)
+def test_an_error_that_repeats_what_was_sent_is_kept_without_it(record, answer):
+    """Neither the key nor the prompt, on the record and on the span; the app's bytes are as they were."""
+    found = record({"model": "gpt-4o", "messages": [{"role": "user", "content": SAID}]}, answer, 422)
+    words = f"{found['error_message']} {found['_span'].to_json()}"
+    assert found["error_message"]
+    assert KEY not in words
+    assert SAID not in words
+
+
+def test_an_error_may_repeat_the_prompt_where_content_is_kept(record):
+    """Then it is on the record anyway; a key never is."""
+    ask = {"model": "gpt-4o", "messages": [{"role": "user", "content": SAID}]}
+    found = record(ask, {"error": {"message": f"{SAID} {KEY}"}}, SPECTRA_CAPTURE_CONTENT="true")
+    assert found["error_message"] == f"{SAID} [redacted]"
+
+
+def test_the_key_in_a_url_is_in_no_error(monkeypatch):
+    """requests says the whole address of a host that it cannot reach."""
+    monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", "127.0.0.1:9=google")
+    recorder = Recorder()
+    recorder.install()
+    try:
+        with pytest.raises(requests.ConnectionError):
+            requests.post(
+                "http://127.0.0.1:9/v1beta/models/m:generateContent?key=hush-hush", json={"contents": []}, timeout=9
+            )
+    finally:
+        instrumentors.uninstall()
+    assert "?key=[redacted]" in recorder.only["error_message"]
+    assert "hush" not in str(recorder.only) + recorder.spans[-1].to_json()

@@ -89,6 +89,19 @@ def test_an_error_inside_is_a_failed_record_and_goes_on(recorder):
     assert record["cost_status"] == "billed_unknown"
 
 
+def test_an_error_that_cannot_say_what_it_is_goes_on_too(recorder):
+    """The app gets its own, and nothing that we met on the way."""
+
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(Odd), spectra.track("openai", "gpt-4o"):
+        raise Odd
+    assert recorder.only["error_type"].endswith("Odd")
+    assert recorder.only.get("error_message") is None
+
+
 def test_as_a_decorator_of_functions_of_both_kinds(client, recorder):
     """Each call of a tracked function is tracked for itself."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from spectra_otel.model.privacy import words
 from spectra_otel.providers.base import Format, Sent, StreamReader
 from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_count, put_text
 from spectra_otel.providers.wire.usage import CHAT, take
@@ -271,4 +272,13 @@ def read_error(body: Json, values: Values) -> None:
     if kind:
         values["error_type"] = str(kind)[:200]
     if message:
-        values["error_message"] = str(message)[:1000]
+        values["error_message"] = words(_in_words(message))
+
+
+def _in_words(message: Any) -> Any:
+    """What is wrong, and where, of a list that repeats what was sent beside it, as servers made with FastAPI write it."""
+    rows = [as_dict(row) for row in as_list(message)]
+    told = [
+        f"{'.'.join(map(str, as_list(row.get('loc'))))}: {row['msg']}".lstrip(": ") for row in rows if row.get("msg")
+    ]
+    return "; ".join(told) or message
