@@ -15,12 +15,18 @@ _INPUT_KEYS = frozenset(
 
 
 def estimate_delivered(values: Values, body: Json, characters: int) -> None:
-    """Fill in tokens of an aborted answer that were not counted: input from the request, output from what was delivered."""
+    """Fill in tokens of an aborted answer that were not counted: input from the request, output from what was delivered.
+
+    Where nobody knows what was asked the input stays unknown, and the cost is a floor.
+    """
     if values.get("error_type") == "usage_inconsistent":
         return
     if values.get("prompt_tokens") is None:
         read = sum(_characters(value) for key, value in body.items() if key in _INPUT_KEYS)
-        values["prompt_tokens"] = _tokens(read)
+        if read:
+            values["prompt_tokens"] = _tokens(read)
+        elif values.get("cost_status") is None:
+            values["cost_status"] = "partial"
     if values.get("completion_tokens") is None:
         values["completion_tokens"] = max(_tokens(characters), values.get("reasoning_tokens") or 0)
 

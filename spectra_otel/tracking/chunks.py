@@ -65,7 +65,7 @@ class Reading:
             request.values.update(reader.finish())
         if (aborted or error is not None) and not complete:
             request.values["is_aborted"] = True
-            estimate_delivered(request.values, {}, reader.characters if reader is not None else 0)
+            estimate_delivered(request.values, self._call.body, reader.characters if reader is not None else 0)
         if error is not None and isinstance(error, Exception):
             self._call.fail(error)
         else:

@@ -21,7 +21,7 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.model.privacy import words
-from spectra_otel.providers.values import Values
+from spectra_otel.providers.values import Json, Values
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.chunks import AsyncChunks, Chunks, Reading
@@ -124,6 +124,11 @@ class TrackedCall:
     def request(self) -> Request | None:
         """The request behind it; None where Spectra is not running."""
         return self._request
+
+    @property
+    def body(self) -> Json:
+        """The request that was said to be made; empty where nothing was said."""
+        return dict(self._body) if isinstance(self._body, Mapping) else {}
 
     @property
     def has_answer(self) -> bool:

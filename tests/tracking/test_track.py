@@ -205,6 +205,18 @@ def test_a_stream_by_hand_that_is_left(recorder):
     recorder.settle()
     assert recorder.only["is_aborted"] is True
     assert recorder.only["completion_tokens"] == 3
+    assert recorder.only.get("prompt_tokens") is None
+    assert recorder.only["cost_status"] == "partial"
+
+
+def test_a_stream_by_hand_that_is_left_says_what_was_asked(recorder):
+    """Where the request is known its input is estimated, as an instrumented call's is."""
+    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": "twelve chars"}]}
+    chunks = spectra.stream("openai", "gpt-4o", request=asked).wrap(iter(CHUNKS))
+    next(chunks)
+    chunks.close()
+    assert recorder.only["prompt_tokens"] == 3
+    assert recorder.only.get("cost_status") is None
 
 
 def test_a_stream_by_hand_is_what_it_was(recorder):
