@@ -10,7 +10,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
@@ -25,6 +25,7 @@ from spectra_otel.providers.values import Json, Values
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.chunks import AsyncChunks, Chunks, Reading
+from spectra_otel.tracking.generators import tracked_async_generator, tracked_generator
 from spectra_otel.tracking.reading import read_answer, read_usage
 from spectra_otel.tracking.request import Request, fixed_trace
 
@@ -229,10 +230,11 @@ class Track(AbstractContextManager[TrackedCall]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         seen = self._inside[0]
+        failed = error is not None and not isinstance(error, GeneratorExit)  # who read it has enough
         try:
-            if seen or (error is None and not self._call.has_answer):
+            if seen or not (failed or self._call.has_answer):
                 self._call.enclose()
-            elif error is not None:
+            elif error is not None and failed:
                 self._call.fail(error)
             else:
                 self._call.succeed()
@@ -275,23 +277,9 @@ class Track(AbstractContextManager[TrackedCall]):
             return tracked_async  # type: ignore[return-value]
 
         if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def tracked_pieces(*args: Any, **kwargs: Any) -> Any:
-                with block():
-                    return (yield from function(*args, **kwargs))
-
-            return tracked_pieces  # type: ignore[return-value]
-
+            return tracked_generator(function, block)  # type: ignore[return-value]
         if inspect.isasyncgenfunction(function):
-
-            @functools.wraps(function)
-            async def tracked_async_pieces(*args: Any, **kwargs: Any) -> Any:
-                async with block(), aclosing(function(*args, **kwargs)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-
-            return tracked_async_pieces  # type: ignore[return-value]
+            return tracked_async_generator(function, block)  # type: ignore[return-value]
 
         @functools.wraps(function)
         def tracked(*args: Any, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ import contextvars
 import gc
 import inspect
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import openai
@@ -15,6 +15,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 import spectra_otel as spectra
+from spectra_otel.tracking import context
 
 ASK: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
 ANSWER = {
@@ -357,6 +358,58 @@ def test_an_async_generator_is_tracked_while_it_runs(recorder):
     assert asyncio.run(read()) == [1, 1, 2]
     assert closed == [True, True]
     assert len(recorder.spans) == 2
+    assert recorder.records == []
+
+
+def test_what_holds_in_a_generator_does_not_hold_where_it_is_read(client, recorder):
+    """A call between two pieces is the reader's; one in the body is the block's, wherever each piece is read."""
+
+    @spectra.track("openai", "gpt-4o", user="body")
+    def streamed() -> Any:
+        for _ in range(2):
+            yield client.chat.completions.create(**ASK).id
+
+    for _ in streamed():
+        client.chat.completions.create(**ASK)
+    assert [record.get("user_id") for record in recorder.records] == ["body", None, "body", None]
+    assert len({record["_span"].context.trace_id for record in recorder.records}) == 3
+    recorder.records.clear()
+    pieces = streamed()
+    while contextvars.copy_context().run(next, pieces, None):
+        pass
+    assert [record.get("user_id") for record in recorder.records] == ["body", "body"]
+
+
+def test_what_holds_in_an_async_generator_does_not_hold_where_it_is_read(recorder):
+    """And it takes what is sent and thrown into it, as it would without us."""
+
+    @spectra.track("openai", "gpt-4o", user="body")
+    async def streamed() -> AsyncGenerator[Any, Any]:
+        await asyncio.sleep(0)
+        got = yield context.known().user
+        try:
+            yield got, context.known().user
+        except KeyError:
+            yield "caught"
+        raise ValueError("its own")
+
+    async def read() -> None:
+        pieces = streamed()
+        assert await anext(pieces) == "body"
+        assert context.known().user is None
+        assert await pieces.asend("sent") == ("sent", "body")
+        assert await pieces.athrow(KeyError()) == "caught"
+        with pytest.raises(ValueError, match="its own"):
+            await anext(pieces)
+        left = streamed()
+        await anext(left)
+        task = asyncio.create_task(anext(left))
+        await asyncio.sleep(0)
+        await task
+        await left.aclose()
+
+    asyncio.run(read())
+    assert [span.status.is_ok for span in recorder.spans] == [False, True]
 
 
 CYCLE: dict[str, Any] = {}
