@@ -30,13 +30,13 @@ class PrometheusConfig:
     """Put before every name."""
     const_labels: dict[str, str] = field(default_factory=dict)
     metric_expiration: Duration = Duration(300)  # noqa: RUF009  (durations are immutable)
-    """A series that has not changed for so long is left out."""
+    """A series that has not changed for so long is left out until it does, and goes on from what it was."""
     translation_strategy: Literal["UnderscoreEscapingWithSuffixes", "UnderscoreEscapingWithoutSuffixes"] = (
         "UnderscoreEscapingWithSuffixes"
     )
     """Whether names end in their unit and ``_total``."""
     max_series: int = 2000
-    """Users, and tags, with a series of their own; the cost of further ones is summed under ``otel_metric_overflow``."""
+    """Users, tags, and kinds of calls, with a series of their own; further ones are summed under ``otel_metric_overflow``."""
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot be."""

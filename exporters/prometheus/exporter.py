@@ -15,7 +15,7 @@ from spectra_otel.service.exposition import CONTENT_TYPE, Answer, Labels, Metric
 
 _TOKEN_BOUNDS = tuple(4**power for power in range(14))
 _DURATION_BOUNDS = tuple(0.01 * 2**power for power in range(14))
-_OVERFLOW = (("otel_metric_overflow", "true"),)
+_OVERFLOW = {"otel_metric_overflow": "true"}
 _LABELS = {
     "gen_ai_operation_name": "operation", "gen_ai_provider_name": "provider", "gen_ai_request_model": "model",
     "gen_ai_response_model": "snapshot",
@@ -70,33 +70,31 @@ class PrometheusExporter(SpanExporter):
         call = {name: record.get(field) for name, field in _LABELS.items()}
         for kind, field in (("input", "prompt_tokens"), ("output", "completion_tokens")):
             if record.get(field) is not None:
-                self._metrics.observe(self._tokens, record[field], self._key({**call, "gen_ai_token_type": kind}))
+                key = self._key(self._tokens, call, gen_ai_token_type=kind)
+                self._metrics.observe(self._tokens, record[field], key)
         if record.get("latency_ms") is not None:
-            key = self._key({**call, "error_type": record.get("error_type")})
+            key = self._key(self._duration, {**call, "error_type": record.get("error_type")})
             self._metrics.observe(self._duration, record["latency_ms"] / 1000, key)
-        self._metrics.add(self._requests, 1, self._key({**call, "cost_status": record.get("cost_status")}))
+        self._metrics.add(self._requests, 1, self._key(self._requests, call, cost_status=record.get("cost_status")))
         cents = record.get("total_cost_in_cents")
         if cents is None:
             return
-        amount, currency = cents / 100, {"currency": record.get("currency") or "USD"}
-        self._metrics.add(self._cost, amount, self._key({**call, **currency}))
-        if record.get("user_id") is not None:
-            self._metrics.add(self._by_user, amount, self._bounded("user", {"user_id": record["user_id"], **currency}))
+        amount, currency = cents / 100, record.get("currency") or "USD"
+        self._metrics.add(self._cost, amount, self._key(self._cost, call, currency=currency))
+        if (user := record.get("user_id")) is not None:
+            self._metrics.add(self._by_user, amount, self._key(self._by_user, {"user_id": user}, currency=currency))
         for tag in record.get("tags") or ():
-            self._metrics.add(self._by_tag, amount, self._bounded("tag", {"tag": tag, **currency}))
+            self._metrics.add(self._by_tag, amount, self._key(self._by_tag, {"tag": tag}, currency=currency))
 
-    def _bounded(self, name: str, values: Mapping[str, Any]) -> Labels:
-        """A label that users choose has so many values at most; what is beyond goes into one series."""
-        key = self._key(values)
+    def _key(self, name: str, chosen: Mapping[str, Any], **few: str | None) -> Labels:
+        """Labels of a series. What senders choose makes so many series at most; beyond, there is one for each of the ``few``."""
+        own = labels(chosen)
         seen = self._seen.setdefault(name, set())
-        if key not in seen:
+        if own not in seen:
             if len(seen) >= self._config.max_series:
-                return (*self._const, *_OVERFLOW)
-            seen.add(key)
-        return key
-
-    def _key(self, values: Mapping[str, Any]) -> Labels:
-        return (*self._const, *labels(values))
+                return (*self._const, *labels({**few, **_OVERFLOW}))
+            seen.add(own)
+        return (*self._const, *labels({**chosen, **few}))
 
     def _declare(self, name: str, kind: str, help: str, bounds: Sequence[float] = ()) -> str:
         full = f"{self._config.namespace}_{name}" if self._config.namespace else name

@@ -55,7 +55,10 @@ class Metrics:
     """A set of families. Thread-safe."""
 
     def __init__(self, *, expiration: float | None = None) -> None:
-        """``expiration``: seconds after which a series that no longer changes is left out."""
+        """``expiration``: seconds after which a series that no longer changes is left out of the text.
+
+        It is kept: one that began again at 0 would be less than it was, or hide what came since.
+        """
         self._families: dict[str, Family] = {}
         self._watched: dict[str, tuple[Family, list[Callable[[], Iterable[tuple[Labels, float]]]]]] = {}
         self._lock = threading.Lock()
@@ -99,27 +102,25 @@ class Metrics:
         lines: list[str] = []
         with self._lock:
             for family in self._families.values():
-                self._expire(family)
-                lines += _lines(family)
+                lines += _lines(family, self._current(family))
         for family, reads in self._watched.values():
             family.series = {key: value for read in reads for key, value in read()}
-            lines += _lines(family)
+            lines += _lines(family, family.series)
         return "".join(f"{line}\n" for line in lines)
 
-    def _expire(self, family: Family) -> None:
+    def _current(self, family: Family) -> Mapping[Labels, Any]:
         if self._expiration is None:
-            return
+            return family.series
         oldest = time.monotonic() - self._expiration
-        for key in [key for key, moment in family.touched.items() if moment < oldest]:
-            del family.series[key], family.touched[key]
+        return {key: value for key, value in family.series.items() if family.touched[key] >= oldest}
 
 
-def _lines(family: Family) -> Iterator[str]:
-    if not family.series:
+def _lines(family: Family, series: Mapping[Labels, Any]) -> Iterator[str]:
+    if not series:
         return
     yield f"# HELP {family.name} {family.help}"
     yield f"# TYPE {family.name} {family.kind}"
-    for key, value in family.series.items():
+    for key, value in series.items():
         if family.kind != "histogram":
             yield f"{family.name}{_written(key)} {_number(value)}"
             continue

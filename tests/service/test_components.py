@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -25,6 +26,7 @@ from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.pricing.catalog import shipped_catalog
+from spectra_otel.service import exposition
 from spectra_otel.service.telemetry import Telemetry, resident_bytes
 from tests.exporters.servers import http_server
 from tests.service.running import CHAT, FREE, PROTOBUF, attributes_of, request, running, spans_of, tree
@@ -260,15 +262,29 @@ def test_records_are_metrics_for_a_prometheus() -> None:
     served = ',gen_ai_response_model="gpt-4o-2024-08-06"'
     assert f'spectra_cost_total{{env="test",currency="USD",{call.partition(",")[2]}{served}}} 0.007' in text
     assert 'spectra_cost_by_user_total{env="test",currency="USD",user_id="ann"} 0.0035' in text
-    assert 'spectra_cost_by_user_total{env="test",otel_metric_overflow="true"} 0.0035' in text
+    assert 'spectra_cost_by_user_total{env="test",currency="USD",otel_metric_overflow="true"} 0.0035' in text
+    assert 'spectra_requests_total{env="test",cost_status="unpriced",otel_metric_overflow="true"} 1' in text
     assert 'spectra_cost_by_tag_total{env="test",currency="USD",tag="a"} 0.0035' in text
     assert f'gen_ai_client_token_usage_bucket{{{call}{served},gen_ai_token_type="input",le="1024"}} 2' in text
     assert f"gen_ai_client_operation_duration_seconds_sum{{{call}{served}}} 2" in text
-    assert 'cost_status="unpriced"' in text
     assert (
         'spectra_cost_total{env="test",currency="USD",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="my-own"'
         not in text
     )
+
+
+def test_a_series_that_comes_back_goes_on_from_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left out while nothing happens; the sum of what was spent never shrinks."""
+    now = [1000.0]
+    monkeypatch.setattr(exposition, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    metrics = exposition.Metrics(expiration=300)
+    metrics.declare("cost", "counter", "What it cost.")
+    for step, shown in ((0, "cost 1\n"), (299, "cost 2\n"), (301, "cost 3\n")):
+        now[0] += step
+        metrics.add("cost", 1)
+        assert metrics.text().endswith(shown)
+    now[0] += 301
+    assert metrics.text() == ""
 
 
 def test_a_file_of_requests_is_followed(tmp_path: Path) -> None:
