@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -51,12 +54,37 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line, where the locale knows few characters too."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors=_LIKENESS)
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours is one line on stderr and exit status 1."""
         try:
             return super().invoke(ctx)
         except SpectraError as error:
             raise click.ClickException(str(error)) from error
+        except RuntimeError as error:
+            if "interrupted" in str(error).lower():  # what DuckDB makes of Ctrl-C in the middle of a query
+                raise KeyboardInterrupt from error
+            raise
+
+
+_LIKENESS = "spectra.likeness"
+_LIKE = str.maketrans({"–": "-", "─": "-", "…": "...", "→": "->", "·": "-", "≥": ">="})
+
+
+def _likeness(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the locale does not have: for ours what looks like them, else a question mark."""
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end].translate(_LIKE)
+    return "".join(char if char.isascii() else "?" for char in missing), error.end
+
+
+codecs.register_error(_LIKENESS, _likeness)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

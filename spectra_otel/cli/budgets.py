@@ -25,6 +25,10 @@ SHOWN = (
     "name", "bucket", "period", "resets_at", "limit_cost_in_cents", "settled_cost_in_cents", "reserved_cost_in_cents",
     "remaining_cost_in_cents", "settled_tokens", "settled_requests", "blocked_requests", "state",
 )  # fmt: skip
+SPARE = (
+    "period", "settled_requests", "settled_tokens", "blocked_requests", "reserved_cost_in_cents", "resets_at",
+)  # fmt: skip
+"""What a narrow terminal does without."""
 HEADINGS = {
     "limit_cost_in_cents": "limit", "settled_cost_in_cents": "settled", "reserved_cost_in_cents": "reserved",
     "remaining_cost_in_cents": "remaining", "settled_tokens": "tokens", "settled_requests": "requests",
@@ -106,7 +110,7 @@ def status(name: str | None, bucket: str | None, watch: bool, format_: str) -> N
             click.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         columns = SHOWN if format_ == "table" else api.COLUMNS
         rows = [[getattr(row, column) for column in columns] for row in found]
-        print_rows(columns, rows, format_, headings=HEADINGS)
+        print_rows(columns, rows, format_, headings=HEADINGS, spare=SPARE)
         if not watch:
             return
         time.sleep(_WATCH_SECONDS)

@@ -137,4 +137,4 @@ def components(format_: str) -> None:
     from spectra_otel.config.load import components as installed
 
     columns = ("kind", "type", "stability", "deprecated_alias", "module")
-    print_rows(columns, ([getattr(item, name) for name in columns] for item in installed()), format_)
+    print_rows(columns, ([getattr(item, name) for name in columns] for item in installed()), format_, spare=("module",))

@@ -43,7 +43,7 @@ def doctor(format_: str, db: str | None) -> None:
     """Say what is installed, what is pending and what needs attention. Exit status 1 if something does not work."""
     findings = list(examine(db))
     columns = ("subject", "state", "detail")
-    print_rows(columns, ([getattr(finding, name) for name in columns] for finding in findings), format_)
+    print_rows(columns, ([getattr(finding, name) for name in columns] for finding in findings), format_, clip=2_000)
     if any(finding.state == "problem" for finding in findings):
         raise click.exceptions.Exit(1)
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TextIO
+from functools import partial
+from typing import Any, TextIO
 
 import orjson
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from spectra_otel.cli.tables import UNKNOWN, Column, print_fields, print_table
 
 FORMATS = ("table", "json", "csv")
 Row = Sequence[Any]
@@ -31,37 +31,47 @@ HEADINGS = {
 }  # fmt: skip
 """What tables of records and of costs call their columns."""
 
-_WIDE = 14  # more columns than this are shown one below the other, as psql's \x does
-_LEAST_TEXT = 12  # characters of a text that are needed to know it again
-_GAP = 2
-_NO_EDGE = 100_000
-_UNKNOWN = "–"
+_NUMBERS = (int, float, Decimal)
 
 
 def print_rows(
-    columns: Sequence[str], rows: Iterable[Row], format_: str, *, headings: Mapping[str, str] | None = None
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    format_: str,
+    *,
+    headings: Mapping[str, str] | None = None,
+    spare: Sequence[str] = (),
+    clip: int = 120,
 ) -> None:
     """Print rows to stdout in one of :data:`FORMATS`.
 
     ``headings`` are shorter names that a table shows instead of columns; a column of cents with one is shown in dollars.
+    ``spare`` names the columns that a narrow terminal can do without, the first of them soonest. A longer text than ``clip``
+    is cut in a table.
     """
     if format_ == "json":
-        write_json(columns, rows, sys.stdout)
+        write_json(columns, rows, _utf8())
     elif format_ == "csv":
-        write_csv(columns, rows, sys.stdout)
+        write_csv(columns, rows, _utf8())
     else:
-        _print_table(columns, list(rows), headings or {})
+        _print_table(columns, list(rows), headings or {}, spare, clip)
 
 
 def print_object(values: Mapping[str, Any], format_: str) -> None:
     """Print one object: in JSON an object, in CSV one row, in a table one line per known field."""
     if format_ == "json":
-        sys.stdout.write(to_json(values) + "\n")
+        _utf8().write(to_json(values) + "\n")
     elif format_ == "csv":
-        write_csv(list(values), [list(values.values())], sys.stdout)
+        write_csv(list(values), [list(values.values())], _utf8())
     else:
-        console = _console()
-        console.print(_fields([(name, value) for name, value in values.items() if value is not None]))
+        print_fields([(name, _shown(value, limit=2_000)) for name, value in values.items() if value is not None])
+
+
+def _utf8() -> TextIO:
+    """Standard output for programs: UTF-8 whatever the locale is."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    return sys.stdout
 
 
 def write_json(columns: Sequence[str], rows: Iterable[Row], file: TextIO) -> None:
@@ -141,7 +151,7 @@ def _iso(value: datetime) -> str:
 def dollars(cents: Decimal | None) -> str:
     """Cents as an amount people read: at least two decimals, and as many as a small amount needs for four digits."""
     if cents is None:
-        return _UNKNOWN
+        return UNKNOWN
     amount = Decimal(cents) / 100
     decimals = 2
     if amount and abs(amount) < 10:
@@ -154,10 +164,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _shown(value: Any, limit: int = 120) -> str:
+def _shown(value: Any, limit: int) -> str:
     """A value as a cell of a table: one line, clipped."""
     if value is None:
-        return _UNKNOWN
+        return UNKNOWN
     if isinstance(value, datetime):
         return _iso(value).split(".")[0].replace("T", " ").removesuffix("Z")
     if isinstance(value, Decimal):
@@ -169,74 +179,12 @@ def _shown(value: Any, limit: int = 120) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console.width = _NO_EDGE  # a pipe has no edge to wrap at
-    return console
-
-
-def _print_table(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> None:
-    console = _console()
-    grid = _fitting(console, columns, rows, headings) if len(columns) <= _WIDE else None
-    if grid is not None:
-        console.print(grid)
-    else:
-        for number, row in enumerate(rows, 1):
-            console.print(f"─ record {number}", style="dim")
-            console.print(
-                _fields([(name, value) for name, value in zip(columns, row, strict=True) if value is not None])
-            )
-    if not rows:
-        console.print("no rows", style="dim")
-
-
-def _fitting(console: Console, columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> Table | None:
-    """The grid; in a narrow terminal without the columns in which nothing is known; None where that is too wide, too."""
-    anyhow = console.options.update(width=_NO_EDGE)
-    grid = _grid(columns, rows, headings)
-    if not rows or console.measure(grid, options=anyhow).maximum <= console.width:
-        return grid
-    known = [index for index in range(len(columns)) if any(row[index] is not None for row in rows)]
-    less = _grid([columns[index] for index in known], [[row[index] for index in known] for row in rows], headings)
-    least = sum(column.min_width or 0 for column in less.columns) + _GAP * (len(known) - 1)
-    return less if least <= console.width else None
-
-
-def _grid(columns: Sequence[str], rows: list[Row], headings: Mapping[str, str]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    shows: list[Callable[[Any], str]] = []
-    for index, column in enumerate(columns):
-        numeric = any(isinstance(row[index], (int, float, Decimal)) for row in rows)
-        is_money = column in headings and column.endswith("_in_cents")
-        show: Callable[[Any], str] = dollars if is_money else _shown
-        heading = headings.get(column, column)
-        longest = max(len(heading), *(len(show(row[index])) for row in rows)) if rows else len(heading)
-        table.add_column(
-            heading,
-            justify="right" if numeric else "left",
-            overflow="fold",
-            min_width=longest if numeric else min(longest, _LEAST_TEXT),  # half a number is another number
-        )
-        shows.append(show)
-    for row in rows:
-        table.add_row(*(Text(show(value)) for show, value in zip(shows, row, strict=True)))
-    return table
-
-
-def _fields(pairs: Sequence[tuple[str, Any]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(name, Text(_shown(value, limit=2_000)))
-    return table
+def _print_table(
+    columns: Sequence[str], rows: list[Row], headings: Mapping[str, str], spare: Sequence[str], clip: int
+) -> None:
+    shown = []
+    for index, name in enumerate(columns):
+        is_money = name in headings and name.endswith("_in_cents")
+        show: Callable[[Any], str] = dollars if is_money else partial(_shown, limit=clip)
+        shown.append(Column.of(headings.get(name, name), [row[index] for row in rows], show, _NUMBERS))
+    print_table(shown, [headings.get(name, name) for name in spare])

@@ -32,6 +32,8 @@ _TYPES: dict[str, click.ParamType[Any]] = {
 MAIN_PROVIDERS = ("openai", "anthropic", "google", "mistral", "cohere", "groq", "xai", "deepseek")
 """Whose names are looked through for a name that nobody knows."""
 _METER_COLUMNS = ("input", "cache_read", "cache_write", "output")
+SPARE = ("other", "cache_write", "cache_read", "model_type")
+"""What a narrow terminal does without."""
 USAGE_FIELDS = tuple(field for field in FIELDS.values() if field.group == "Usage" and field.type in _TYPES)
 
 
@@ -139,7 +141,7 @@ def list_(provider: str | None, model: str | None, pricing_tier: str | None, at:
         print_rows(("provider", "model", "model_type", "tier", "price_disputed", "rates"), rows, format_)
     else:
         columns = ("provider", "model", "model_type", "tier", *_METER_COLUMNS, "other")
-        print_rows(columns, ((*row[:4], *_spread(row[5])) for row in rows), format_)
+        print_rows(columns, ((*row[:4], *_spread(row[5])) for row in rows), format_, spare=SPARE)
 
 
 def _listed(

@@ -17,6 +17,8 @@ TABLE_COLUMNS = (
     "started_at", "provider", "model", "prompt_tokens", "cached_tokens", "completion_tokens", "total_cost_in_cents",
     "cost_status", "latency_ms", "span_id",
 )  # fmt: skip
+SPARE = ("cached_tokens", "latency_ms", "completion_tokens", "prompt_tokens", "provider", "started_at")
+"""What a narrow terminal does without."""
 
 
 @click.group(invoke_without_command=True)
@@ -43,7 +45,7 @@ def requests(
     store = open_store(db)
     columns = TABLE_COLUMNS if format_ == "table" else tuple(FIELDS)
     rows = store.requests(since, until, filters_of(choices), limit)
-    print_rows(columns, ([row[name] for name in columns] for row in rows), format_, headings=HEADINGS)
+    print_rows(columns, ([row[name] for name in columns] for row in rows), format_, headings=HEADINGS, spare=SPARE)
 
 
 @requests.command()

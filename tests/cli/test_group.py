@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
-from spectra_otel.cli import COMMANDS, main
+from spectra_otel.cli import COMMANDS, main, query
 from spectra_otel.cli.options import moment
 from tests.cli.support import Spectra
 
@@ -44,6 +47,30 @@ def test_errors_of_ours_are_one_line_without_a_traceback(spectra: Spectra) -> No
     result = spectra("validate", "--config", "/nowhere.yaml")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_locale_of_few_characters_is_enough(encoding: str, tmp_path: Path) -> None:
+    """A table has what looks alike in it; JSON is UTF-8 all the same."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "SPECTRA_HOME": str(tmp_path)}
+
+    def printed(*words: str) -> bytes:
+        command = [sys.executable, "-m", "spectra_otel.cli", *words]
+        return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+    assert printed("costs").decode("ascii").splitlines()[1].startswith("-----")
+    assert json.loads(printed("query", "--format", "json", "select 'né…' as word")) == [{"word": "né…"}]
+
+
+def test_an_interrupted_query_is_aborted_in_one_word(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB makes a RuntimeError of Ctrl-C in the middle of a statement: status 1 and no traceback."""
+
+    def interrupted(_db: str | None) -> None:
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(query, "open_store", interrupted)
+    result = spectra("query", "select 1")
+    assert (result.exit_code, result.stderr.strip()) == (1, "Aborted!")
 
 
 def test_the_module_runs_like_the_command() -> None:

@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from rich.console import Console
+from rich.cells import cell_len
 
-from spectra_otel.cli import output
+from spectra_otel.cli import output, tables
 from spectra_otel.cli.output import dollars, print_object, print_rows, printable, to_json, write_csv, write_json
 
 
@@ -110,8 +110,7 @@ def test_numbers_are_whole_however_narrow_the_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Columns without anything known go first, then texts are folded, then a row is shown one field below the other."""
-    console = Console(width=width, force_terminal=True, color_system=None)
-    monkeypatch.setattr(output, "_console", lambda: console)
+    monkeypatch.setattr(tables, "_terminal", lambda: width)
     columns = [
         "model",
         "requests",
@@ -127,6 +126,40 @@ def test_numbers_are_whole_however_narrow_the_terminal(
     assert {"120", "11209055", "7654321", "3"} <= set(printed.split())
     assert max(map(len, printed.splitlines())) <= width
     assert ("reasoning" in printed) is (width >= 100)
+
+
+def test_a_narrow_terminal_does_without_what_a_listing_can_spare(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest stays a table with amounts in dollars, and a line names what is not in it."""
+    monkeypatch.setattr(tables, "_terminal", lambda: 40)
+    columns = ["model", "unpriced_requests", "prompt_tokens", "cached_tokens", "total_cost_in_cents"]
+    rows = [["gpt-4o", 0, 11_209_055, 1_024_000, Decimal("0.02")]]
+    print_rows(columns, rows, "table", headings=output.HEADINGS, spare=["cached_tokens", "prompt_tokens"])
+    head, _, row, *rest = capsys.readouterr().out.splitlines()
+    assert head.split() == ["model", "unpriced", "prompt", "cost"]
+    assert row.split() == ["gpt-4o", "0", "11209055", "$0.0002000"]
+    assert rest == ["too narrow for: cached"]
+
+
+@pytest.mark.parametrize("width", [30, None])
+def test_texts_of_wide_characters_stand_below_each_other(
+    width: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Chinese character takes two places, also where a text is folded."""
+    monkeypatch.setattr(tables, "_terminal", lambda: width)
+    print_rows(["model", "count"], [("通义千问通义千问通义千问通义千问", 1), ("gpt-4o", 2)], "table")
+    _, rule, *rows = capsys.readouterr().out.splitlines()
+    assert all(cell_len(row) <= len(rule) for row in rows)
+    assert [cell_len(row) for row in rows if row[-1] in "12"] == [len(rule), len(rule)]
+
+
+def test_a_table_of_many_rows_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
+    """And no line of it ends with blanks."""
+    print_rows(["number", "text"], [(number, "x" * (number % 7)) for number in range(50_000)], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 50_002
+    assert not [line for line in lines if line.endswith(" ")]
 
 
 def test_a_table_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
