@@ -56,6 +56,16 @@ _FILLED_LATE = (
     "trackable_id", "tags", "metadata", "error_type", "error_message", "is_aborted", *_USAGE_FIELDS,
 )  # fmt: skip
 """What a later span of a response may add to its record."""
+_FILLED_BY_WIRE = (
+    *_FILLED_LATE,
+    "attempt",
+    "has_tool_calls",
+    "tokens_per_second",
+    "request_body",
+    "response_body",
+    "media",
+)
+"""And one whose exchange an instrumentor of ours saw."""
 
 
 class UsageProcessor:
@@ -284,7 +294,7 @@ def _complete(known: Call, new: Call) -> bool:
         before = -1
         known.is_exact = True
     same_usage = all(mine.get(name) is None or mine.get(name) == theirs.get(name) for name in _TOTALS)
-    for name in _FILLED_LATE:
+    for name in _FILLED_BY_WIRE if new.has_wire else _FILLED_LATE:
         if name in theirs and mine.get(name) is None and (same_usage or name not in _USAGE_FIELDS):
             mine[name] = theirs[name]
     if len(mine) == before:

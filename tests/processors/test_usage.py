@@ -128,6 +128,26 @@ def test_a_child_that_ends_after_its_parent_is_the_same_call() -> None:
     assert (second.rev, second["prompt_tokens"], second["response_id"]) == (1, 100, "r1")
 
 
+def test_what_the_wire_alone_knows_completes_a_record_that_its_parent_began() -> None:
+    """Anthropic's client ends its span before the stream is closed: attempt and content come with the closing."""
+    handoff = Handoff()
+    processor = UsageProcessor(handoff=handoff)
+    parent = made("com.anthropic.sdk.python", call(completion=None), id=1, trace=7, end=10)
+    child = made("spectra_otel", call(completion=None), id=2, parent=1, trace=7, end=90)
+    kept = {
+        "attempt": 2,
+        "has_tool_calls": False,
+        "request_body": {"q": 1},
+        "response_body": {"a": 1},
+        "is_aborted": True,
+    }
+    assert child.context is not None
+    handoff.leave(child.context, {"provider": "openai", "response_id": "r1", **kept})
+    (first,), (second,) = records(processor, parent), records(processor, child)
+    assert (first["id"], second.rev) == (second["id"], 1)
+    assert {name: second[name] for name in kept} == kept
+
+
 def test_two_traces_of_one_response_are_one_record() -> None:
     """Same id, two scopes, overlapping, equal usage: the second span to end is the first one's roll-up."""
     spans = made(GENAI, call(), start=5, end=90), made(OPENINFERENCE, seen_by_openinference(), start=0, end=100)
