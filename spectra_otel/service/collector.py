@@ -35,6 +35,8 @@ from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.targets import ForwardTarget, RequestTarget, SpanTarget, Target
 from spectra_otel.service.telemetry import Telemetry
 
+_PATIENCE_SECONDS = 1.0
+"""At the end, for requests that are under way; then batches go out as they are, and who still sends is asked to come back."""
 _REMEMBERED = 4_096
 """Payloads of which some exporters have taken their part and others have not."""
 _log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Collector:
         self._extensions: dict[ComponentID, Any] = {}
         self._metrics_servers: list[SmallServer] = []
         self._is_ready = False
+        self._is_closing = False
         self._queues: Path | None = None
         """Where sending queues are that have no storage of their own, if there are any."""
         try:
@@ -113,8 +116,13 @@ class Collector:
     async def stop(self) -> None:
         """Stop taking, finish what was taken, and stop the rest."""
         self._is_ready = False
-        await asyncio.gather(*(receiver.stop() for receiver in self._receivers.values()), return_exceptions=True)
         loop = asyncio.get_running_loop()
+        stopping = [loop.create_task(receiver.stop()) for receiver in self._receivers.values()]
+        if stopping:
+            await asyncio.wait(stopping, timeout=_PATIENCE_SECONDS)
+        self._is_closing = True
+        await loop.run_in_executor(None, self._stop_lanes)  # what waits in them is answered, so that receivers can end
+        await asyncio.gather(*stopping, return_exceptions=True)
         await loop.run_in_executor(None, self._finish)
 
     @property
@@ -122,10 +130,12 @@ class Collector:
         """Whether every receiver is listening."""
         return self._is_ready
 
-    def _finish(self) -> None:
+    def _stop_lanes(self) -> None:
         for lane in self._lanes.values():
             if lane.is_running:
                 lane.stop()
+
+    def _finish(self) -> None:
         self._close_exporters()
         for extension in self._extensions.values():
             if hasattr(extension, "stop"):
@@ -147,6 +157,9 @@ class Collector:
         """Send a payload through every lane of its signal that names the receiver."""
         lanes = self._routes[receiver, payload.signal]
         job = Job(payload, len(lanes))
+        if self._is_closing:
+            job.future.set_result(Outcome("the collector is shutting down"))
+            return job.future
         reason = next((reason for lane in lanes if (reason := lane.refusal())), None)
         if reason is not None:
             job.future.set_result(Outcome(reason))
@@ -155,6 +168,7 @@ class Collector:
             if self._partial:  # seldom: the digest of a body costs half of what its decoding costs
                 job.done |= self._partial.get(_digest(payload), set())
         job.finish = lambda outcome: self._remember(job, outcome)
+        job.future.set_running_or_notify_cancel()  # a sender that went away cannot take the answer from the lanes
         for lane in lanes:
             lane.submit(job)
         return job.future

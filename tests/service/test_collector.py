@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import bcrypt
@@ -130,6 +131,44 @@ def test_a_priced_span_is_not_priced_again() -> None:
             collector.post(body)
         (span,) = backend.spans
     assert attributes_of(span)["gen_ai.usage.cost.amount"] == 0.5
+
+
+def test_a_sender_that_goes_away_leaves_the_pipeline_to_others() -> None:
+    """Its deadline passed while its request waited: the request goes on, and so does the next."""
+    batch = {"timeout": "2s"}
+    with running(tree({"debug": None}, {"batch": batch}, protocols=BOTH)) as collector:
+        with grpc.insecure_channel(f"127.0.0.1:{collector.port('grpc')}") as channel:
+            export: Any = channel.unary_unary(TRACES.method)
+            with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+                export(request(CHAT).SerializeToString(), timeout=0.5)
+        assert collector.post(request(CHAT, seed=2).SerializeToString()).status == 200
+        assert collector.call(request(CHAT, seed=3).SerializeToString()) == b""
+        assert collector.metric("otelcol_exporter_sent_spans", exporter="debug") == 3
+
+
+def test_what_waits_for_a_batch_is_answered_when_it_stops(tmp_path: Path) -> None:
+    """However long the batch would have waited, by either protocol; who still sends is asked to come back."""
+    path = tmp_path / "spans.json"
+    processors = {"batch": {"timeout": "1h"}}
+    answers: list[Any] = []
+    body = request(CHAT).SerializeToString()
+    with running(tree({"file": {"path": str(path)}}, processors, protocols=BOTH)) as collector:
+        senders = [
+            Thread(target=lambda: answers.append(collector.post(body).status)),
+            Thread(target=lambda: answers.append(collector.call(body))),
+        ]
+        for sender in senders:
+            sender.start()
+        (lane,) = collector.collector._lanes.values()
+        until(lambda: len(lane._waiting) == 2)
+    for sender in senders:
+        sender.join()
+    assert sorted(map(str, answers)) == ["200", "b''"]
+    assert path.read_text().count('"spanId"') == 2
+    with running(tree({"debug": None})) as collector:
+        collector.collector._is_closing = True
+        answer = collector.post(body)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_each_exporter_has_its_own_view_of_a_span() -> None:

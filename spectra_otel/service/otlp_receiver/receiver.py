@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Protocol
@@ -50,8 +51,7 @@ class OtlpReceiver:
 
     async def stop(self) -> None:
         """Stop listening; what is under way is answered first."""
-        for half in self._running:
-            await half.stop()
+        await asyncio.gather(*(half.stop() for half in self._running))
         self._decoders.shutdown()
 
 
