@@ -1,6 +1,6 @@
 """What a record store can do for the rest of Spectra, whoever implements it.
 
-The CLI and the dashboard reach the store through the registry: ``factory.store(config)`` gives a :class:`RecordStore`.
+The command line reaches the store through the registry: ``factory.store(config)`` gives a :class:`RecordStore`.
 Values are Python's: ``Decimal`` for DECIMAL, aware ``datetime`` in UTC for TIMESTAMPTZ, ``list`` and ``dict`` for lists,
 maps, structs and JSON.
 """
