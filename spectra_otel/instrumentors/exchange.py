@@ -46,7 +46,9 @@ Body = bytes | Json | None
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_body", "_media", "_observer", "_row", "_said", "_sent", "_size", "reader", "request", "status")
+    __slots__ = (
+        "_body", "_is_read", "_media", "_observer", "_row", "_said", "_sent", "_size", "reader", "request", "status",
+    )  # fmt: skip
 
     def __init__(self, observer: Observer, row: Endpoint, sent: Sent, raw: Body, values: Values) -> None:
         self._observer = observer
@@ -55,6 +57,8 @@ class Exchange:
         self._size = len(raw) if isinstance(raw, bytes) else 0
         self.reader: StreamReader | None = None
         self._body: Pieces | None = None
+        self._is_read = False
+        """An answer that is one document was there, whole."""
         self.status: int | None = None
         self._said: list[Json] | None = None
         """The answer, or its events, where content is kept."""
@@ -164,6 +168,7 @@ class Exchange:
         except orjson.JSONDecodeError:
             self._read_events(data, content_type)
             return
+        self._is_read = True
         if isinstance(body, list):
             body = body[0] if len(body) == 1 else self._row.format.gather(body)
         if isinstance(body, dict):
@@ -209,7 +214,11 @@ class Exchange:
         if self._body is not None:
             self._body.finish()
         reader = self.reader
-        complete = reader.complete if reader is not None else not values.get("is_streaming")
+        complete = (
+            reader.complete
+            if reader is not None
+            else not values.get("is_streaming") and not self._is_cut(aborted, error)
+        )
         if error is not None and not complete:
             self._mark_broken(error)
         if (
@@ -219,6 +228,19 @@ class Exchange:
         ):
             values["is_aborted"] = True
         self._finish()
+
+    def _is_cut(self, aborted: bool, error: BaseException | None) -> bool:
+        """Whether an answer that is one document was not read whole: the provider did the work, nobody knows for how much."""
+        values = self.request.values
+        if self._is_read or not (
+            error is not None or (aborted and self._body is not None and not self._body.is_binary)
+        ):
+            return False
+        if values.get("error_type") == "response_unreadable":  # its end is missing, no more
+            del values["error_type"]
+        if values.get("cost_status") is None:
+            values["cost_status"] = "billed_unknown"
+        return True
 
     def _mark_broken(self, error: BaseException) -> None:
         kind = type(error)
@@ -260,7 +282,7 @@ class Exchange:
         distrust_absurd_usage(values, TOKEN_FIELDS)
         if values.get("reasoning_tokens"):
             values["is_reasoning"] = True
-        if values.get("is_aborted") and values.get("cost_status") != "not_billed":
+        if values.get("is_aborted") and values.get("is_streaming") and values.get("cost_status") != "not_billed":
             estimate_delivered(values, self._sent.body, self.reader.characters if self.reader is not None else 0)
         if values.get("cost_status") == "billed_unknown":
             put_upper_bound(values, self._sent.body, self._size)

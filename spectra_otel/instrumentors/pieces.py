@@ -27,6 +27,11 @@ class Pieces:
         self._parts: list[bytes] | None = None
         self._size = 0
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether the answer is itself a medium, whose price is by what was asked."""
+        return self._type.startswith(BINARY)
+
     def feed(self, data: bytes) -> bytes | None:
         """Read what came; gives what marks a piece that must be read at once, or None when the record can be settled."""
         if self._splitter is None:

@@ -50,6 +50,7 @@ class Poll(Exchange):
         self._size = 0
         self.reader = None
         self._body = None
+        self._is_read = False
         self.status = None
         self._said = None
         self._media = Media() if observer.content is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import threading
@@ -154,3 +155,59 @@ def test_threads_at_once_are_each_a_record(client, host, recorder):
             parents = list(pool.map(one, range(50)))
     assert sorted(record["_span"].parent.span_id for record in recorder.records) == sorted(parents)
     assert all(record["prompt_tokens"] == 12 for record in recorder.records)
+
+
+def half(handler: Handler, body: bytes) -> None:
+    """Says how long the answer is, sends the half of it and goes; all of it where the app asks for that."""
+    end = len(GOOD) if b"whole" in body else len(GOOD) // 2
+    handler.send_response(200)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("content-length", str(len(GOOD)))
+    handler.end_headers()
+    handler.wfile.write(GOOD[:end])
+    handler.close_connection = True
+
+
+def by_requests(url: str, asked: str, read: bool) -> None:
+    with requests.post(url, json=ask_of(asked), stream=True, timeout=60) as response:
+        assert not read or response.content
+
+
+def by_httpx(url: str, asked: str, read: bool) -> None:
+    with httpx.Client(timeout=60) as client, client.stream("POST", url, json=ask_of(asked)) as response:
+        assert not read or response.read()
+
+
+def by_aiohttp(url: str, asked: str, read: bool) -> None:
+    async def call() -> None:
+        async with aiohttp.ClientSession() as session, session.post(url, json=ask_of(asked)) as response:
+            assert not read or await response.read()
+
+    asyncio.run(call())
+
+
+def ask_of(asked: str) -> dict[str, Any]:
+    return {"model": "gpt-4o", "max_tokens": 10, "messages": [{"role": "user", "content": asked}]}
+
+
+@pytest.mark.parametrize("call", [by_requests, by_httpx, by_aiohttp])
+@pytest.mark.parametrize(("asked", "read"), [("half", True), ("half", False), ("whole", False), ("whole", True)])
+def test_a_document_that_is_not_read_whole_has_a_cost_that_nobody_knows(call, asked, read, recorder, monkeypatch):
+    """It broke off, or the app did not want it: the provider did the work all the same, for at most so much."""
+    with serving(half) as server:
+        monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", f"{server.host}=openai")
+        recorder.install()
+        is_cut = asked == "half" and read
+        with pytest.raises(Exception) if is_cut else contextlib.nullcontext():  # noqa: PT011 - each client has its own
+            call(f"http://{server.host}{PATH}", asked, read)
+        gc.collect()
+        recorder.settle()
+    record = recorder.only
+    if asked == "whole" and read:
+        assert (record["prompt_tokens"], record.get("is_aborted"), record.get("cost_status")) == (12, None, None)
+        return
+    assert (record["is_aborted"], bool(record.get("is_failed")), record["status_code"]) == (True, is_cut, 200)
+    assert record["cost_status"] == "billed_unknown"
+    assert record["upper_bound_in_cents"] > 0
+    assert record.get("completion_tokens") is None
+    assert record.get("error_type") != "response_unreadable"
