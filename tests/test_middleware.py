@@ -109,6 +109,18 @@ def test_a_user_function_that_raises_is_a_request_without_a_user(recorder):
     assert sum(faults.counts().values()) == before + 1
 
 
+def test_an_async_user_function_that_raises_is_a_request_without_a_user(recorder):
+    """As one that is no coroutine function."""
+
+    async def nobody(scope: Any) -> str:
+        return scope["no such key"]  # type: ignore[no-any-return]
+
+    before = sum(faults.counts().values())
+    assert serve_asgi(ASGIMiddleware(asgi_app, user=nobody, metadata=nobody), "u1") == b"ok"
+    assert recorder.only.get("user_id") is None
+    assert sum(faults.counts().values()) == before + 2
+
+
 SERVED = """
 import sys
 sys.path.insert(0, {root!r})

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from spectra_otel import faults
 from spectra_otel.budgets.answers import raising_blocks
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.middleware.scope import Rules, Web, ask, flush, refusal
@@ -66,7 +67,13 @@ class SpectraMiddleware(Rules):
 
 
 async def _said(said: Any) -> Any:
-    return await said if inspect.isawaitable(said) else said
+    if not inspect.isawaitable(said):
+        return said
+    try:
+        return await said
+    except Exception as error:  # as one that is no coroutine function
+        faults.report("middleware", error)
+        return None
 
 
 async def _flushed() -> None:

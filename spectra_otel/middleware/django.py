@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction  # pyright: ignore[reportMissingImports]
@@ -18,6 +19,7 @@ from django.http import HttpResponse  # pyright: ignore[reportMissingImports]
 
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.middleware.scope import Rules, Web, ask, flush, refusal
+from spectra_otel.tracking.generators import async_pieces_within, pieces_within
 
 
 def signed_in(request: Any) -> str | None:
@@ -55,13 +57,13 @@ class SpectraMiddleware:
 
     def _answer(self, request: Any) -> Any:
         with self._rules.entered(_web(request), *self._said(request)):
-            response = self._get_response(request)
+            response = _streaming_here(self._get_response(request))
         return self._flushing(response)
 
     async def _answer_async(self, request: Any) -> Any:
         said = await asyncio.to_thread(self._said, request)  # a user is looked up in the database
         with self._rules.entered(_web(request), *said):
-            response = await self._get_response(request)
+            response = _streaming_here(await self._get_response(request))
         return self._flushing(response)
 
     def _said(self, request: Any) -> tuple[Any, Any]:
@@ -71,6 +73,14 @@ class SpectraMiddleware:
         if self._rules.flush_afterwards():
             response._resource_closers.append(flush)
         return response
+
+
+def _streaming_here(response: Any) -> Any:
+    """The response; what streams, but for a file, is made as part of the request, though it is sent after the view."""
+    if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
+        within = async_pieces_within if response.is_async else pieces_within
+        response.streaming_content = within(copy_context(), response.streaming_content)
+    return response
 
 
 def _web(request: Any) -> Web:

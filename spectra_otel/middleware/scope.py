@@ -17,6 +17,7 @@ from spectra_otel import faults
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.sdk import runtime
 from spectra_otel.tracking import context
+from spectra_otel.tracking.attribution import Attribution, attribution
 
 Says = Callable[[Any], Any]
 """Asked with the framework's request: ASGI's scope, WSGI's environ, Django's HttpRequest."""
@@ -74,11 +75,11 @@ class Rules:
             return None
         return context_api.attach(propagate.extract(request.headers))
 
-    def _attribution(self, request: Web, user: Any, metadata: Any) -> context.Attribution:
+    def _attribution(self, request: Web, user: Any, metadata: Any) -> Attribution:
         about: dict[str, Any] = {"http": {"method": request.method, "path": request.path}}
         if isinstance(metadata, Mapping):
             about.update(metadata)
-        return context.attribution(user=user, tags=self.tags, metadata=about)
+        return attribution(user=user, tags=self.tags, metadata=about)
 
 
 def ask(says: Says | None, request: Any) -> Any:
@@ -99,7 +100,7 @@ def identify(
 
     Holds for the calls that follow in this request and in the tasks it starts.
     """
-    context.add_here(context.attribution(user=user, tags=tags, metadata=metadata))
+    context.add_here(attribution(user=user, tags=tags, metadata=metadata))
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> bool:

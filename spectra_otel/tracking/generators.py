@@ -7,7 +7,16 @@ that takes each piece in another context, as the thread pools of web frameworks 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,6 +78,38 @@ def tracked_async_generator(
         here.run(around.__exit__, None, None, None)
 
     return tracked
+
+
+def pieces_within(here: Context, pieces: Iterable[T]) -> Iterator[T]:
+    """The same pieces, each taken in the context ``here``."""
+    taken = iter(pieces)
+    try:
+        while True:
+            try:
+                piece = here.run(next, taken)
+            except StopIteration:
+                return
+            yield piece
+    finally:
+        close = getattr(taken, "close", None)
+        if close is not None:
+            here.run(close)
+
+
+async def async_pieces_within(here: Context, pieces: AsyncIterable[T]) -> AsyncIterator[T]:
+    """The same for async ones."""
+    taken = aiter(pieces)
+    try:
+        while True:
+            try:
+                piece = await _Within(here, anext(taken))
+            except StopAsyncIteration:
+                return
+            yield piece
+    finally:
+        close = getattr(taken, "aclose", None)
+        if close is not None:
+            await _Within(here, close())
 
 
 def _steps(here: Context, generator: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
