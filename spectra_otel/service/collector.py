@@ -27,7 +27,7 @@ from spectra_otel.otlp.signals import SIGNALS, TRACES, Signal
 from spectra_otel.otlp.transport import TakesHeaders
 from spectra_otel.pipeline import BuiltExporter, GuardedProcessor
 from spectra_otel.sdk.span_export import SpanSettings, change_of
-from spectra_otel.service.delivery import Authenticator, Outcome, Payload, Receiver, Room
+from spectra_otel.service.delivery import ACCEPTED, Authenticator, Outcome, Payload, Receiver, Room
 from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
 from spectra_otel.service.lane import Job, Lane, Step
 from spectra_otel.service.sending.disk_queue import abandoned
@@ -157,6 +157,9 @@ class Collector:
         """Send a payload through every lane of its signal that names the receiver."""
         lanes = self._routes[receiver, payload.signal]
         job = Job(payload, len(lanes))
+        if not payload.items:  # nothing to deal with; some senders ask so whether it is there
+            job.future.set_result(ACCEPTED)
+            return job.future
         if self._is_closing:
             job.future.set_result(Outcome("the collector is shutting down"))
             return job.future

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,7 +19,9 @@ from spectra_otel.service.delivery import (
     RETRY_AFTER_SECONDS,
     Authenticator,
     Outcome,
+    Payload,
     ReceiverHost,
+    Room,
     refusal_of,
 )
 from spectra_otel.service.exposition import split_endpoint, with_port
@@ -85,28 +88,29 @@ class GrpcReceiver:
             if not self._host.room.take(len(body)):
                 await self._abort(context, Outcome("too many requests under way"))
             try:
-                outcome = await self._receive(signal, body, metadata if self._config.include_metadata else {})
-            except BadRequestError as error:
-                self._host.telemetry.received(str(self._id), "grpc", signal, 0, "failed")
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-                raise
-            finally:
+                payload = await self._payload(signal, body, metadata if self._config.include_metadata else {})
+                future = self._host.deliver(self._id, payload)
+            except BaseException as error:
                 self._host.room.give_back(len(body))
+                if isinstance(error, BadRequestError):
+                    self._host.telemetry.received(str(self._id), "grpc", signal, 0, "failed")
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                raise
+            # Not when this ends, which is earlier where the sender goes away: the request is under way all the same.
+            future.add_done_callback(partial(_give_back, self._host.room, len(body)))
+            outcome = await asyncio.wrap_future(future)
+            self._host.telemetry.answered(str(self._id), "grpc", signal, payload.items, outcome)
             if outcome.error is not None:
                 await self._abort(context, outcome)
             return answers.success_body(answers.PROTOBUF, outcome.rejected, outcome.reason)
 
         return export
 
-    async def _receive(self, signal: Signal, body: bytes, metadata: dict[str, str]) -> Outcome:
+    async def _payload(self, signal: Signal, body: bytes, metadata: dict[str, str]) -> Payload:
         if len(body) <= _INLINE_BYTES:
-            payload = answers.received(signal, body, metadata)
-        else:
-            loop = asyncio.get_running_loop()
-            payload = await loop.run_in_executor(self._decoders, answers.received, signal, body, metadata)
-        outcome = await asyncio.wrap_future(self._host.deliver(self._id, payload))
-        self._host.telemetry.answered(str(self._id), "grpc", signal, payload.items, outcome)
-        return outcome
+            return answers.received(signal, body, metadata)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, answers.received, signal, body, metadata)
 
     async def _abort(self, context: Any, outcome: Outcome) -> None:
         """UNAVAILABLE with RetryInfo where the sender shall come back, else INTERNAL."""
@@ -115,6 +119,10 @@ class GrpcReceiver:
         status = answers.status_of(answers.UNAVAILABLE, outcome.error or "", outcome.retry_after or RETRY_AFTER_SECONDS)
         details = (("grpc-status-details-bin", status.SerializeToString()),)
         await context.abort(_CODES[answers.UNAVAILABLE], outcome.error, details)
+
+
+def _give_back(room: Room, size: int, _: object) -> None:
+    room.give_back(size)
 
 
 def _options(config: GrpcServer) -> list[tuple[str, int]]:
