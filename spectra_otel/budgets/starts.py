@@ -23,7 +23,7 @@ from spectra_otel.dialects._reader import Readers
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.model.spans import handoff
 from spectra_otel.tracking import context
-from spectra_otel.tracking.request import SCOPE
+from spectra_otel.tracking.spans import SCOPE
 
 
 def ask(span: Span, parent: Context | None) -> None:

@@ -44,8 +44,9 @@ def install(host: Host) -> None:
         load(settings.provider_hosts)
     if settings.tags or settings.metadata or "spectra_otel.tracking.context" in sys.modules:
         from spectra_otel.tracking import context
+        from spectra_otel.tracking.attribution import attribution
 
-        context.set_process_defaults(context.attribution(tags=settings.tags, metadata=settings.metadata))
+        context.set_process_defaults(attribution(tags=settings.tags, metadata=settings.metadata))
     _installed = (host, settings)
     for name, ours in CLIENTS.items():
         imports.when_imported((name,), functools.partial(_observe_client, ours))

@@ -30,7 +30,8 @@ from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.reading import read_answer
-from spectra_otel.tracking.request import SCOPE, Owner, known_values, span_name, start_attributes
+from spectra_otel.tracking.request import Owner
+from spectra_otel.tracking.spans import SCOPE, known_values, span_name, start_attributes
 
 if TYPE_CHECKING:
     from spectra_otel.instrumentors.observing import Observer

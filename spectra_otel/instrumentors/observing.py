@@ -16,6 +16,7 @@ from spectra_otel.providers.base import Endpoint, Provider, Sent
 from spectra_otel.providers.registry import Providers
 from spectra_otel.providers.values import REGION, Values, put_text
 from spectra_otel.tracking import context
+from spectra_otel.tracking.attribution import merge
 from spectra_otel.tracking.jobs import Jobs
 from spectra_otel.tracking.request import Owner
 
@@ -149,7 +150,7 @@ def _attribute(values: Values, headers: Headers) -> None:
     known = context.known_fields()
     if known:
         if "metadata" in values and "metadata" in known:
-            known["metadata"] = context.merge(values["metadata"], known["metadata"])
+            known["metadata"] = merge(values["metadata"], known["metadata"])
         tier = known.pop("pricing_tier", None)
         values.update(known)
         if tier:

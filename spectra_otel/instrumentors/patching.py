@@ -20,7 +20,7 @@ from spectra_otel import faults
 from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
 from spectra_otel.instrumentors.observing import Observer
 from spectra_otel.instrumentors.streams import UsageHider
-from spectra_otel.tracking.request import model_call_span
+from spectra_otel.tracking.spans import model_call_span
 
 P = ParamSpec("P")
 T = TypeVar("T")

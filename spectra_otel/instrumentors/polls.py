@@ -15,7 +15,7 @@ from spectra_otel.model.record import TrackedRequest
 from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.providers.base import Endpoint, Sent
 from spectra_otel.providers.values import JOB, Values
-from spectra_otel.tracking.request import known_values, span_name, start_attributes
+from spectra_otel.tracking.spans import known_values, span_name, start_attributes
 
 if TYPE_CHECKING:
     from spectra_otel.instrumentors.observing import Observer

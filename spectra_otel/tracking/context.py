@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import baggage
@@ -16,16 +15,16 @@ from opentelemetry.sdk.trace import Span
 
 from spectra_otel import faults
 from spectra_otel.model.spans import UNTRACKED, starts
+from spectra_otel.tracking.attribution import Attribution, Values, attribution, merge
+from spectra_otel.tracking.spans import SCOPE
 
 if TYPE_CHECKING:
     from spectra_otel.budgets.ticket import Ticket
     from spectra_otel.errors import BudgetExceededError
     from spectra_otel.tracking.request import Request
 
-Values = dict[str, Any]
 AT_ONCE = 0.05
 """Seconds within which spans of one call start within each other; a call beside it starts when that one has an answer."""
-OUR_SCOPE = "spectra_otel"
 _BAGGAGE = {
     "user.id": "user_id",
     "enduser.id": "user_id",
@@ -33,83 +32,6 @@ _BAGGAGE = {
     "gen_ai.conversation.id": "conversation_id",
 }
 """Baggage key → record field; the first that is there wins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attribution:
-    """What is known of the calls of a process, a context or a ``track`` block."""
-
-    user: str | None = None
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    trackable: tuple[str, str] | None = None
-    conversation_id: str | None = None
-    pricing_tier: str | None = None
-
-    def plus(self, other: Attribution) -> Attribution:
-        """Both; where they disagree ``other`` wins, tags and nested metadata are joined."""
-        return Attribution(
-            other.user or self.user,
-            tuple(dict.fromkeys((*self.tags, *other.tags))),
-            merge(self.metadata, other.metadata),
-            other.trackable or self.trackable,
-            other.conversation_id or self.conversation_id,
-            other.pricing_tier or self.pricing_tier,
-        )
-
-    def fields(self) -> Values:
-        """As record fields; what is not known is left out."""
-        values: Values = {
-            "user_id": self.user,
-            "tags": list(self.tags) or None,
-            "metadata": dict(self.metadata) or None,
-            "conversation_id": self.conversation_id,
-            "pricing_tier": self.pricing_tier,
-        }
-        if self.trackable is not None:
-            values["trackable_type"], values["trackable_id"] = self.trackable
-        return {name: value for name, value in values.items() if value is not None}
-
-
-def attribution(
-    *,
-    user: str | None = None,
-    tags: Sequence[str] | str = (),
-    metadata: Mapping[str, Any] | None = None,
-    trackable: tuple[str, Any] | None = None,
-    conversation_id: str | None = None,
-    pricing_tier: str | None = None,
-) -> Attribution:
-    """An :class:`Attribution` from what users pass: one tag or several, ids of any type."""
-    if metadata is not None and not isinstance(metadata, Mapping):
-        faults.report("track", f"metadata: got a {type(metadata).__name__}, valid: a mapping")
-        metadata = None
-    if trackable is not None and not (isinstance(trackable, (tuple, list)) and len(trackable) == 2):
-        faults.report("track", f"trackable: got a {type(trackable).__name__}, valid: a pair of type and id")
-        trackable = None
-    if not isinstance(tags, Iterable):
-        faults.report("track", f"tags: got a {type(tags).__name__}, valid: a text or several")
-        tags = ()
-    return Attribution(
-        None if user is None else str(user),
-        (tags,) if isinstance(tags, str) else tuple(map(str, tags)),
-        dict(metadata or {}),
-        None if trackable is None else (str(trackable[0]), str(trackable[1])),
-        conversation_id,
-        pricing_tier,
-    )
-
-
-def merge(first: Mapping[str, Any], second: Mapping[str, Any], depth: int = 50) -> dict[str, Any]:
-    """Both mappings, nested ones joined key by key, to some depth; where they disagree the second wins."""
-    merged = dict(first)
-    for key, value in second.items():
-        known = merged.get(key)
-        nested = depth > 0 and isinstance(known, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(known, value, depth - 1) if nested else value  # type: ignore[arg-type]
-    return merged
-
-
 T = TypeVar("T")
 _NOTHING = Attribution()
 _current: ContextVar[Attribution] = ContextVar("spectra_attribution", default=_NOTHING)
@@ -160,7 +82,7 @@ def _note_start(span: Span, parent: Context | None) -> None:
     if here is _NOTHING and not carried and not _untracked.get():
         return
     scope = span.instrumentation_scope
-    if scope is not None and scope.name == OUR_SCOPE:  # its record says it
+    if scope is not None and scope.name == SCOPE:  # its record says it
         return
     values = {} if here is _NOTHING else here.fields()
     _add_carried(values, carried)

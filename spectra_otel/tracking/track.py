@@ -24,10 +24,12 @@ from spectra_otel.model.privacy import words
 from spectra_otel.providers.values import Json, Values
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
+from spectra_otel.tracking.attribution import Attribution, attribution
 from spectra_otel.tracking.chunks import AsyncChunks, Chunks, Reading
 from spectra_otel.tracking.generators import tracked_async_generator, tracked_generator
 from spectra_otel.tracking.reading import read_answer, read_usage
-from spectra_otel.tracking.request import Request, fixed_trace
+from spectra_otel.tracking.request import Request
+from spectra_otel.tracking.spans import fixed_trace
 
 if TYPE_CHECKING:
     from spectra_otel.budgets.ticket import Ticket
@@ -60,7 +62,7 @@ class TrackedCall:
         self._model = None if model is None else str(model)
         trace_id = options.pop("trace_id", None)
         self._body = options.pop("request", None)
-        self.attribution = context.attribution(**options)  # type: ignore[misc]
+        self.attribution = attribution(**options)  # type: ignore[misc]
         self._request = self._start(trace_id)
         self._has_answer = False
 
@@ -82,11 +84,11 @@ class TrackedCall:
 
     def add_metadata(self, key: str, value: Any) -> None:
         """Add one entry; calls that start after it inside the block carry it too."""
-        self._add(context.attribution(metadata={key: value}))
+        self._add(attribution(metadata={key: value}))
 
     def add_tag(self, tag: str) -> None:
         """Add one tag; calls that start after it inside the block carry it too."""
-        self._add(context.attribution(tags=(tag,)))
+        self._add(attribution(tags=(tag,)))
 
     def record(self, response: Any = None, *, usage: Any = None) -> None:
         """Say what the answer was, for a client that is not instrumented: an SDK's object or a dict, or usage alone."""
@@ -165,7 +167,7 @@ class TrackedCall:
         except Exception as error:
             faults.report("budgets", error)
 
-    def _add(self, more: context.Attribution) -> None:
+    def _add(self, more: Attribution) -> None:
         self.attribution = self.attribution.plus(more)
         context.add_here(more)
 
@@ -338,7 +340,7 @@ class StreamTracker:
         seen = context.last_request()
         if seen is not None and seen is not self._since:
             options = {name: value for name, value in self._options.items() if name not in ("trace_id", "request")}
-            seen.values.update(context.attribution(**options).fields())  # type: ignore[arg-type]
+            seen.values.update(attribution(**options).fields())  # type: ignore[arg-type]
             return chunks
         call = TrackedCall(self._provider, self._model, Options(**self._options))
         call.reserve(streams=True)

@@ -21,6 +21,7 @@ from spectra_otel.sdk.attach import Attachments
 from spectra_otel.sdk.delivery import Delivery
 from spectra_otel.sdk.host import Host
 from spectra_otel.tracking import context
+from spectra_otel.tracking.attribution import attribution
 from tests.sdk.parts import Remembering, pipeline
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
@@ -51,7 +52,7 @@ def app() -> Iterator[App]:
     yield App(provider.get_tracer("opentelemetry.instrumentation.openai_v2"), host, store)
     attachments.detach()
     context.clear_globals()
-    context.set_process_defaults(context.attribution())
+    context.set_process_defaults(attribution())
 
 
 def test_a_context_reaches_the_spans_that_start_in_it(app: App) -> None:
@@ -98,7 +99,7 @@ def test_tasks_at_once_do_not_mix(app: App) -> None:
 
 def test_what_the_process_says_holds_for_all(app: App) -> None:
     """Globals, and the tags and metadata of the settings; inner blocks add to them."""
-    context.set_process_defaults(context.attribution(tags=["prod"], metadata={"region": "eu"}))
+    context.set_process_defaults(attribution(tags=["prod"], metadata={"region": "eu"}))
     spectra.with_tags("web")
     with spectra.context(tags=["a"], metadata={"tenant": "t"}):
         app.start().end()
