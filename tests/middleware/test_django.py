@@ -26,7 +26,7 @@ from spectra_otel.middleware.django import SpectraMiddleware
 def request_() -> Any:
     if not settings.configured:
         settings.configure()
-    request = RequestFactory().get("/chat")
+    request: Any = RequestFactory().get("/chat")
     request.user = SimpleNamespace(pk=7, is_authenticated=True)
     return request
 
