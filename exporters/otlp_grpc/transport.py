@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from spectra_otel.exporters.otlp_grpc.config import OtlpGrpcConfig
 from spectra_otel.exporters.otlp_grpc.exporter import COMPRESSION, channel_options, credentials_of
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.otlp.transport import SendError
+from spectra_otel.otlp.transport import PROTOBUF, SendError, report_partial
 
 _RETRYABLE = frozenset(
     (
@@ -57,7 +58,7 @@ class GrpcTransport:
         except OSError as error:
             raise SendError(f"{self._target}: no credentials: {error}", is_transient=True) from None
         try:
-            call(
+            answer: bytes = call(
                 body,
                 timeout=self._timeout,
                 metadata=metadata,
@@ -66,6 +67,7 @@ class GrpcTransport:
             )
         except grpc.RpcError as error:
             raise _send_error(self._target, error) from None
+        report_partial(self._target, PROTOBUF, answer)
 
     def close(self) -> None:
         """Close the channel."""
@@ -87,8 +89,10 @@ def _retry_after(error: Any) -> float | None:
     """Seconds of a ``RetryInfo`` in the status details."""
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
-            for detail in Status.FromString(value).details:
-                info = RetryInfo()
-                if detail.Unpack(info):
+            info = RetryInfo()
+            try:
+                if any(detail.Unpack(info) for detail in Status.FromString(value).details):
                     return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+            except DecodeError:  # a proxy's own
+                return None
     return None

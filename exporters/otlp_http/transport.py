@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,16 +11,13 @@ from threading import local
 from typing import Any
 
 import requests
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 from spectra_otel.exporters.otlp_http.exporter import proxies_of
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.otlp.transport import SendError
+from spectra_otel.otlp.transport import PROTOBUF, SendError, report_partial
 
 _RETRYABLE = frozenset((429, 502, 503, 504))
-_PROTOBUF = "application/x-protobuf"
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1),
     "zstd": lambda body: _zstd(body),
@@ -30,7 +26,6 @@ _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "none": lambda body: body,
     "": lambda body: body,
 }
-_log = logging.getLogger(__name__)
 
 
 class HttpTransport:
@@ -39,7 +34,7 @@ class HttpTransport:
     def __init__(self, config: OtlpHttpConfig) -> None:
         self._config = config
         self._headers = {
-            "Content-Type": _PROTOBUF,
+            "Content-Type": PROTOBUF,
             "User-Agent": "spectra-otel",
             **({"Content-Encoding": config.compression} if config.compression not in ("none", "") else {}),
             **{name: value.reveal() for name, value in config.headers.items()},
@@ -66,7 +61,7 @@ class HttpTransport:
         except requests.RequestException as error:
             raise SendError(f"{url}: {_reason(error)}", is_transient=True) from None
         if answer.status_code // 100 == 2:
-            _report_partial(url, answer)
+            report_partial(url, answer.headers.get("Content-Type", ""), answer.content)
             return
         raise SendError(
             f"{url}: HTTP status {answer.status_code}: {answer.text[:200]!r}",
@@ -111,15 +106,3 @@ def _retry_after(answer: requests.Response) -> float:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
-
-
-def _report_partial(url: str, answer: requests.Response) -> None:
-    """A backend that took a part says so in a 2xx answer; nobody else would hear of it."""
-    if answer.headers.get("Content-Type") != _PROTOBUF or not answer.content:
-        return
-    try:
-        partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
-    except DecodeError:
-        return
-    if partial.rejected_spans or partial.error_message:
-        _log.warning("Partial success response: %s: %s: dropped=%d", url, partial.error_message, partial.rejected_spans)

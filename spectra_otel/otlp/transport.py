@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
+import orjson
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
 from spectra_otel.errors import SpectraError
 from spectra_otel.otlp.signals import Signal
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+_log = logging.getLogger(__name__)
 
 
 class SendError(SpectraError):
@@ -35,3 +43,28 @@ class TakesHeaders(Protocol):
 
     def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
         """Ask ``headers`` for more of them with each request."""
+
+
+def report_partial(where: str, content_type: str, body: bytes) -> None:
+    """Log what a backend that took the rest of a request says it left out: nobody else would hear of it."""
+    try:
+        dropped, reason = _PARTIAL[content_type](body) if body and content_type in _PARTIAL else (0, "")
+    except (DecodeError, ValueError, TypeError, AttributeError):
+        return
+    if dropped or reason:
+        _log.warning("Partial success response: %s: %s: dropped=%d", where, reason, dropped)
+
+
+def _of_protobuf(body: bytes) -> tuple[int, str]:
+    partial = ExportTraceServiceResponse.FromString(body).partial_success  # other signals' are the same on the wire
+    return partial.rejected_spans, partial.error_message
+
+
+def _of_json(body: bytes) -> tuple[int, str]:
+    partial = orjson.loads(body).get("partialSuccess") or {}
+    return sum(int(value) for name, value in partial.items() if name.startswith("rejected")), partial.get(
+        "errorMessage", ""
+    )
+
+
+_PARTIAL: dict[str, Callable[[bytes], tuple[int, str]]] = {PROTOBUF: _of_protobuf, JSON: _of_json}
