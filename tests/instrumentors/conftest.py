@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spectra_otel.demo.provider import LocalProvider, Served
+from spectra_otel.demo.handler import Served
+from spectra_otel.demo.provider import LocalProvider
 from tests.recording import Recorder, recording
 
 

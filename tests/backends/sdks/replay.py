@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from spectra_otel.demo.provider import Handler, LocalProvider
+from spectra_otel.demo.handler import Handler
+from spectra_otel.demo.provider import LocalProvider
 from spectra_otel.demo.wire import Answer, Json, sse
 
 PICTURE = {"url": "https://example.com/picture.png", "width": 1024, "height": 768, "content_type": "image/png"}

@@ -12,7 +12,7 @@ from xai_sdk import Client
 from xai_sdk.chat import user
 from xai_sdk.proto import chat_pb2, chat_pb2_grpc, usage_pb2
 
-from spectra_otel.demo.provider import Served
+from spectra_otel.demo.handler import Served
 
 MODEL = "grok-4"
 
