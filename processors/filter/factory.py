@@ -16,7 +16,7 @@ class FilterProcessor:
     """Drops spans, and the records on them, that meet a condition."""
 
     def __init__(self, config: FilterConfig) -> None:
-        self._conditions: list[Callable[[ReadableSpan], bool]] = [parse(text) for text in config.traces.span]
+        self._conditions: list[Callable[[ReadableSpan], bool]] = [parse(text) for text in config.conditions]
         self._error_mode = config.error_mode
 
     def process(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:

@@ -121,6 +121,23 @@ def test_a_condition_that_cannot_be_read_is_an_error_at_start(condition: str, me
         item.config.validate()
 
 
+@pytest.mark.parametrize(("mode", "kept"), [({}, ["a"]), ({"error_mode": "propagate"}, ["a", "b"])])
+def test_a_condition_that_cannot_be_evaluated_leaves_the_next_one_its_say(
+    mode: dict[str, str], kept: list[str]
+) -> None:
+    """Unless `propagate` is asked for, which keeps the span; as the collector has it by default."""
+    conditions = ['HasPrefix(attributes["n"], "1")', 'attributes["s"] == "b"']
+    spans = passed({"filter": {"traces": {"span": conditions}, **mode}}, {"n": 1, "s": "a"}, {"n": 1, "s": "b"})
+    assert [attributes_of(span)["s"] for span in spans] == kept
+
+
+def test_conditions_may_say_of_what_each_path_is() -> None:
+    """`trace_conditions`; not beside the other form."""
+    conditions = ['span.attributes["n"] == 1 and resource.attributes["service.name"] == "shop"', 'span.name == "x"']
+    spans = passed({"filter": {"trace_conditions": conditions}}, {"n": 1}, {"n": 2})
+    assert [attributes_of(span)["n"] for span in spans] == [2]
+
+
 def test_redaction_masks_values_everywhere(tmp_path: Path) -> None:
     """On the wire, on every span, and in the stored record; ids, usage and cost stay."""
     database = tmp_path / "x.duckdb"
@@ -227,6 +244,14 @@ def test_memory_limiter_asks_senders_to_come_back() -> None:
         (Kind.EXTENSION, "basicauth", {}, "no credential source provided"),
         (Kind.EXTENSION, "file_storage", {"directory": "/nowhere"}, "directory must exist"),
         (Kind.EXTENSION, "health_check", {"path": "x"}, "path: got 'x'"),
+        (Kind.PROCESSOR, "filter", {"trace_conditions": ['name == "a"']}, "unable to infer context from conditions"),
+        (Kind.PROCESSOR, "filter", {"trace_conditions": ["span.name =="]}, "unable to parse OTTL condition"),
+        (
+            Kind.PROCESSOR,
+            "filter",
+            {"trace_conditions": ["span.name == nil"], "traces": {"span": ["name == nil"]}},
+            "cannot use context inferred trace conditions",
+        ),
         (
             Kind.EXPORTER,
             "otlp_http",
