@@ -134,6 +134,7 @@ class Election:
     def join(self, call: Call, new: Call) -> None:
         """Remember that ``new`` is a span of ``call``: what is around ``new`` is around ``call`` too."""
         call.scopes = call.scopes | new.scopes
+        call.has_wire = call.has_wire or new.has_wire
         call.start, call.end = min(call.start, new.start), max(call.end, new.end)
         self._enter(call, new)
 
@@ -183,7 +184,7 @@ class Election:
 
     def _same_response(self, new: Call) -> Call | None:
         for call in _recent(self._by_response.get(new.fields.get("response_id", ""))):
-            if call.scopes.isdisjoint(new.scopes) and _overlap(call, new) and _agree(call, new):
+            if _are_two_tellers(call, new) and _overlap(call, new) and _agree(call, new):
                 return call
         return None
 
@@ -229,9 +230,14 @@ def _same_id(a: Call, b: Call) -> bool:
     return response_id is not None and response_id == b.fields.get("response_id")
 
 
+def _are_two_tellers(a: Call, b: Call) -> bool:
+    """Two scopes, of which at most one saw the bytes: what was exchanged twice is two responses, such as two attempts."""
+    return a.scopes.isdisjoint(b.scopes) and not (a.has_wire and b.has_wire)
+
+
 def _may_join(a: Call, b: Call) -> bool:
     """Two scopes may have told of one call: in one trace, or as far as is known in one process."""
-    if not a.scopes.isdisjoint(b.scopes):
+    if not _are_two_tellers(a, b):
         return False
     return a.key[0] == b.key[0] or all(
         one is None or other is None or one == other

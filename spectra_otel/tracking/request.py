@@ -208,7 +208,9 @@ class Request:
     def _write_on(self, span: SdkSpan) -> None:
         """Add what the wire says to the span that another instrumentation made for this call."""
         values = known_values(self.values)
-        span.set_attributes(record_attributes(values, span.attributes))
+        attributes = record_attributes(values, span.attributes)
+        attributes.pop("error.type", None)  # nobody could take it back, should the next attempt go well
+        span.set_attributes(attributes)
         if self.ticket is not None:
             self.ticket.leave(span.get_span_context())
         handoff.leave(span.get_span_context(), values)

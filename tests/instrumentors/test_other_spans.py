@@ -85,6 +85,7 @@ def test_failed_attempts_beneath_anothers_span_are_records_of_their_own(client, 
     assert first.parent.span_id == second.parent.span_id == theirs.context.span_id
     assert [r["is_failed"] for r in recorder.records] == [True, True, False]
     assert recorder.records[-1]["_span"] is theirs
+    assert "error.type" not in recorder.spans[-1].attributes
 
 
 def test_two_answers_beneath_one_span_are_two_records(client, recorder):

@@ -253,6 +253,30 @@ def test_failed_attempts_below_a_call_that_went_well_are_their_own() -> None:
     assert [record["is_failed"] for record in found] == [True, True, False]
 
 
+def test_attempts_that_all_failed_are_as_many_records() -> None:
+    """The last is on the span above: what was exchanged twice is two attempts, however alike they are."""
+    handoff = Handoff()
+    processor = UsageProcessor(handoff=handoff)
+    parent = made("com.anthropic.sdk.python", call(None, None, None), id=1, trace=7, end=100, error="500")
+    attempts = [
+        made(
+            "spectra_otel",
+            call(None, None, None),
+            id=5 + i,
+            parent=1,
+            trace=7,
+            start=10 * i,
+            end=10 * i + 9,
+            error="500",
+        )
+        for i in range(2)
+    ]
+    for number, span in enumerate([*attempts, parent], 1):
+        assert span.context is not None
+        handoff.leave(span.context, {"provider": "anthropic", "is_failed": True, "status_code": 500, "attempt": number})
+    assert sorted(record["attempt"] for record in records(processor, *attempts, parent)) == [1, 2, 3]
+
+
 def test_a_failure_seen_twice_is_one_record() -> None:
     """Parent and child both failed: one refused request."""
     inner = made(GENAI, call(None, None, None), parent=1, trace=7, error="Error code: 429 - slow down", end=9)
