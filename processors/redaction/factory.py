@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link
+from opentelemetry.trace import Link, Status
 
 from spectra_otel.component import ComponentID, Factory, Stability
 from spectra_otel.model.record import TrackedRequest
@@ -32,7 +32,7 @@ _RECORD_KEYS = {"user_id": "user.id", "conversation_id": "gen_ai.conversation.id
 
 
 class RedactionProcessor:
-    """Gives copies of spans without what is not allowed: attributes of spans, events, links, resources, and texts of records.
+    """Gives copies of spans without what is not allowed: in attributes of spans, events, links, resources, errors and records.
 
     Where it fails, nothing goes on.
     """
@@ -64,6 +64,9 @@ class RedactionProcessor:
             made.__dict__["_links"] = [
                 Link(link.context, self._attributes(link.attributes or {})) for link in span.links
             ]
+        if span.status.description:  # SDKs put an exception's words there, as into its event
+            description = self._value("error_message", span.status.description)
+            made.__dict__["_status"] = Status(span.status.status_code, description)
         resource = self._resource(span.resource)
         made.__dict__["_resource"] = resource
         made.__dict__["resource_is_changed"] = resource.attributes != span.resource.attributes

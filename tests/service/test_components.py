@@ -19,11 +19,13 @@ import orjson
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status as ProtoStatus
 
 from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.document import component
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
+from spectra_otel.otlp.protobuf import write_value
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.pricing.catalog import shipped_catalog
 from spectra_otel.service import exposition
@@ -155,6 +157,23 @@ def test_redaction_masks_values_everywhere(tmp_path: Path) -> None:
     assert resource.attributes[0].value.string_value == "****"
     (row,) = DuckDBStore(database).requests()
     assert (row["user_id"], row["service_name"], row["prompt_tokens"]) == ("****", "****", 1000)
+
+
+def test_redaction_looks_at_events_links_and_the_words_of_an_error() -> None:
+    """An exception's words stand in its event and in the status of its span; a link has attributes too."""
+    message = request({"a": 1})
+    span = message.resource_spans[0].scope_spans[0].spans[0]
+    span.status.MergeFrom(ProtoStatus(code=ProtoStatus.STATUS_CODE_ERROR, message="no ann@home here"))
+    write_value(span.events.add(name="exception").attributes.add(key="exception.message").value, "no ann@home here")
+    write_value(span.links.add(trace_id=b"1" * 16, span_id=b"2" * 8).attributes.add(key="to").value, "bob@work")
+    redaction = {"allow_all_keys": True, "blocked_values": [r"\w+@\w+"]}
+    with http_server() as backend:
+        with running(tree({"otlp_http": {"endpoint": backend.endpoint}}, {"redaction": redaction})) as collector:
+            assert collector.post(message.SerializeToString()).status == 200
+        (found,) = backend.spans
+    assert (found.status.code, found.status.message) == (2, "no **** here")
+    assert attributes_of(found.events[0]) == {"exception.message": "no **** here"}
+    assert attributes_of(found.links[0]) == {"to": "****"}
 
 
 def test_redaction_comes_after_span_builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
