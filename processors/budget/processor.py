@@ -50,7 +50,7 @@ class BudgetProcessor:
             known is not None and known.are_left()
         ):  # a budget may go while its calls are under way
             return spans
-        from spectra_otel.budgets import ticket as tickets
+        from spectra_otel.budgets import owed
 
         kept: list[ReadableSpan] = []
         for span in spans:
@@ -58,10 +58,10 @@ class BudgetProcessor:
             try:
                 goes_on = self._take(span)
             except WouldWait:  # an event loop goes on; the call is counted without being marked
-                tickets.owe(partial(self._take, span))
+                owed.owe(partial(self._take, span))
             except LedgerError as error:
                 faults.report("processor budget", str(error))
-                tickets.owe(partial(self._take, span))
+                owed.owe(partial(self._take, span))
             except Exception as error:
                 faults.report("processor budget", error)
             if goes_on:
@@ -81,6 +81,7 @@ class BudgetProcessor:
 
     def _count(self, span: TrackedSpan, record: TrackedRequest) -> bool:
         """Whether the span goes on."""
+        from spectra_otel.budgets import owed
         from spectra_otel.budgets import ticket as tickets
 
         values = record.values_by_field
@@ -93,14 +94,14 @@ class BudgetProcessor:
         if span.completes:
             tickets.settle_job(values, span.attributes or {}, not on_event_loop())
         if record.rev:
-            tickets.owe(partial(self._count_late, span, values, record.rev))  # after what is owed for the record itself
+            owed.owe(partial(self._count_late, span, values, record.rev))  # after what is owed for the record itself
             return True
         return values.get("cost_status") == "not_billed" or self._count_late(span, values)
 
     def _count_late(self, span: TrackedSpan, values: Mapping[str, Any], rev: int = 0) -> bool:
-        from spectra_otel.budgets import ticket as tickets
+        from spectra_otel.budgets import marks
 
-        already = tickets.counted_here(span.attributes or {})
+        already = marks.counted_here(span.attributes or {})
         started = values.get("started_at")
         moment = started.timestamp() if started is not None else time.time()
         wait = not on_event_loop()
@@ -110,24 +111,24 @@ class BudgetProcessor:
         tally = self._tally(values, claims, rev, wait)
         if rev:
             return True
-        span.set_attributes(tickets.marks_of(tally.counted))
+        span.set_attributes(marks.marks_of(tally.counted))
         _add_events(span, [(EXCEEDED, {"budget": name}) for name in tally.over])
         stops = [claim.budget for claim in claims if claim.is_hard and claim.budget in tally.over]
         return not stops or self._lets_go_on(stops[0])
 
     def _tally(self, values: Mapping[str, Any], claims: Sequence[Claim], rev: int, wait: bool) -> Tally:
         """Count a record or its later revision, and say what came of it."""
-        from spectra_otel.budgets import alerts
+        from spectra_otel.budgets import alerts, owed, used
         from spectra_otel.budgets import ticket as tickets
 
         amount, unpriced = Amount(), 0
         if values.get("cost_status") != "not_billed":
-            cost = tickets.cost_of(values)
-            amount = Amount(0 if cost is None else units(cost), tickets.tokens_of(values) or 0, 1)
+            cost = used.cost_of(values)
+            amount = Amount(0 if cost is None else units(cost), used.tokens_of(values) or 0, 1)
             unpriced = int(cost is None)
         id_ = str(values.get("id") or "")
         tally = book.ask(lambda ledger: ledger.count(id_, claims, amount, unpriced=unpriced, rev=rev, wait=wait))
-        tickets.pay_soon()
+        owed.pay_soon()
         tickets.tend()
         for one in tally.counted:
             alerts.thresholds(one)

@@ -17,7 +17,7 @@ from spectra_otel.budgets.amounts import Amount, cents, parse_money, units
 from spectra_otel.budgets.book import CLI, CONFIG, PYTHON, book, on_event_loop
 from spectra_otel.budgets.definition import DEFAULT_THRESHOLDS, Budget, LimitConfig, bucket_of
 from spectra_otel.budgets.ledger import BucketState, Ledger, Stored, fraction, is_past
-from spectra_otel.budgets.ticket import cost_of
+from spectra_otel.budgets.used import cost_of
 from spectra_otel.errors import ConfigError
 
 COLUMNS = (

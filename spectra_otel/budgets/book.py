@@ -165,7 +165,7 @@ class Book:
                 self._is_looking = False
                 self._look_at = time.monotonic() + LOOK_SECONDS
         if had_problem and self.problem is None:
-            from spectra_otel.budgets.ticket import pay_soon
+            from spectra_otel.budgets.owed import pay_soon
 
             pay_soon()
 

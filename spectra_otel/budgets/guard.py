@@ -23,7 +23,8 @@ from spectra_otel.budgets.answers import error_of
 from spectra_otel.budgets.book import book, on_event_loop
 from spectra_otel.budgets.bounds import Bound, Request
 from spectra_otel.budgets.ledger import Claim, Lease, Refusal, WouldWait
-from spectra_otel.budgets.ticket import Ticket, threads
+from spectra_otel.budgets.owed import threads
+from spectra_otel.budgets.ticket import Ticket
 from spectra_otel.errors import BudgetExceededError, LedgerError
 from spectra_otel.providers.values import REGION
 from spectra_otel.tracking import context

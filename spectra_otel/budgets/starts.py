@@ -17,7 +17,8 @@ from spectra_otel import faults
 from spectra_otel.budgets import guard
 from spectra_otel.budgets.answers import ERROR_TYPE
 from spectra_otel.budgets.book import book
-from spectra_otel.budgets.ticket import BLOCKED, EXCEEDED, NAME, holds_one
+from spectra_otel.budgets.marks import BLOCKED, EXCEEDED, NAME
+from spectra_otel.budgets.ticket import holds_one
 from spectra_otel.dialects._base import CALL
 from spectra_otel.dialects._reader import Readers
 from spectra_otel.errors import BudgetExceededError

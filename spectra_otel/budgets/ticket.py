@@ -6,25 +6,25 @@ wire said. One that was lent to a call which then turns out not to be one gives 
 
 from __future__ import annotations
 
-import atexit
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
-from spectra_otel import faults, pricing
+from spectra_otel import faults
 from spectra_otel.budgets import alerts, bounds
-from spectra_otel.budgets.amounts import MOST_CENTS, MOST_TOKENS, Amount, cents, units
+from spectra_otel.budgets.amounts import Amount, units
 from spectra_otel.budgets.answers import error_of
 from spectra_otel.budgets.book import book, on_event_loop
 from spectra_otel.budgets.bounds import Bound, Request
 from spectra_otel.budgets.ledger import LEASE_SECONDS, Claim, Counted, Lease, Refusal, WouldWait
+from spectra_otel.budgets.marks import CHARGED, EXCEEDED, NAME, WARNING, counted_here, marks_of, who_counted
+from spectra_otel.budgets.owed import later, owe, pay_soon, threads
+from spectra_otel.budgets.used import cost_of, tokens_of
 from spectra_otel.errors import LedgerError
 from spectra_otel.forks import in_forked_child
 
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from spectra_otel.budgets.ledger import Ledger
 
 Values = Mapping[str, Any]
-NAME, REMAINING, COUNTED = "spectra.budget.name", "spectra.budget.remaining_cents", "spectra.budget.counted"
-LEDGER = "spectra.budget.ledger"
-BLOCKED = "spectra.budget.blocked"
-CHARGED = "spectra.budget.charged"
-"""Of a job under way: cost and tokens that the budgets were charged until it is known what it took, and the call's floor."""
-WARNING, EXCEEDED = "spectra.budget.warning", "spectra.budget.exceeded"
 LEAST_STEP = 64
 """A stream is not extended by fewer tokens than this."""
 TEND_SECONDS = 1.0
@@ -47,10 +41,8 @@ TEND_SECONDS = 1.0
 _MOST_OPEN = 100_000
 _by_span: dict[tuple[int, int], Ticket] = {}
 _open: dict[int, Ticket] = {}
-_owed: deque[Callable[[], object]] = deque(maxlen=_MOST_OPEN)
 _is_used = False
 _tender: Thread | None = None
-_pool: ThreadPoolExecutor | None = None
 
 
 class Ticket:
@@ -227,92 +219,6 @@ def held_here() -> tuple[Ticket, ...]:
     return () if ticket is None else (ticket,)
 
 
-def later(call: Callable[[], object]) -> None:
-    """Have ``call`` done off the call path; it may wait for the ledger there."""
-    alerts.worker().put(call)
-
-
-def owe(call: Callable[[], object]) -> None:
-    """Have ``call`` done off the call path, and again when the ledger can be used, as long as it raises :class:`LedgerError`."""
-    _owed.append(call)
-    later(pay)
-
-
-def pay() -> None:
-    """Do what is owed, as far as the ledger can be used."""
-    while _owed and book.problem is None:
-        try:
-            call = _owed.popleft()
-        except IndexError:  # another thread was quicker
-            return
-        try:
-            call()
-        except LedgerError as error:
-            _owed.appendleft(call)
-            faults.report("budgets", str(error))
-            if error.__cause__ is not None:
-                book.problem = error
-            return
-        except Exception as error:
-            faults.report("budgets", error)
-
-
-def pay_soon() -> None:
-    """The ledger can be used: have done what is owed, if anything is."""
-    if _owed:
-        later(pay)
-
-
-def flush() -> None:
-    """Have done what was put off."""
-    if _owed and book.problem is not None:
-        later(book.refresh)
-    pay_soon()
-    alerts.flush(10.0, posts=False)
-
-
-def cost_of(values: Values) -> Decimal | None:
-    """What a record costs in cents of a US dollar: as it says, or as the catalog does; None where nobody knows.
-
-    A figure that no call costs is one that nobody knows: no number at all, less than nothing, or more than a ledger can hold.
-    """
-    cost = _cost_of(values)
-    return cost if cost is not None and cost.is_finite() and 0 <= cost <= MOST_CENTS else None
-
-
-def _cost_of(values: Values) -> Decimal | None:
-    known = values.get("total_cost_in_cents")
-    if known is not None and values.get("currency") in (None, "USD"):
-        return Decimal(known)
-    if values.get("cost_status") in ("free", "cache_hit"):
-        return Decimal(0)
-    said = values.get("provider_cost_usd")
-    if said is not None:
-        return Decimal(repr(said)) * 100
-    if values.get("error_type") == "usage_inconsistent":
-        return None
-    names = (values.get("snapshot"), values.get("model"))
-    for name in reversed(names) if values.get("provider") == "bedrock" else names:  # whose ids have the region in them
-        if name:
-            tier = values.get("pricing_tier")
-            found = pricing.calculate(
-                values.get("provider") or "", name, values, pricing_tier=tier, at=values.get("started_at"),
-                account=values.get("provider_account"),
-            )  # fmt: skip
-            if found.total_cost_in_cents is not None:
-                return found.total_cost_in_cents
-    return None
-
-
-def tokens_of(values: Values) -> int | None:
-    """All tokens of a record; None where nobody knows."""
-    total: int | None = values.get("total_tokens")
-    if total is None:
-        parts = [values.get("prompt_tokens"), values.get("completion_tokens")]
-        total = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
-    return total if total is not None and 0 <= total <= MOST_TOKENS else None
-
-
 def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
     """A job is done: its budgets are charged what it took in place of what :meth:`Ticket.charged` ``said``.
 
@@ -360,38 +266,6 @@ def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None
         ticket.events += [(WARNING, {"budget": one.claim.budget, "threshold": part}) for part in one.fired]
 
 
-def marks_of(counted: Sequence[Counted]) -> dict[str, Any]:
-    """Span attributes: the budget that is nearest to its limit, what it has left, and all that counted the call."""
-    if not counted:
-        return {}
-    in_money = [one for one in counted if one.claim.limit.cost is not None]
-    tightest = min(in_money, key=_left) if in_money else counted[0]
-    marks: dict[str, Any] = {
-        NAME: tightest.claim.budget.removeprefix("tree:"),
-        **who_counted([one.claim for one in counted]),
-    }
-    if in_money:
-        marks[REMAINING] = float(cents(max(0, _left(tightest))))
-    return marks
-
-
-def who_counted(claims: Sequence[Claim]) -> dict[str, Any]:
-    """Span attributes: the budgets that counted a call, and in which ledger, for another may have budgets of the same names."""
-    identity = book.ledger().identity
-    return {COUNTED: tuple(claim.budget for claim in claims), **({LEDGER: identity} if identity else {})}
-
-
-def counted_here(said: Mapping[str, Any]) -> Collection[str]:
-    """The budgets of this ledger that counted a call, by its span's attributes."""
-    if said.get(LEDGER) not in (None, book.ledger().identity):
-        return ()
-    return said.get(COUNTED) or ()
-
-
-def _left(one: Counted) -> int:
-    return (one.claim.limit.cost or 0) - one.settled.cost - one.reserved.cost
-
-
 def tend() -> None:
     """Have leases renewed as long as their calls last, and the ledger tidied up while it is used."""
     global _is_used, _tender
@@ -426,21 +300,11 @@ def _renew(leases: Sequence[int]) -> None:
     book.ledger().renew(leases)
 
 
-def threads() -> ThreadPoolExecutor:
-    """Threads that wait for the ledger in place of an event loop."""
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(8, thread_name_prefix="spectra-budgets")
-    return _pool
-
-
 def _forget_in_child() -> None:
-    global _pool, _tender
-    _pool = _tender = None
+    global _tender
+    _tender = None
     _by_span.clear()
     _open.clear()
-    _owed.clear()
 
 
 in_forked_child(_forget_in_child)
-atexit.register(flush)

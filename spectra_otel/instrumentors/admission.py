@@ -15,7 +15,8 @@ import orjson
 from spectra_otel import faults
 from spectra_otel.budgets import answers, guard
 from spectra_otel.budgets.answers import ERROR_TYPE
-from spectra_otel.budgets.ticket import BLOCKED, EXCEEDED, NAME, Ticket
+from spectra_otel.budgets.marks import BLOCKED, EXCEEDED, NAME
+from spectra_otel.budgets.ticket import Ticket
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.bodies import is_signed
 from spectra_otel.providers.base import Sent

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
 import spectra_otel as spectra
-from spectra_otel.budgets import alerts, guard, ticket
+from spectra_otel.budgets import alerts, guard, owed, ticket
 from spectra_otel.budgets.book import book
 from spectra_otel.demo.provider import LocalProvider
 from tests.budgets.conftest import free_port, redis_program, wait_for_port
@@ -216,7 +216,7 @@ def test_redis_that_takes_nothing_more_is_one_that_is_gone(redis: Redis, trouble
     assert "\n" not in str(caught.value)
     book.refresh()
     settle(guard.admit(CALL, BODY), 10)
-    ticket.flush()
+    owed.flush()
     [row] = spectra.budgets.status("hard")
     assert (row.settled_cost_in_cents, row.reserved_requests) == (30, 0)
 

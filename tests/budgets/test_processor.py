@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import spectra_otel as spectra
-from spectra_otel.budgets import alerts, guard, sqlite_ledger, sqlite_tables, ticket, turnstile
+from spectra_otel.budgets import alerts, guard, owed, sqlite_ledger, sqlite_tables, ticket, turnstile
 from spectra_otel.budgets.amounts import Amount
 from spectra_otel.budgets.book import book
 from spectra_otel.budgets.definition import Budget, LimitConfig, Webhook
@@ -120,7 +120,7 @@ def unpriced(**fields: Any) -> TrackedSpan:
 
 def counted() -> list[tuple[Any, ...]]:
     """What the ledger has, once all that was put off is done."""
-    ticket.flush()
+    owed.flush()
     return [(*state.settled, state.unpriced) for state in book.ledger().states("b")]
 
 
