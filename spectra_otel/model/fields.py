@@ -78,7 +78,7 @@ _ALL: list[Field] = [
         ("search_units", BIG, "Billed searches of a rerank call."),
         ("pages", BIG, "Pages read by OCR."),
         ("tool_call_counts", COUNTS, "Billed calls of server-side tools: web_search, code_interpreter, …"),
-        ("usage_raw", JSON, "The provider's usage object as it was sent."),
+        ("usage_raw", JSON, "The provider's usage object as it was sent, with `inference_geo` where a region costs more."),
     ),
     *_group(
         "Cost",
