@@ -14,7 +14,7 @@ from spectra_otel.pricing.contract import Contract, ContractPrice, Multiplier
 from spectra_otel.pricing.errors import PriceFileError
 
 if TYPE_CHECKING:
-    from spectra_otel.pricing.pricefile import FilePrice, WrittenAlias, WrittenMultiplier, WrittenOffer
+    from spectra_otel.pricing.written import FilePrice, WrittenAlias, WrittenMultiplier, WrittenOffer
 
     Aliases = dict[tuple[str, str], list["Alias"]]
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from spectra_otel.pricing.catalog import DEFAULTS
 from spectra_otel.pricing.errors import PriceFileError
 from spectra_otel.pricing.fx import is_currency
 from spectra_otel.pricing.units import parse_rate, part_of
+from spectra_otel.pricing.written import FilePrice, PriceFile, WrittenAlias, WrittenMultiplier, WrittenOffer
 
 MODEL_TYPES = ("text", "embedding", "image", "video", "tts", "stt", "rerank", "moderation", "ocr")
 NOT_READ = " (not verified)"
@@ -69,67 +70,6 @@ _PRICE_KEYS = (
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d\Z")
 _HOUR = r"(?:[01]\d:[0-5]\d|2[0-3]:[0-5]\d|24:00)"
 _HOURS = re.compile(rf"{_HOUR}-{_HOUR}\Z")
-
-
-@dataclass(frozen=True)
-class WrittenOffer:
-    """Prices of one tier from one day on, as written: ISO day, hours like ``00:30-16:30 18:00-19:00``, days like ``12345``."""
-
-    rates: dict[str, str]
-    tier: str = "standard"
-    since: str = ""
-    hours: str = ""
-    days: str = ""
-    currency: str = "USD"
-
-
-@dataclass(frozen=True)
-class FilePrice:
-    """One item of ``prices``. ``replaces`` drops what other sources say of the model."""
-
-    provider: str
-    model: str
-    names: tuple[str, ...]
-    model_type: str
-    offers: tuple[WrittenOffer, ...]
-    source: str
-    replaces: bool = False
-    contract: bool = False
-    account: str = ""
-
-
-@dataclass(frozen=True)
-class WrittenMultiplier:
-    """One item of ``multipliers``; ``factor`` as written."""
-
-    provider: str
-    model: str
-    factor: str
-    tier: str = ""
-    since: str = ""
-    account: str = ""
-
-
-@dataclass(frozen=True)
-class WrittenAlias:
-    """One of ``aliases``; ``place`` is file and line."""
-
-    provider: str
-    alias: str
-    model: str
-    since: str = ""
-    account: str = ""
-    place: str = ""
-
-
-@dataclass(frozen=True)
-class PriceFile:
-    """A parsed file."""
-
-    name: str
-    prices: tuple[FilePrice, ...] = ()
-    aliases: tuple[WrittenAlias, ...] = ()
-    multipliers: tuple[WrittenMultiplier, ...] = ()
 
 
 def read_price_file(path: Path) -> PriceFile:

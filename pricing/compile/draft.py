@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from spectra_otel.pricing.pricefile import WrittenOffer
 from spectra_otel.pricing.units import MILLION, TOKEN_METERS
+from spectra_otel.pricing.written import WrittenOffer
 
 Rates = dict[str, str]
 

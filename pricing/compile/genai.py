@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates, ladder, rate_text
-from spectra_otel.pricing.pricefile import WrittenOffer
+from spectra_otel.pricing.written import WrittenOffer
 
 PROVIDERS = {"aws": "bedrock", "x-ai": "xai", "voyageai": "voyage"}
 SKIPPED = frozenset({"openai-decisions"})  # a second price list of OpenAI for one endpoint, under names of the first

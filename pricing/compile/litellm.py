@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates, ladder, rate_text
-from spectra_otel.pricing.pricefile import WrittenOffer
+from spectra_otel.pricing.written import WrittenOffer
 
 PROVIDERS = {
     "text-completion-openai": "openai", "gemini": "google", "azure_ai": "azure", "azure_text": "azure",

@@ -16,8 +16,9 @@ from typing import Any
 from spectra_otel.pricing.catalog import DEFAULTS
 from spectra_otel.pricing.compile.draft import Draft, Drafts, Rates
 from spectra_otel.pricing.match import DATE_SUFFIX
-from spectra_otel.pricing.pricefile import NOT_READ, PriceFile, WrittenOffer
+from spectra_otel.pricing.pricefile import NOT_READ
 from spectra_otel.pricing.units import parse_rate
+from spectra_otel.pricing.written import PriceFile, WrittenOffer
 
 SECOND_FIRST = frozenset({"bedrock"})
 COMPARED = (

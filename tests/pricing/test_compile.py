@@ -12,7 +12,8 @@ from spectra_otel.pricing.compile import litellm
 from spectra_otel.pricing.compile.assemble import assemble
 from spectra_otel.pricing.compile.draft import Draft, Drafts
 from spectra_otel.pricing.compile.merge import Disagreement, merge
-from spectra_otel.pricing.pricefile import PriceFile, WrittenOffer, read_price_file
+from spectra_otel.pricing.pricefile import read_price_file
+from spectra_otel.pricing.written import PriceFile, WrittenOffer
 
 TODAY = "2026-11-21"
 

@@ -18,8 +18,8 @@ import pytest
 from spectra_otel.pricing import Pricer
 from spectra_otel.pricing.calculate import Terms
 from spectra_otel.pricing.compile import litellm
-from spectra_otel.pricing.pricefile import WrittenOffer
 from spectra_otel.pricing.units import TOKEN_METERS, Rate, parse_rate
+from spectra_otel.pricing.written import WrittenOffer
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ROOT.glob(".venvs/litellm/lib/python*/site-packages/litellm/model_prices_and_context_window_backup.json")
