@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import subprocess
+import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,6 @@ import pytest
 from spectra_otel.errors import ConfigError
 from spectra_otel.exporters.duckdb.store import DuckDBStore
 from spectra_otel.otlp.signals import TRACES
-from tests.config.test_third_party import install
 from tests.exporters.certificates import Certificates, make_certificates
 from tests.exporters.servers import http_server
 from tests.service.running import CHAT, FREE, PROTOBUF, request, running, tree
@@ -204,18 +206,34 @@ def test_a_tenants_header_becomes_part_of_the_record(tmp_path: Path) -> None:
     assert sorted(row["metadata"]["tenant"] for row in rows) == ["t1", "t2"]
 
 
+def install_project(site: Path, project: dict[str, Any], modules: dict[str, str]) -> None:
+    """What `pip install` makes of a project."""
+    info = site / "acme-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 1.0\n")
+    groups = project["project"]["entry-points"].items()
+    lines = [
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items()) for group, points in groups
+    ]
+    (info / "entry_points.txt").write_text("".join(lines))
+    for name, code in modules.items():
+        (site / f"{name}.py").write_text(code)
+
+
 def test_the_component_of_the_documentation_runs_in_the_collector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The processor that the page walks through, installed as a distribution of somebody else's."""
     page = (ROOT / "docs" / "writing-a-component.md").read_text()
-    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-    assert code is not None
-    (tmp_path / "drop_by_name.py").write_text(code[1])
-    install(tmp_path, "acme", "drop_by_name:factory")
-    points = tmp_path / "acme-1.0.dist-info" / "entry_points.txt"
-    points.write_text("[spectra_otel.processors]\ndrop_by_name = drop_by_name:factory\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    blocks = dict(re.findall(r"```(python|toml|yaml)\n(.*?)```", page, re.DOTALL))
+    project = tomllib.loads(blocks["toml"])
+    install_project(tmp_path / "site", project, {project["tool"]["setuptools"]["py-modules"][0]: blocks["python"]})
+    (tmp_path / "shown.yaml").write_text(blocks["yaml"])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    for command, said in ((["components"], "drop_by_name"), (["validate", "--config", "shown.yaml"], ": valid")):
+        spectra = [sys.executable, "-m", "spectra_otel.cli", *command]
+        done = subprocess.run(spectra, cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert said in done.stdout + done.stderr
     message = request({"n": 1}, {"n": 2})
     message.resource_spans[0].scope_spans[0].spans[0].name = "healthcheck"
     with http_server() as backend:
