@@ -65,6 +65,8 @@ class TrackedCall:
         self.attribution = attribution(**options)  # type: ignore[misc]
         self._request = self._start(trace_id)
         self._has_answer = False
+        self.is_block = False
+        """Whether the code that runs now is inside its block, whose calls carry what it has."""
 
     def reserve(self, *, streams: bool = False) -> None:
         """Have budgets let the call through. Where they do not this raises :class:`BudgetExceededError`, and makes the record."""
@@ -169,7 +171,8 @@ class TrackedCall:
 
     def _add(self, more: Attribution) -> None:
         self.attribution = self.attribution.plus(more)
-        context.add_here(more)
+        if self.is_block:
+            context.add_here(more)
 
     def _start(self, trace_id: str | None) -> Request | None:
         from spectra_otel.sdk.runtime import current_host
@@ -220,6 +223,7 @@ class Track(AbstractContextManager[TrackedCall]):
     def _enter(self, call: TrackedCall) -> TrackedCall:
         stack = self._stack = ExitStack()
         self._call = call
+        call.is_block = True
         if call.request is not None and call.request.span is not None:
             token = context_api.attach(set_span_in_context(call.request.span, call.request.context))
             stack.callback(context.detach, token)
@@ -232,6 +236,7 @@ class Track(AbstractContextManager[TrackedCall]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         seen = self._inside[0]
+        self._call.is_block = False
         failed = error is not None and not isinstance(error, GeneratorExit)  # who read it has enough
         try:
             if seen or not (failed or self._call.has_answer):

@@ -181,6 +181,22 @@ def test_usage_in_anybodys_words(recorder, usage):
     assert (record["prompt_tokens"], record["completion_tokens"], record["cached_tokens"]) == (30, 5, 10)
 
 
+def test_what_is_added_to_a_manual_request_is_of_no_other_call(client, recorder):
+    """It is no block: what is made beside it, or after it, has nothing to do with it."""
+    request = spectra.start_request("openai", "gpt-4o", tags=["own"])
+    request.add_metadata("job", 7)
+    request.add_tag("late")
+    client.chat.completions.create(**ASK)
+    spectra.record_success(request, ANSWER)
+    with spectra.track("openai", "gpt-4o") as block:
+        block.add_tag("inside")
+        client.chat.completions.create(**ASK)
+    block.add_tag("after")
+    client.chat.completions.create(**ASK)
+    said = [(record.get("tags"), record.get("metadata")) for record in recorder.records]
+    assert said == [(None, None), (["own", "late"], {"job": 7}), (["inside"], None), (None, None)]
+
+
 def test_a_manual_request_fails(recorder):
     """record_failure keeps what went wrong."""
     spectra.record_failure(spectra.start_request("openai", "gpt-4o"), TimeoutError("too late"))
