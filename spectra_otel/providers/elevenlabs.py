@@ -15,6 +15,10 @@ DEFAULT_VOICE_MODEL = "eleven_multilingual_v2"
 """What speaks where the request names no model (elevenlabs.io/docs/api-reference/text-to-speech/convert)."""
 
 
+def _asked(sent: Sent) -> Values:
+    return {"model": sent.body.get("model_id"), "has_tool_calls": False, "is_streaming": "/stream" in sent.path}
+
+
 class Speak(Format):
     """``/text-to-speech/{voice}``, its streams, and ``/text-to-dialogue`` with a text for each turn."""
 
@@ -22,12 +26,7 @@ class Speak(Format):
     model_type = "tts"
 
     def read_request(self, sent: Sent) -> Values:
-        body = sent.body
-        values: Values = {
-            "model": body.get("model_id"),
-            "has_tool_calls": False,
-            "is_streaming": "/stream" in sent.path,
-        }
+        body, values = sent.body, _asked(sent)
         texts = [body.get("text"), *(as_dict(turn).get("text") for turn in as_list(body.get("inputs")))]
         known = [text for text in texts if isinstance(text, str)]
         if known:
@@ -47,12 +46,7 @@ class Sound(Speak):
     """``/sound-generation`` and ``/music``: sold by length, which the request may name."""
 
     def read_request(self, sent: Sent) -> Values:
-        body = sent.body
-        values: Values = {
-            "model": body.get("model_id"),
-            "has_tool_calls": False,
-            "is_streaming": "/stream" in sent.path,
-        }
+        body, values = sent.body, _asked(sent)
         sections = as_list(as_dict(body.get("composition_plan")).get("sections"))
         lengths = [found for part in sections if isinstance(found := as_dict(part).get("duration_ms"), int | float)]
         length = body.get("music_length_ms") or (sum(lengths) if len(lengths) == len(sections) > 0 else None)
