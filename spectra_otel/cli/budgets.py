@@ -57,7 +57,11 @@ def budgets() -> None:
 @click.option("--hard", "mode", flag_value="hard", default="hard", help="Stop calls that do not fit  [default].")
 @click.option("--soft", "mode", flag_value="soft", type=click.Choice(MODES), help="Let calls through and mark them.")
 @click.option(
-    "--threshold", "thresholds", multiple=True, type=float, help="Parts of the limit that say so; repeatable."
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    type=float,
+    help="Part of the limit to be told at; repeatable.  [default: 0.8, 0.95]",
 )
 @click.option("--timezone", default="UTC", show_default=True, help="Where days begin.")
 @click.option(
@@ -69,7 +73,7 @@ def budgets() -> None:
 @click.option(
     "--on-exceeded", default="block", show_default=True, help="block, fit, switch:<model> or module:function."
 )
-@click.option("--on-unavailable", default="", help="allow or block  [default: block if hard, allow if soft].")
+@click.option("--on-unavailable", default="", help="allow or block.  [default: block if hard, allow if soft]")
 def set_(name: str, cost: str | None, tokens: int | None, requests: int | None, **options: Any) -> None:
     """Add a budget, or change the one of that name. What it has counted stays."""
     match = dict(_pair(text) for text in options.pop("match"))

@@ -145,7 +145,9 @@ def _catalog(name: str, current: Catalog, now: datetime) -> Catalog:
     "--format", "form", type=click.Choice(("ottl", "genai-prices", "litellm", "json")), default="json", show_default=True,
     help="ottl: for a collector's transform processor, short lists.",
 )  # fmt: skip
-@click.option("--models", metavar="LIST", help="provider/model with commas between  [default: all; ottl needs a list].")
+@click.option(
+    "--models", metavar="LIST", help="Each as provider/model, with commas between.  [default: all; ottl needs a list]"
+)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 def export(form: str, models: str | None, output: Path | None) -> None:
     """Write the prices in force for other tools. Models that a form cannot express are named on stderr."""

@@ -42,7 +42,7 @@ FROM spectra_requests GROUP BY ALL ORDER BY cents DESC NULLS LAST"""
 
 @click.command()
 @click.option(
-    "--home", type=click.Path(file_okay=False, path_type=Path), help="Where to keep it all  [default: a new folder]."
+    "--home", type=click.Path(file_okay=False, path_type=Path), help="Where to keep it all.  [default: a new folder]"
 )
 def demo(home: Path | None) -> None:
     """Run a real app against a local provider and show what it cost. No key is needed, nothing leaves the machine."""

@@ -35,7 +35,7 @@ _CHANGE = (
 @click.command()
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--format", "format_", type=click.Choice(EXPORT_FORMATS), help="What to write  [default: by the suffix of PATH]."
+    "--format", "format_", type=click.Choice(EXPORT_FORMATS), help="What to write.  [default: by the suffix of PATH]"
 )
 @since_option
 @until_option
@@ -79,10 +79,10 @@ def prune(hours: float, compact: bool, db: str | None) -> None:
     "start",
     metavar="DAY",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="First UTC day  [default: the first there is].",
+    help="First UTC day.  [default: the first there is]",
 )
 @click.option(
-    "--to", "end", metavar="DAY", type=click.DateTime(["%Y-%m-%d"]), help="Last UTC day  [default: the last there is]."
+    "--to", "end", metavar="DAY", type=click.DateTime(["%Y-%m-%d"]), help="Last UTC day.  [default: the last there is]"
 )
 @click.option("--yesterday", is_flag=True, help="Only the UTC day before today.")
 @db_option

@@ -50,7 +50,7 @@ until_option = click.option("--until", metavar="TIME", callback=moment, help="Ca
 db_option = click.option(
     "--db",
     type=click.Path(dir_okay=False),
-    help="The DuckDB file  [default: $SPECTRA_DB, else $SPECTRA_HOME/spectra.duckdb].",
+    help="The DuckDB file.  [default: $SPECTRA_DB, else $SPECTRA_HOME/spectra.duckdb]",
 )
 
 

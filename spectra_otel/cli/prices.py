@@ -61,7 +61,7 @@ def _tool_counts(ctx: click.Context, param: click.Parameter, values: tuple[str, 
 @click.option(
     "--tier", "pricing_tier", default="standard", show_default=True, help="Service tier: batch, flex, priority, …"
 )
-@click.option("--at", metavar="TIME", callback=moment, help="Price as of then  [default: now].")
+@click.option("--at", metavar="TIME", callback=moment, help="Price as of then.  [default: now]")
 @_usage_options
 @click.option(
     "--tool", "tools", multiple=True, callback=_tool_counts, metavar="NAME=N", help="Billed tool calls; repeatable."
@@ -129,7 +129,7 @@ prices.add_command(catalog.export)
 @click.option("--provider", metavar="TEXT", help="Prices of this provider.")
 @click.option("--model", metavar="TEXT", help="Models whose name has this in it; * stands for anything.")
 @click.option("--tier", "pricing_tier", metavar="TEXT", help="Prices of this service tier.")
-@click.option("--at", metavar="TIME", callback=moment, help="Prices as of then  [default: now].")
+@click.option("--at", metavar="TIME", callback=moment, help="Prices as of then.  [default: now]")
 @format_option
 def list_(provider: str | None, model: str | None, pricing_tier: str | None, at: datetime | None, format_: str) -> None:
     """List prices in USD: of a million tokens or characters, of one unit of anything else.
@@ -183,7 +183,7 @@ def _spread(rates: Mapping[str, str]) -> Iterator[str | None]:
 @click.option(
     "--tier", "pricing_tier", default="standard", show_default=True, help="Service tier: batch, flex, priority, …"
 )
-@click.option("--at", metavar="TIME", callback=moment, help="Prices as of then  [default: now].")
+@click.option("--at", metavar="TIME", callback=moment, help="Prices as of then.  [default: now]")
 @format_option
 def show(
     provider: str | None, model: str | None, explain: str | None, pricing_tier: str, at: datetime | None, format_: str
