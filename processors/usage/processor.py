@@ -238,7 +238,9 @@ class UsageProcessor:
         if self.inconsistent == 1:
             raw = str(draft.fields.get("usage_raw"))[:200]
             _log.warning(
-                "Spectra: usage that contradicts itself is not priced (said once): span %r: %s", draft.span.name, raw
+                "Spectra: usage that contradicts itself is not priced (said once): span %r: %s",
+                draft.span.name[:200],
+                raw,
             )
 
 
