@@ -26,7 +26,7 @@ from spectra_otel.instrumentors.unsent import is_unsent
 from spectra_otel.model.fields import TOKEN_FIELDS
 from spectra_otel.model.privacy import without_credentials, without_echo, words
 from spectra_otel.providers.base import Endpoint, Sent, StreamReader
-from spectra_otel.providers.values import JOB, REGION, Json, Values, distrust_absurd_usage, put_region
+from spectra_otel.providers.values import JOB, REGION, SAID_TIER, Json, Values, distrust_absurd_usage, put_region
 from spectra_otel.providers.wire.chat import read_error
 from spectra_otel.tracking import context
 from spectra_otel.tracking.request import Request
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from spectra_otel.instrumentors.observing import Observer
 
 _OUTCOME = ("is_aborted", "is_failed", "error_type", "error_message")
-SAID_TIER = "spectra.said_tier"
-"""The tier that the app's code or the host names, which wins over the answer's: a batch result does not know that it is one."""
 Headers = Mapping[str, str]
 """Headers by their names in lower case."""
 Body = bytes | Json | None

@@ -10,11 +10,11 @@ from spectra_otel import faults
 from spectra_otel.config.settings import Settings
 from spectra_otel.instrumentors.bodies import AWS_SIGNATURE, read_request_body, upload_of
 from spectra_otel.instrumentors.content import Content
-from spectra_otel.instrumentors.exchange import SAID_TIER, Body, Exchange, Headers
+from spectra_otel.instrumentors.exchange import Body, Exchange, Headers
 from spectra_otel.instrumentors.streams import OpenTaps
 from spectra_otel.providers.base import Endpoint, Provider, Sent
 from spectra_otel.providers.registry import Providers
-from spectra_otel.providers.values import REGION, Values, put_text
+from spectra_otel.providers.values import REGION, SAID_TIER, Values, put_text
 from spectra_otel.tracking import context
 from spectra_otel.tracking.attribution import merge
 from spectra_otel.tracking.jobs import Jobs

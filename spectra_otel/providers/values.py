@@ -21,6 +21,8 @@ def put_text(values: Values, name: str, text: Any) -> None:
         values[name] = text
 
 
+SAID_TIER = "spectra.said_tier"
+"""The tier that the app's code or the host names, which wins over the answer's: a batch result does not know that it is one."""
 REGION = "spectra.region"
 """The region of the host that was called, where prices depend on it; not a field of the record."""
 

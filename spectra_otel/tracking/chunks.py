@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from spectra_otel import faults
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.instrumentors.estimate import estimate_delivered
 from spectra_otel.providers.base import StreamReader
+from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.reading import reader_of, to_dict
 
@@ -25,11 +27,13 @@ class Reading:
     def __init__(self, call: TrackedCall) -> None:
         self._call = call
         self._reader: StreamReader | None = None
+        self.has_begun = False
+        """Whether a chunk was asked for."""
 
     def take(self, chunk: Any) -> None:
         """Read one chunk. Raises nothing but :class:`BudgetExceededError`, for a stream that outgrows what there is room for."""
         request = self._call.request
-        if request is None:
+        if request is None or request.is_finished:
             return
         try:
             data = to_dict(chunk)
@@ -47,6 +51,20 @@ class Reading:
             raise
         except Exception as error:
             faults.report("stream(...).wrap", error)
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Around the reading of the first chunk. If that begins an instrumented stream, this call is left to it."""
+        self.has_begun = True
+        before, request = context.last_request(), self._call.request
+        with ExitStack() as stack:
+            stack.enter_context(context.attributed(self._call.attribution))
+            if request is not None and request.ticket is not None:
+                stack.enter_context(context.lending(request.ticket))
+            yield
+            begun = context.last_request()
+            if begun is not None and begun is not before and begun.values.get("is_streaming"):
+                self._call.leave()
 
     def close(self) -> None:
         """The stream was let go of, or closed; nothing if it is settled. Never raises."""
@@ -109,7 +127,11 @@ class Chunks(_Watched, Generic[T]):
 
     def __next__(self) -> T:
         try:
-            chunk = next(self._chunks)
+            if self._reading.has_begun:
+                chunk = next(self._chunks)
+            else:
+                with self._reading.beginning():
+                    chunk = next(self._chunks)
         except BaseException as error:
             self._failed(error)
             raise
@@ -144,7 +166,11 @@ class AsyncChunks(_Watched, Generic[T]):
 
     async def __anext__(self) -> T:
         try:
-            chunk = await anext(self._chunks)
+            if self._reading.has_begun:
+                chunk = await anext(self._chunks)
+            else:
+                with self._reading.beginning():
+                    chunk = await anext(self._chunks)
         except BaseException as error:
             self._failed(error)
             raise

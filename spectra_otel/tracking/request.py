@@ -178,6 +178,10 @@ class Request:
             "instrumentation": SCOPE,
         }
 
+    def drop(self) -> None:
+        """Make no record, and leave the span that was begun for it as it is: nobody gets it."""
+        self._once.acquire(blocking=False)
+
     def finish_as_wrapper(self, values: Mapping[str, Any]) -> None:
         """End without a record: what happened inside has records of its own."""
         if not self._once.acquire(blocking=False) or self.span is None:

@@ -21,7 +21,7 @@ from spectra_otel import faults
 from spectra_otel.budgets.book import book
 from spectra_otel.errors import BudgetExceededError
 from spectra_otel.model.privacy import words
-from spectra_otel.providers.values import Json, Values
+from spectra_otel.providers.values import SAID_TIER, Json, Values
 from spectra_otel.tracking import context
 from spectra_otel.tracking.abandoned import abandoned
 from spectra_otel.tracking.attribution import Attribution, attribution
@@ -114,6 +114,13 @@ class TrackedCall:
         kind = "" if isinstance(error, str) else type(error).__qualname__
         values = {"is_failed": True, "error_type": kind or "error", "error_message": words(error)}
         self._finish({**values, "cost_status": None if self._has_answer else "billed_unknown"})
+
+    def leave(self) -> None:
+        """The call is another's record: there is none of this one."""
+        if self._request is not None:
+            if self._request.ticket is not None:
+                self._request.ticket.release()
+            self._request.drop()
 
     def enclose(self) -> None:
         """The calls inside have records of their own: this span only holds them together."""
@@ -334,20 +341,27 @@ class StreamTracker:
     def __init__(self, provider: str, model: str | None, options: Options) -> None:
         self._provider = provider
         self._options = options
-        self._since = context.last_request()
         self._model = model
 
     def wrap(self, chunks: Any) -> Any:
         """The same chunks, sync or async as they came. They are one record, however far they are read.
 
-        Chunks of an instrumented client are that client's record already: it gets this one's user, tags and metadata.
+        Chunks of an instrumented client are that client's record already: it gets this one's user, tags and metadata. That is
+        the last stream of this provider that was begun here and is not over, or one that begins with the first chunk.
         """
         seen = context.last_request()
-        if seen is not None and seen is not self._since:
+        if seen is not None and self._is_of(seen) and not isinstance(chunks, Sequence):
             options = {name: value for name, value in self._options.items() if name not in ("trace_id", "request")}
-            seen.values.update(attribution(**options).fields())  # type: ignore[arg-type]
+            said = attribution(**options).fields()  # type: ignore[arg-type]
+            context.attribute(seen.values, said)
+            if "pricing_tier" in said:
+                seen.values[SAID_TIER] = said["pricing_tier"]
             return chunks
         call = TrackedCall(self._provider, self._model, Options(**self._options))
         call.reserve(streams=True)
         reading = Reading(call)
         return AsyncChunks(chunks, reading) if isinstance(chunks, AsyncIterable) else Chunks(chunks, reading)
+
+    def _is_of(self, request: Request) -> bool:
+        values = request.values
+        return bool(values.get("is_streaming")) and not request.is_finished and values.get("provider") == self._provider

@@ -272,6 +272,58 @@ def test_the_stream_of_an_instrumented_client_is_one_record(client, recorder):
     assert recorder.only["completion_tokens"] == 16
 
 
+def test_the_stream_of_an_instrumented_client_adds_to_what_is_said(client, recorder):
+    """Tags and metadata join those of the process and the request; the tier is the app's word. Whichever was made first."""
+    spectra.with_tags("all")
+    spectra.with_metadata({"nested": {"a": 1}})
+    streamed = client.chat.completions.create(**ASK, stream=True, metadata={"request": "1"})
+    tracker = spectra.stream("openai", "gpt-4o", tags=["mine"], metadata={"nested": {"b": 2}}, pricing_tier="batch")
+    for _ in tracker.wrap(streamed):
+        pass
+    record = recorder.only
+    assert record["tags"] == ["all", "mine"]
+    assert record["metadata"] == {"request": "1", "nested": {"a": 1, "b": 2}}
+    assert (record["pricing_tier"], record["requested_tier"]) == ("batch", "batch")
+
+
+def test_a_stream_that_begins_with_its_first_chunk_is_one_record(client, recorder):
+    """As a generator's does: the client's record is the one, with what was said."""
+
+    def lazy() -> Iterator[Any]:
+        yield from client.chat.completions.create(**ASK, stream=True)
+
+    async def lazy_too() -> AsyncIterator[Any]:
+        for chunk in client.chat.completions.create(**ASK, stream=True):
+            yield chunk
+
+    async def read() -> None:
+        async for _ in spectra.stream("openai", "gpt-4o", tags=["async"]).wrap(lazy_too()):
+            pass
+
+    for _ in spectra.stream("openai", "gpt-4o", tags=["sync"]).wrap(lazy()):
+        pass
+    asyncio.run(read())
+    assert [record["tags"] for record in recorder.records] == [["sync"], ["async"]]
+    assert all(record["status_code"] == 200 for record in recorder.records)
+    client.chat.completions.create(**ASK)
+    assert recorder.records[-1].get("tags") is None
+
+
+def test_chunks_of_the_apps_own_are_a_record_beside_other_calls(client, recorder):
+    """A call before they are wrapped, or on the way to the first of them, has nothing to do with them."""
+
+    def chunks() -> Iterator[Any]:
+        client.chat.completions.create(**ASK)
+        yield from CHUNKS
+
+    tracker = spectra.stream("openai", "gpt-4o", tags=["own"])
+    client.chat.completions.create(**ASK)
+    for _ in tracker.wrap(chunks()):
+        pass
+    assert [record.get("is_streaming") for record in recorder.records] == [False, False, True]
+    assert recorder.records[-1]["tags"] == ["own"]
+
+
 def test_globals_hold_until_they_are_cleared(client, recorder):
     """with_metadata, with_tags and with_user are of every call of the process."""
     spectra.with_metadata({"region": "eu"})
