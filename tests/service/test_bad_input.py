@@ -160,6 +160,32 @@ def test_a_hundred_megabytes_are_refused_before_they_are_read(collector: Running
     assert resident_bytes() - before < 80 << 20
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /v1/traces HTTP/1.1\r\n\r\n",
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: secret\r\n\r\n",
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"secret" * 9_000 + b"\r\n\r\n",
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n",
+        b"secret\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+    ],
+)
+def test_what_is_no_http_is_answered_and_not_logged(
+    collector: Running, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400, and nothing of what strangers send stands in the logs."""
+    with socket.create_connection(("127.0.0.1", collector.port("http")), timeout=60) as client:
+        client.sendall(sent)
+        assert client.recv(4096).split(b" ", 2)[1] == b"400"
+    with socket.create_connection(("127.0.0.1", collector.port("http")), timeout=60) as client:
+        client.sendall(sent[:40])  # gone before the end of what it says
+    assert collector.post(GOOD).status == 200
+    assert caplog.messages == []
+
+
 def test_slow_clients_do_not_keep_others_waiting(collector: Running) -> None:
     """Two hundred that never end their request, and one that does."""
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from spectra_otel.component import ComponentID
 from spectra_otel.errors import ConfigError
@@ -28,6 +29,16 @@ _BACKLOG = 4096
 _INLINE_BYTES = 16 * 1024
 """Bodies up to this size are decoded on the event loop: handing them to a thread takes longer."""
 _log = logging.getLogger(__name__)
+_server_log = logging.getLogger(f"{__name__}.server")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """What clients send that is no HTTP is answered, not logged: it may hold their credentials."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_server_log.addFilter(_is_news)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class HttpReceiver:
         self._runner = runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_server_log,
             auto_decompress=False,
             handle_signals=False,
             keepalive_timeout=float(self._config.idle_timeout),
