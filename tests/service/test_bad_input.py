@@ -33,6 +33,7 @@ from spectra_otel.processors.usage.processor import UsageProcessor
 from spectra_otel.service.delivery import Room, payload_of
 from spectra_otel.service.telemetry import resident_bytes
 from tests.service.running import CHAT, FREE, Running, request, running, tree
+from tests.service.test_collector import until
 
 JSON = {"Content-Type": "application/json"}
 GOOD = request(CHAT).SerializeToString()
@@ -182,6 +183,21 @@ def test_what_is_no_http_is_answered_and_not_logged(
         assert client.recv(4096).split(b" ", 2)[1] == b"400"
     with socket.create_connection(("127.0.0.1", collector.port("http")), timeout=60) as client:
         client.sendall(sent[:40])  # gone before the end of what it says
+    assert collector.post(GOOD).status == 200
+    assert caplog.messages == []
+
+
+def test_a_client_that_goes_away_within_its_body_is_no_news(
+    collector: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it had reserved is free again."""
+    room = collector.collector.room
+    with socket.create_connection(("127.0.0.1", collector.port("http")), timeout=60) as client:
+        client.sendall(
+            b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 99\r\n\r\n\x00"
+        )
+        until(lambda: room._used == 99)
+    until(lambda: not room._used)
     assert collector.post(GOOD).status == 200
     assert caplog.messages == []
 

@@ -33,9 +33,9 @@ _server_log = logging.getLogger(f"{__name__}.server")
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """What clients send that is no HTTP is answered, not logged: it may hold their credentials."""
+    """What clients send that is no HTTP is answered, not logged, for it may hold their credentials; nor that one went away."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
+    return not isinstance(error, (HttpProcessingError, ConnectionError))
 
 
 _server_log.addFilter(_is_news)
