@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +16,10 @@ from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
+    from spectra_otel.config.load import ComponentInfo
+
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
+"""Who a URL says to be."""
 
 config_option = click.option(
     "--config", "locations", multiple=True, metavar="FILE", help="A file or URI; repeat to merge, later ones win."
@@ -44,7 +50,12 @@ def validate(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
         click.echo(f"Error: {problem}", err=True)
     if problems:
         raise click.exceptions.Exit(1)
-    click.echo(f"{', '.join(locations)}: valid", err=True)
+    click.echo(f"{', '.join(map(_name, locations))}: valid", err=True)
+
+
+def _name(location: str) -> str:
+    """What a location is called: one that is the configuration itself may hold secrets."""
+    return "yaml:…" if location.startswith("yaml:") else location
 
 
 @click.command()
@@ -118,6 +129,8 @@ def _plain(value: Any, shows_secrets: bool) -> Any:
         return {str(key): _plain(item, shows_secrets) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item, shows_secrets) for item in value]
+    if isinstance(value, str) and not shows_secrets:
+        return _PASSWORD.sub("[REDACTED]", value)
     if value is None or type(value) in (bool, int, float, str):
         return value
     return value.reveal() if shows_secrets and isinstance(value, Opaque) else str(value)
@@ -127,14 +140,35 @@ def _plain(value: Any, shows_secrets: bool) -> Any:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(("table", "json", "csv")),
+    type=click.Choice(("table", "json", "csv", "yaml")),
     default="table",
     show_default=True,
-    help="How to print.",
+    help="How to print; yaml as the OpenTelemetry Collector does.",
 )
 def components(format_: str) -> None:
     """List the components that are installed, with the stability each promises."""
     from spectra_otel.config.load import components as installed
 
+    if format_ == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(_as_the_collector(installed()), sort_keys=False), nl=False)
+        return
     columns = ("kind", "type", "stability", "deprecated_alias", "module")
     print_rows(columns, ([getattr(item, name) for name in columns] for item in installed()), format_, spare=("module",))
+
+
+def _as_the_collector(installed: Iterable[ComponentInfo]) -> dict[str, Any]:
+    """The shape of ``otelcol components``: the stability of each by signal."""
+    tree: dict[str, Any] = {
+        "buildinfo": {
+            "command": "spectra",
+            "description": "What your AI calls cost.",
+            "version": version("spectra-otel"),
+        }
+    }
+    tree |= {section: [] for section in ("receivers", "processors", "exporters", "connectors", "extensions")}
+    for item in installed:
+        promised = dict.fromkeys(item.signals or ("extension",), item.stability.capitalize())
+        tree[item.kind].append({"name": item.type, "module": item.module, "stability": promised})
+    return tree

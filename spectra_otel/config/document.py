@@ -106,8 +106,13 @@ def component(kind: Kind, id_: ComponentID, data: Any = None) -> Component:
         decoding.reset(token)
 
 
-def _takes(factory: Factory[Any, Any], signal: str) -> bool:
-    return signal in factory.signals and (signal == "traces" or bool(factory.transport or factory.requests))
+def takes(kind: Kind, factory: Factory[Any, Any], signal: str) -> bool:
+    """Whether a component can stand in a pipeline of a signal."""
+    if kind is Kind.EXPORTER:
+        return signal in factory.signals and (signal == "traces" or bool(factory.transport or factory.requests))
+    if kind is Kind.PROCESSOR:
+        return signal == "traces" or factory.every_signal
+    return kind is Kind.RECEIVER
 
 
 def _telemetry(data: Any) -> TelemetrySettings:
@@ -232,11 +237,11 @@ class _Reader:
         signal = spec.id.type
         exporter = sections[Kind.EXPORTER].get(id_) if id_ in spec.exporters else None
         processor = sections[Kind.PROCESSOR].get(id_) if id_ in spec.processors else None
-        if exporter is not None and not _takes(exporter.factory, signal):
+        if exporter is not None and not takes(Kind.EXPORTER, exporter.factory, signal):
             self.problems.append(
                 f'failed to create "{id_}" exporter for data type "{signal}": telemetry type is not supported'
             )
-        if processor is not None and signal != "traces" and not processor.factory.every_signal:
+        if processor is not None and not takes(Kind.PROCESSOR, processor.factory, signal):
             self.problems.append(
                 f'failed to create "{id_}" processor, in pipeline "{spec.id}": telemetry type is not supported'
             )

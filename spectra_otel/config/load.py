@@ -9,12 +9,14 @@ from typing import Any
 
 from spectra_otel.component import ComponentID, Kind
 from spectra_otel.config.document import (
+    SIGNALS,
     Component,
     Document,
     PipelineSpec,
     component,
     installed_factories,
     read_document,
+    takes,
 )
 from spectra_otel.config.resolve import expand, merge_sets, resolve
 from spectra_otel.config.settings import Settings
@@ -54,13 +56,17 @@ def validate(locations: Iterable[str], sets: Iterable[str] = ()) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ComponentInfo:
-    """A type of component that can be configured: ``module`` is where it comes from; ``stability`` is a promise."""
+    """A type of component that can be configured: ``module`` is where it comes from; ``stability`` is a promise.
+
+    ``signals`` are those it takes in the stand-alone collector; an extension takes none.
+    """
 
     kind: str
     type: str
     stability: str
     deprecated_alias: str | None
     module: str
+    signals: tuple[str, ...]
 
 
 def components() -> list[ComponentInfo]:
@@ -72,7 +78,10 @@ def _installed() -> Iterator[ComponentInfo]:
     for kind in Kind:
         for factory in installed_factories(kind):
             module = type(factory.default_config()).__module__.removesuffix(".config")
-            yield ComponentInfo(kind.value, factory.type, factory.stability.value, factory.deprecated_alias, module)
+            taken = tuple(signal for signal in SIGNALS if takes(kind, factory, signal))
+            yield ComponentInfo(
+                kind.value, factory.type, factory.stability.value, factory.deprecated_alias, module, taken
+            )
 
 
 def _read(config: Config | None, sets: Iterable[str]) -> Document:

@@ -71,6 +71,16 @@ def test_the_configuration_in_effect_shows_secrets_where_that_is_asked_for(spect
     assert "secret-token" not in spectra("print-config", "--config", good, "--mode", "redacted").stdout
 
 
+def test_an_address_does_not_say_who_calls(spectra: Spectra, good: Path) -> None:
+    """Nor does a configuration that is given in place stand in what is said of it."""
+    proxy = ("--set", "exporters.otlp_http.proxy_url=http://ann:hunter2@proxy:3128")
+    shown = spectra("print-config", "--config", good, *proxy).stdout
+    assert yaml.safe_load(shown)["exporters"]["otlp_http"]["proxy_url"] == "http://[REDACTED]@proxy:3128"
+    assert "hunter2" in spectra("print-config", "--config", good, *proxy, "--mode", "unredacted").stdout
+    result = spectra("validate", "--config", f"yaml:{good.read_text()}")
+    assert (result.exit_code, result.stderr) == (0, "yaml:…: valid\n")
+
+
 def test_the_configuration_in_effect_can_be_read_back(spectra: Spectra, tmp_path: Path) -> None:
     """What is off in it stays off: an empty block would be on with its defaults."""
     full = ROOT / "tests" / "config" / "testdata" / "good_full.yaml"
@@ -97,6 +107,17 @@ def test_components_have_a_stability(spectra: Spectra) -> None:
     assert {("processors", "usage"), ("processors", "cost"), ("exporters", "duckdb"), ("receivers", "otlp")} <= found
     assert {row["stability"] for row in rows} <= {"development", "alpha", "beta", "stable"}
     assert "otlphttp" in {row["deprecated_alias"] for row in rows}
+
+
+def test_components_may_be_listed_as_the_collector_does(spectra: Spectra) -> None:
+    """YAML with the stability of each by signal."""
+    tree = yaml.safe_load(spectra("components", "--format", "yaml").stdout)
+    assert list(tree) == ["buildinfo", "receivers", "processors", "exporters", "connectors", "extensions"]
+    found = {section: {item["name"]: item["stability"] for item in tree[section]} for section in list(tree)[1:]}
+    every = dict.fromkeys(("traces", "metrics", "logs"), "Beta")
+    assert found["receivers"]["otlp"] == found["processors"]["batch"] == found["exporters"]["otlp_http"] == every
+    assert found["processors"]["cost"] == found["exporters"]["duckdb"] == {"traces": "Beta"}
+    assert found["extensions"]["health_check"] == {"extension": "Beta"}
 
 
 def test_init_writes_the_file_of_the_repository(spectra: Spectra, tmp_path: Path) -> None:
