@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
-from wsgiref.util import setup_testing_defaults
+from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import httpx2
 import pytest
@@ -119,6 +120,23 @@ def test_an_async_user_function_that_raises_is_a_request_without_a_user(recorder
     assert serve_asgi(ASGIMiddleware(asgi_app, user=nobody, metadata=nobody), "u1") == b"ok"
     assert recorder.only.get("user_id") is None
     assert sum(faults.counts().values()) == before + 2
+
+
+def test_a_server_sees_of_a_body_what_it_would_see_without_us(recorder):
+    """How many pieces there are, from which servers take a length, and that it is a file, which they send by themselves."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return FileWrapper(io.BytesIO(b"ok")) if environ["PATH_INFO"] == "/file" else [b"ok"]
+
+    served = WSGIMiddleware(app)
+    environ: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper, "PATH_INFO": "/"}
+    setup_testing_defaults(environ)
+    body: Any = served(environ, lambda *_: None)
+    assert (len(body), list(body)) == (1, [b"ok"])
+    assert isinstance(served({**environ, "PATH_INFO": "/file"}, lambda *_: None), FileWrapper)
+    with pytest.raises(TypeError):
+        len(WSGIMiddleware(wsgi_app)(environ, lambda *_: None))  # type: ignore[arg-type]
 
 
 SERVED = """

@@ -36,11 +36,15 @@ class SpectraMiddleware(Rules):
         here.run(self._enter, environ)
         flushes = self.flush_afterwards()
         try:
-            return _Body(here.run(_served, self.app, environ, start_response), here, flushes)
+            pieces = here.run(_served, self.app, environ, start_response)
         except BudgetExceededError as error:
             headers, body = refusal(error)
             start_response("429 Too Many Requests", headers)
-            return _Body([body], here, flushes)
+            pieces = [body]
+        wraps_file = environ.get("wsgi.file_wrapper")
+        if isinstance(wraps_file, type) and isinstance(pieces, wraps_file) and not flushes:
+            return pieces  # the server sends the file by itself
+        return (_Sized if hasattr(pieces, "__len__") else _Body)(pieces, here, flushes)
 
     def _enter(self, environ: Environ) -> None:
         """Say whose request it is, in a context that ends with the response."""
@@ -86,6 +90,13 @@ class _Body:
         finally:
             if self._flushes:
                 flush()
+
+
+class _Sized(_Body):
+    """One of which the server knows how many pieces there are: of one piece it says the length."""
+
+    def __len__(self) -> int:
+        return len(self._source)  # type: ignore[arg-type]
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
