@@ -21,7 +21,7 @@ _CUT = "[cut]"
 _BASE64_LENGTH = 256
 _SECRET_KEY = re.compile(
     r"(api|access|secret|private)[-_]?key|authorization|password|passwd|cookie|credential|(access|auth|refresh|session|bearer|id)[-_]?token"
-    r"|^(token|secret)$|client_secret",
+    r"|token$|secret$",
     re.IGNORECASE,
 )
 _DATA_URI = re.compile(r"data:([\w.+/-]+)?(?:;[\w=.-]+)*;base64,[A-Za-z0-9+/=_-]+")

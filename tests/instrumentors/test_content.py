@@ -16,7 +16,8 @@ URL = "https://api.openai.com/v1/chat/completions"
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 PICTURE = "data:image/png;base64," + "iVBORw0KGgo" * 100
 ASK = {
-    "model": "gpt-4o", "api_key": "hush", "metadata": {"authorization": "Basic dXNlcg=="},
+    "model": "gpt-4o", "api_key": "hush", "tools": [{"type": "mcp", "headers": {"X-Team-Token": "hush", "clientSecret": "hush"}}],
+    "metadata": {"authorization": "Basic dXNlcg=="},
     "messages": [{"role": "user", "content": [
         {"type": "text", "text": f"My key is {KEY}, and the token Bearer abcdefghijkl"},
         {"type": "image_url", "image_url": {"url": PICTURE}},
@@ -70,6 +71,7 @@ def test_bodies_are_kept_without_secrets_and_media(record):
     assert request["messages"][0]["content"][1]["image_url"]["url"] == f"[image/png, {len(PICTURE)} characters]"
     assert (request["api_key"], request["metadata"]["authorization"]) == ("[redacted]", "[redacted]")
     assert KEY not in repr(request)
+    assert "hush" not in repr(request)
 
 
 def test_a_stream_is_kept_as_its_events(record):
