@@ -110,6 +110,9 @@ class Observer:
             REGION: places.get(REGION),
         }
         values.update(row.format.read_request(sent))
+        model = values.get("model")
+        if type(model) is not str and model is not None:  # its provider will say that this is no name
+            values["model"] = str(model) if isinstance(model, int | float) else None
         if sent.provider.tier_at and (tier := sent.provider.tier_at.get(host.lower())):
             values["pricing_tier"] = values[SAID_TIER] = tier
         _attribute(values, headers)

@@ -280,3 +280,15 @@ def test_an_error_without_words_leaves_the_next_call_tracked(recorder):
         (True, "billed_unknown"),
         (False, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "named"), [(5, "5"), (True, "True"), ({"a": 1}, None), (["m"], None), ("", ""), (None, None)]
+)
+def test_a_model_that_is_no_name_costs_no_record(model, named, recorder):
+    """Its provider refuses the call; the record is there."""
+    refusal = httpx2.MockTransport(lambda _: httpx2.Response(400, json={"error": {"message": "no model"}}))
+    with httpx2.Client(transport=refusal) as client:
+        client.post(URL, json={**ASK, "model": model})
+    assert (recorder.only.get("model") or None) == (named or None)
+    assert recorder.only["error_message"] == "no model"
