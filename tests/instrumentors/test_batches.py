@@ -61,6 +61,16 @@ def test_results_of_openai_are_records_once(recorder, stream):
     assert len({record["_span"].context.trace_id for record in recorder.records}) == 1
 
 
+def test_results_of_a_batch_in_a_region_say_where(recorder):
+    """Which their price depends on."""
+    there = [url.replace("//api.", "//eu.api.") for url in (BATCHES, f"{BATCHES}/batch_1", FILE)]
+    send("POST", there[0], {"id": "batch_1", "status": "validating", "output_file_id": None})
+    send("GET", there[1], {"id": "batch_1", "status": "completed", "output_file_id": "file-9"})
+    body = {**CHAT, "model": "gpt-5.4"}
+    send("GET", there[2], lines([{"custom_id": "a", "response": {"status_code": 200, "body": body}}]))
+    assert recorder.only["usage_raw"]["inference_geo"] == "eu"
+
+
 def test_an_event_loop_does_not_wait_for_the_records_of_a_batch(recorder):
     """A file may have a hundred thousand results: they are recorded on another thread, and by a flush at the latest."""
     send("POST", BATCHES, {"id": "batch_1"})

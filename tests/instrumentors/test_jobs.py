@@ -81,6 +81,15 @@ def test_a_background_response_is_completed_with_its_usage(recorder):
     assert (done["prompt_tokens"], done["completion_tokens"], done["finish_reason"]) == (10, 20, "completed")
 
 
+def test_a_background_response_of_a_region_is_completed_there(recorder):
+    """Which its price depends on."""
+    queued = {"id": "resp_9", "object": "response", "status": "queued", "model": "gpt-5.4", "usage": None, "output": []}
+    host = "https://eu.api.openai.com/v1/responses"
+    send("POST", host, queued, {"model": "gpt-5.4", "input": "x", "background": True})
+    send("GET", f"{host}/resp_9", {**queued, "status": "completed", "usage": USED})
+    assert recorder.completed[0]["usage_raw"] == {**USED, "inference_geo": "eu"}
+
+
 RESPONSES = "https://api.openai.com/v1/responses"
 USED = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
 BEGUN = {
