@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+
+import orjson
 
 from spectra_otel.model.fields import FIELDS, TOKEN_FIELDS
 from spectra_otel.providers import ollama, registry, replicate
@@ -168,16 +171,22 @@ def reader_of(chunk: Json, values: Values) -> StreamReader | None:
 
 
 def to_dict(value: Any) -> Json:
-    """A response object as the JSON it was made from: a dict, a pydantic model, or anything with ``to_dict``."""
+    """A response object as the JSON it was made from: a dict, a pydantic model, an HTTP client's response, or the text itself."""
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, str | bytes):  # an answer, or a piece of one that is no JSON
+        try:
+            return as_dict(orjson.loads(value))
+        except ValueError:
+            return {}
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         dumped = dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
         return dumped if isinstance(dumped, dict) else {}
-    for name in ("to_dict", "dict"):
+    value = getattr(value, "http_response", value)  # of an SDK's raw response
+    for name in ("to_dict", "dict", "json"):
         method = getattr(value, name, None)
-        if callable(method):
+        if callable(method) and not inspect.iscoroutinefunction(method):
             made = method()
             return made if isinstance(made, dict) else {}
     return dict(vars(value)) if hasattr(value, "__dict__") else {}

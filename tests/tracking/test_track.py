@@ -6,10 +6,13 @@ import asyncio
 import contextvars
 import gc
 import inspect
+import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from openai.types.chat import ChatCompletion
@@ -71,6 +74,26 @@ def test_a_response_object_is_read_as_its_json(recorder):
     with spectra.track("openai", "gpt-4o") as request:
         request.record(ChatCompletion.model_construct(**whole))
     assert recorder.only["prompt_tokens"] == 100
+
+
+@pytest.mark.parametrize("answer", [
+    json.dumps(ANSWER), json.dumps(ANSWER).encode(), httpx2.Response(200, json=ANSWER),
+    SimpleNamespace(http_response=httpx2.Response(200, json=ANSWER)),
+], ids=["text", "bytes", "response", "raw response"])  # fmt: skip
+def test_an_http_clients_response_is_read_too(answer, recorder):
+    """As it came, or as a client that is not instrumented holds it."""
+    with spectra.track("openai", "gpt-4o") as request:
+        request.record(answer)
+    assert recorder.only["prompt_tokens"] == 100
+
+
+@pytest.mark.parametrize("answer", ["no JSON", b"[1]", 5, object()])
+def test_what_is_no_answer_tells_nothing(answer, recorder):
+    """And does no harm, as a record or in a stream of texts."""
+    with spectra.track("openai", "gpt-4o") as request:
+        request.record(answer)
+    assert list(spectra.stream("openai", "gpt-4o").wrap([answer])) == [answer]
+    assert [record.get("prompt_tokens") for record in recorder.records] == [None, None]
 
 
 def test_a_block_without_a_call_is_no_record(recorder):
