@@ -20,6 +20,7 @@ from spectra_otel.errors import ConfigError
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
+    from spectra_otel.service.collector import Collector
 
 _M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
@@ -36,7 +37,6 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     configuration again.
     """
     document = _document(locations, sets)
-    _set_up_logs(document)
     _raise_limits()
     # Requests make no cyclic garbage that matters, and looking for it takes a third of the time.
     gc.freeze()
@@ -67,14 +67,11 @@ def _document(locations: tuple[str, ...], sets: tuple[str, ...]) -> Document:
 
 
 async def _serve(document: Document, read_again: Callable[[], Document]) -> None:
-    from spectra_otel.service.collector import Collector
-
-    collector = Collector(document)
     received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, received.put_nowait, number)
-    await collector.start()
+    collector = await _started(document)
     while await received.get() is signal.SIGHUP:
         try:
             changed = read_again()
@@ -84,12 +81,25 @@ async def _serve(document: Document, read_again: Callable[[], Document]) -> None
             continue
         _log.warning("Config updated, restart service")
         await collector.stop()
-        _set_up_logs(changed)
-        collector = Collector(changed)
-        await collector.start()
+        gc.collect()  # asyncio forgets, without closing, a connection that it accepted just as its server closed
+        try:
+            collector = await _started(changed)
+            document = changed
+        except ConfigError as error:  # a port or a file that only those who start it look at
+            _log.error("The configuration cannot be used, going on with the former one: %s", error)
+            collector = await _started(document)
     _log.info("Received signal from OS. Starting shutdown...")
     await collector.stop()
     _log.info("Shutdown complete.")
+
+
+async def _started(document: Document) -> Collector:
+    from spectra_otel.service.collector import Collector
+
+    _set_up_logs(document)
+    collector = Collector(document)
+    await collector.start()
+    return collector
 
 
 def _set_up_logs(document: Document) -> None:

@@ -40,12 +40,20 @@ def test_sighup_reads_the_configuration_again(tmp_path: Path) -> None:
     """A bad one is left aside; a good one takes the place of the former, and nothing that was accepted is lost."""
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     runner = process(tmp_path, file={"path": str(first)})
+    log = tmp_path / "log"
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    config["service"]["telemetry"]["logs"] = {"output_paths": [str(log)]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     with runner as (port, child):
         assert status(port, request(CHAT, seed=1).SerializeToString()) == 200
         good = (tmp_path / "config.yaml").read_text()
         (tmp_path / "config.yaml").write_text("receivers: [")
         child.send_signal(signal.SIGHUP)
         assert status(port, request(CHAT, seed=2).SerializeToString()) == 200
+        (tmp_path / "config.yaml").write_text(good.replace("first.jsonl", "no/first.jsonl"))  # found out at its start
+        child.send_signal(signal.SIGHUP)
+        until(lambda: "going on with the former one: exporters::file: path: cannot write" in log.read_text())
+        until(lambda: status(port, request(CHAT, seed=4).SerializeToString()) == 200)
         (tmp_path / "config.yaml").write_text(good.replace("first.jsonl", "second.jsonl"))
         child.send_signal(signal.SIGHUP)
 
@@ -56,7 +64,7 @@ def test_sighup_reads_the_configuration_again(tmp_path: Path) -> None:
         until(arrives)
         assert child.poll() is None
     assert child.returncode == 0
-    assert names(first)[:2] == ["0001", "0002"]
+    assert names(first)[:3] == ["0001", "0002", "0004"]
     assert set(names(second)) == {"0003"}
 
 
