@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import ReadableSpan
@@ -24,6 +24,7 @@ from spectra_otel.model.spans import TrackedSpan
 from spectra_otel.model.store import LearnsPrices
 
 _logger = logging.getLogger(__name__)
+_Spans = TypeVar("_Spans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,13 @@ def _uninstrumented() -> Iterator[None]:
         detach(token)
 
 
+@runtime_checkable
+class TakesParts(Protocol):
+    """An exporter that can be given the spans of a batch one part after the other, and keeps none of them."""
+
+    def export_parts(self, parts: Iterable[Sequence[ReadableSpan]]) -> SpanExportResult: ...
+
+
 @dataclass(slots=True)
 class BuiltExporter:
     """An exporter of a pipeline, behind methods that never raise.
@@ -86,11 +94,22 @@ class BuiltExporter:
         """Export those of ``spans`` that this exporter takes; no instrumentation makes spans of what it sends."""
         if not self.records:
             spans = [span for span in spans if self.takes(span)]
-        if not spans:
-            return SpanExportResult.SUCCESS
+        return self._guarded(self.exporter.export, spans) if spans else SpanExportResult.SUCCESS
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether there is :meth:`export_parts`."""
+        return self.records and isinstance(self.exporter, TakesParts)
+
+    def export_parts(self, parts: Iterable[Sequence[ReadableSpan]]) -> SpanExportResult:
+        """Export spans that come part by part."""
+        assert isinstance(self.exporter, TakesParts)
+        return self._guarded(self.exporter.export_parts, parts)
+
+    def _guarded(self, export: Callable[[_Spans], SpanExportResult], spans: _Spans) -> SpanExportResult:
         try:
             with _uninstrumented():
-                return self.exporter.export(spans)
+                return export(spans)
         except Exception as error:
             faults.report(f"exporter {self.id}", error)
             return SpanExportResult.FAILURE

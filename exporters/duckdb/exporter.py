@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,13 @@ class DuckDBExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Put the records of ``spans`` on disk."""
-        lines = self._lines(spans)
+        return self.export_parts((spans,))
+
+    def export_parts(self, parts: Iterable[Sequence[ReadableSpan]]) -> SpanExportResult:
+        """The same for spans that come part by part; none is kept once the next part is asked for."""
+        lines = Lines()
+        for spans in parts:
+            self._add(lines, spans)
         if not lines.rows:
             return SpanExportResult.SUCCESS
         try:
@@ -84,8 +90,7 @@ class DuckDBExporter(SpanExporter):
         if self._merge:
             self._merge.stop()
 
-    def _lines(self, spans: Sequence[ReadableSpan]) -> Lines:
-        lines = Lines()
+    def _add(self, lines: Lines, spans: Sequence[ReadableSpan]) -> None:
         for span in spans:
             record = record_of(span)
             if record is None:
@@ -96,7 +101,6 @@ class DuckDBExporter(SpanExporter):
                 self.counts.invalid += 1
                 if self.counts.invalid == 1:
                     _log.warning("duckdb: %s cannot be stored; further ones are counted only", error)
-        return lines
 
     def _failed(self, records: int, error: Exception) -> None:
         self.counts.failed += records

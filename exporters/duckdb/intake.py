@@ -18,7 +18,7 @@ from spectra_otel.errors import StoreError
 from spectra_otel.exporters.duckdb import election, line, rollups
 from spectra_otel.exporters.duckdb.database import first_line
 from spectra_otel.exporters.duckdb.schema import ROW_GROUP
-from spectra_otel.exporters.duckdb.spool import Header, Segment, Spool, check, lines_of, rows_of
+from spectra_otel.exporters.duckdb.spool import Header, Segment, Spool, check, copy, lines_of, rows_of
 from spectra_otel.exporters.duckdb.sql import one_row, quoted
 from spectra_otel.model.fields import FIELDS
 from spectra_otel.model.store import MergeResult
@@ -30,6 +30,7 @@ _LEDGER_DAYS = 7
 _MOST_DAYS = 40
 _SMALLEST_BUFFER = 1 << 20
 _SMALL_BYTES = 4 << 20
+_BUFFER = 1 << 20
 _RELAXED = "1GB"
 """Memory for records that are too large for a thrifty merge."""
 _ALIEN = (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException)
@@ -71,10 +72,10 @@ def sift(segments: Sequence[Segment], gathered: Path) -> Sifted:
     """
     whole: list[tuple[Segment, Header]] = []
     damaged: list[tuple[Segment, str]] = []
-    with gathered.open("wb") as file:
+    with gathered.open("wb", buffering=_BUFFER) as file:
         for segment in segments:
             try:
-                whole.append((segment, check(segment, file if segment.size <= _SMALL_BYTES else None)))
+                whole.append((segment, copy(segment, file) if segment.size <= _SMALL_BYTES else check(segment)))
             except FileNotFoundError:  # dropped meanwhile, by the policy of a full spool
                 continue
             except ValueError as error:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import database
-from spectra_otel.exporters.duckdb.intake import Intake, Staged
+from spectra_otel.exporters.duckdb.intake import Intake
 from spectra_otel.exporters.duckdb.schema import ROW_GROUP
 from spectra_otel.exporters.duckdb.spool import Segment, Spool
 from spectra_otel.model.store import MergeResult, Progress
@@ -191,24 +191,25 @@ class Merger:
                 time.sleep(max(0.0, self._pace.wait()))
             self.held = 0.0
             began = math.inf
+            merged: list[Segment] = []
             try:
                 with database.attached(connection, self._path, patience) as began:
                     for staged in batches:
-                        result += self._take_in(intake, staged)
+                        result += intake.take(staged)
+                        merged += staged.segments
             finally:
                 self.held = max(0.0, time.monotonic() - began)
+                self._delete(merged)  # not before: to delete files keeps nobody from the database
+        result.segments = len(merged)
         result.pending = sum(segment.rows for segment in segments[sum(map(len, transactions)) :])
         return result
 
-    def _take_in(self, intake: Intake, staged: Staged) -> MergeResult:
-        result = intake.take(staged)
-        result.segments = len(staged.segments)
+    def _delete(self, segments: Sequence[Segment]) -> None:
         try:
-            for segment in staged.segments:
+            for segment in segments:
                 segment.path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self._spool.folder}: {error.strerror}") from error
-        return result
 
 
 class _Pace:

@@ -68,6 +68,13 @@ class Header:
         }
         return json.dumps(values).encode() + b"\n"
 
+    def compare(self, size: int, crc: int) -> None:
+        """Raises :class:`ValueError` where so many bytes with this checksum are not what the header promises."""
+        if size != self.size:
+            raise ValueError(f"{size} bytes where the header says {self.size}: torn")
+        if crc != self.crc32:
+            raise ValueError("checksum does not match: damaged")
+
     @classmethod
     def parse(cls, line: bytes) -> Header:
         """Raises :class:`ValueError` with the reason why this is not a header of ours."""
@@ -228,28 +235,36 @@ class Spool:
             self.dropped_rows += segment.rows
 
 
-def check(segment: Segment, copy: BinaryIO | None = None) -> Header:
-    """Header of a segment that is whole; its lines are written to ``copy``. Raises :class:`ValueError` with the reason if not.
-
-    ``copy`` is left as it was where the segment is not whole.
-    """
-    start = copy.tell() if copy else 0
+def check(segment: Segment) -> Header:
+    """Header of a segment that is whole. Raises :class:`ValueError` with the reason if it is not."""
     with segment.path.open("rb") as file:
         header = Header.parse(file.readline(_CHUNK))
         size = crc = 0
         while chunk := file.read(_CHUNK):
             size += len(chunk)
             crc = zlib.crc32(chunk, crc)
-            if copy:
-                copy.write(chunk)
-    if (size, crc) == (header.size, header.crc32):
-        return header
-    if copy:
-        copy.seek(start)
-        copy.truncate()
-    if size != header.size:
-        raise ValueError(f"{size} bytes where the header says {header.size}: torn")
-    raise ValueError("checksum does not match: damaged")
+    header.compare(size, crc)
+    return header
+
+
+def copy(segment: Segment, file: BinaryIO) -> Header:
+    """The same for a small segment, whose lines are written to ``file`` where it is whole.
+
+    It is read by as few calls as can be: in a busy process each of them waits for Python's lock.
+    """
+    descriptor = os.open(segment.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        content = os.read(descriptor, segment.size)
+        while len(content) < segment.size and (more := os.read(descriptor, segment.size)):
+            content += more
+    finally:
+        os.close(descriptor)
+    begin = content.find(b"\n", 0, _CHUNK) + 1
+    header = Header.parse(content[:begin])
+    with memoryview(content)[begin:] as lines:
+        header.compare(len(lines), zlib.crc32(lines))
+        file.write(lines)
+    return header
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ out as it came in, with its kind, flags and dropped counts. A request that nobod
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
@@ -215,8 +216,15 @@ class TraceRequest:
 
     def spans(self, claims: Claims, *, every: bool = False) -> list[ReadableSpan]:
         """The spans in the order of the request."""
+        return list(self._read(claims, every))
+
+    def parts(self, claims: Claims, most: int, *, every: bool = False) -> Iterator[list[ReadableSpan]]:
+        """The same, so many at a time, decoded as they are asked for."""
+        spans = self._read(claims, every)
+        return iter(lambda: list(islice(spans, most)), [])  # a loop would hold a part while the next is made
+
+    def _read(self, claims: Claims, every: bool) -> Iterator[ReadableSpan]:
         is_claimed = claims.of(self.body)
-        found: list[ReadableSpan] = []
         for i, group in enumerate(LeanRequest.FromString(self.body).resource_spans):
             resource: Resource | None = None
             for j, scoped in enumerate(group.scope_spans):
@@ -228,10 +236,9 @@ class TraceRequest:
                         if resource is None:
                             resource = Resource(read_attributes(group.resource.attributes))
                         attributes = claims.pairs.read(proto.attributes)
-                        found.append(ReceivedSpan(proto, (i, j, k), resource, scope, attributes))
+                        yield ReceivedSpan(proto, (i, j, k), resource, scope, attributes)
                     else:
-                        found.append(PassedSpan(proto, (i, j, k), scope))
-        return found
+                        yield PassedSpan(proto, (i, j, k), scope)
 
     def render(
         self,

@@ -32,7 +32,7 @@ from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
 from spectra_otel.service.lane import Job, Lane, Step
 from spectra_otel.service.sending.disk_queue import abandoned
 from spectra_otel.service.sending.sender import Sender
-from spectra_otel.service.targets import ForwardTarget, RequestTarget, SpanTarget, Target
+from spectra_otel.service.targets import FlowTarget, ForwardTarget, RequestTarget, SpanTarget, Target
 from spectra_otel.service.telemetry import Telemetry
 
 _PATIENCE_SECONDS = 1.0
@@ -222,6 +222,8 @@ class Collector:
         guarded = [step.guarded for step in steps]
         late = guarded[next((n for n, processor in enumerate(guarded) if processor.redacts), len(guarded)) :]
         targets = [self._target(item, signal, largest, late) for item in exporters]
+        if len(targets) == 1 and isinstance(targets[0], SpanTarget) and targets[0].takes_parts:
+            targets[0] = FlowTarget(targets[0].built, self.telemetry)
         return Lane(spec.id, steps, targets, self.telemetry, every=every)
 
     def _target(self, item: Component, signal: Signal, largest: int | None, late: Sequence[Processor]) -> Target:

@@ -71,6 +71,7 @@ class Outcome:
 
 
 ACCEPTED = Outcome()
+BROKEN = Outcome("internal error", is_transient=False)
 
 
 def payload_of(signal: Signal, body: bytes, metadata: Mapping[str, str] | None = None) -> Payload:

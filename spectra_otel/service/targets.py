@@ -5,7 +5,7 @@ A target says for each payload whether it is durable there. One that fails does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from spectra_otel.otlp.protobuf import Change, PassedSpan, TraceRequest, in_plac
 from spectra_otel.otlp.signals import TRACES
 from spectra_otel.otlp.transport import SendError
 from spectra_otel.pipeline import BuiltExporter, shape
-from spectra_otel.service.delivery import ACCEPTED, Outcome, Payload
+from spectra_otel.service.delivery import ACCEPTED, BROKEN, Outcome, Payload
 from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.telemetry import Telemetry
 
@@ -38,6 +38,8 @@ class Processed:
     early: Sequence[ReadableSpan] | None = None
     verdict: Outcome = ACCEPTED
     """What its sender hears where every target takes it."""
+    parts: Iterable[Sequence[ReadableSpan]] = ()
+    """In the place of ``spans`` where they flow: processed as they are asked for, once."""
 
 
 class Target(Protocol):
@@ -55,20 +57,72 @@ class SpanTarget:
 
     def __init__(self, built: BuiltExporter, telemetry: Telemetry) -> None:
         self.name = str(built.id)
-        self._built = built
+        self.built = built
         self._telemetry = telemetry
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether its spans may flow."""
+        return self.built.takes_parts and not self.built.redacts
 
     def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
         spans = [span for item in batch for span in self._spans(item) if type(span) is not PassedSpan]
         if not spans:
             return [ACCEPTED] * len(batch)
-        result = self._built.export(spans)
+        result = self.built.export(spans)
         is_done = result is SpanExportResult.SUCCESS
         self._telemetry.exported(self.name, TRACES, len(spans), "sent" if is_done else "send_failed")
         return [ACCEPTED if is_done else Outcome(f"exporter {self.name} cannot take it now")] * len(batch)
 
     def _spans(self, item: Processed) -> Sequence[ReadableSpan]:
-        return item.early if self._built.redacts and item.early is not None else item.spans
+        return item.early if self.built.redacts and item.early is not None else item.spans
+
+
+class FlowTarget:
+    """An exporter that is given spans part by part, as they are decoded and processed, where a pipeline has no other.
+
+    A span is gone before the next part is made: the few there are at a time stay in the processor's cache.
+    """
+
+    def __init__(self, built: BuiltExporter, telemetry: Telemetry) -> None:
+        self.name = str(built.id)
+        self._built = built
+        self._telemetry = telemetry
+
+    def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
+        flow = _Flow(batch, self.name)
+        result = self._built.export_parts(flow)
+        if flow.spans:
+            outcome = "sent" if result is SpanExportResult.SUCCESS else "send_failed"
+            self._telemetry.exported(self.name, TRACES, flow.spans, outcome)
+        if result is not SpanExportResult.SUCCESS:
+            return [Outcome(f"exporter {self.name} cannot take it now")] * len(batch)
+        return [BROKEN if index in flow.broken else ACCEPTED for index in range(len(batch))]
+
+
+class _Flow(Iterable[Sequence[ReadableSpan]]):
+    """The spans of a batch that somebody may read, part by part; those of a request that cannot be processed end early."""
+
+    def __init__(self, batch: Sequence[Processed], name: str) -> None:
+        self._batch = batch
+        self._name = name
+        self.spans = 0
+        self.broken: set[int] = set()
+
+    def __iter__(self) -> Iterator[Sequence[ReadableSpan]]:
+        for index, item in enumerate(self._batch):
+            try:
+                for part in item.parts:
+                    claimed = [span for span in part if type(span) is not PassedSpan]
+                    del part
+                    self.spans += len(claimed)
+                    yield claimed
+                    release(claimed)
+                    claimed.clear()  # whoever holds the list holds no spans
+            except Exception as error:
+                faults.report(f"pipeline, a request for {self._name} is not taken", error)
+                self.broken.add(index)
+            item.parts = ()  # it knows the item, and is not to wait with it for the collector of garbage
 
 
 class RequestTarget:
@@ -157,9 +211,8 @@ def _items(item: Processed) -> int:
     return item.payload.items if item.request is None else len(item.spans)
 
 
-def release(batch: Sequence[Processed]) -> None:
+def release(spans: Iterable[ReadableSpan]) -> None:
     """Part spans and records, which hold each other: apart, both are freed at once, without the collector of garbage."""
-    for item in batch:
-        for span in (*item.spans, *(item.early or ())):
-            if isinstance(span, TrackedSpan) and span.record is not None:
-                span.record.span = None
+    for span in spans:
+        if isinstance(span, TrackedSpan) and span.record is not None:
+            span.record.span = None
