@@ -147,7 +147,10 @@ class Lane:
             except Exception as error:
                 faults.report(f"pipeline {self.id}", error)
             for job, outcome in zip(jobs, outcomes, strict=True):
-                job.report(outcome)
+                try:
+                    job.report(outcome)
+                except Exception as error:  # a sender that is gone does not end the lane for all others
+                    faults.report(f"pipeline {self.id}", error)
 
     def _take(self) -> list[Job]:
         """What waits, at least one job; nothing when the lane has stopped."""

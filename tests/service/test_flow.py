@@ -109,3 +109,16 @@ def test_one_broken_request_does_not_take_its_neighbours_along(target: FlowTarge
     batch = [whole(1), Processed(job(1, 2).payload, parts=broken()), whole(3)]
     assert target.deliver(batch) == [ACCEPTED, BROKEN, ACCEPTED]
     assert [segment.rows for segment in Spool(tmp_path / "x.duckdb").sealed()] == [2]
+
+
+def test_a_sender_that_is_gone_does_not_end_the_lane(target: FlowTarget) -> None:
+    """What it should have heard is lost on it alone; who waits behind it is answered."""
+    gone, waiting = job(1, seed=1), job(1, seed=2)
+    gone.future.cancel()
+    lane_ = lane_to(target)
+    for one in (gone, waiting):
+        lane_.submit(one)
+    lane_.start()
+    assert waiting.future.result(timeout=60) == ACCEPTED
+    assert lane_.is_running
+    lane_.stop()
