@@ -66,7 +66,7 @@ def _uninstrumented() -> Iterator[None]:
 
 @runtime_checkable
 class TakesParts(Protocol):
-    """An exporter that can be given the spans of a batch one part after the other, and keeps none of them."""
+    """An exporter that can be given the spans of a batch one part after the other, keeps none, and reads their records alone."""
 
     def export_parts(self, parts: Iterable[Sequence[ReadableSpan]]) -> SpanExportResult: ...
 

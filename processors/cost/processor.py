@@ -39,6 +39,8 @@ class CostProcessor:
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config()
+        self.writes_attributes = True
+        """Whether the cost becomes attributes of the span, too; False where all that follows reads the record."""
         metrics.difference()
         try:
             # Read now: a host builds its processors off the app's path, and a catalog half read must not meet a fork.
@@ -64,7 +66,7 @@ class CostProcessor:
         self._settle(values)
         if values["cost_status"] == "provider" and values["currency"] == self._config.currency:
             metrics.compare(record)
-        if span.bears_cost:
+        if span.bears_cost and self.writes_attributes:
             span.set_attributes(cost_attributes(values))
 
     def _settle(self, record: dict[str, Any]) -> None:

@@ -87,6 +87,8 @@ class UsageProcessor:
         in_forked_child(self._fresh_lock)
         self._origins: dict[int, tuple[Resource, InstrumentationScope | None, dict[str, Any]]] = {}
         """id of a scope → it, the resource it was last seen with, and what a record has of the two."""
+        self.writes_attributes = True
+        """Whether what it finds becomes attributes of the span, too; False where all that follows reads the record."""
         self.failures = 0
         """Spans that were passed on because reading them failed."""
         self.inconsistent = 0
@@ -147,7 +149,8 @@ class UsageProcessor:
                 self._election.add(new)
                 # By place: a class that is called with names takes half as long again.
                 tracked = TrackedSpan(span, TrackedRequest(new.fields), True, draft.attributes)
-                tracked.set_attributes(usage_attributes(draft.fields, draft.attributes, draft.unsaid))
+                if self.writes_attributes:
+                    tracked.set_attributes(usage_attributes(draft.fields, draft.attributes, draft.unsaid))
                 batch.made[id(new)] = len(batch.spans)
                 return tracked
             place = batch.made.get(id(known))

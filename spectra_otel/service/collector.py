@@ -224,6 +224,7 @@ class Collector:
         targets = [self._target(item, signal, largest, late) for item in exporters]
         if len(targets) == 1 and isinstance(targets[0], SpanTarget) and targets[0].takes_parts:
             targets[0] = FlowTarget(targets[0].built, self.telemetry)
+            _write_records_only([step.guarded.processor for step in steps])
         return Lane(spec.id, steps, targets, self.telemetry, every=every)
 
     def _target(self, item: Component, signal: Signal, largest: int | None, late: Sequence[Processor]) -> Target:
@@ -306,6 +307,13 @@ def _named(what: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from error
+
+
+def _write_records_only(processors: Sequence[Any]) -> None:
+    """Let processors write no attributes where nobody reads them: what goes to a store goes with the record."""
+    if all(hasattr(processor, "writes_attributes") for processor in processors):
+        for processor in processors:
+            processor.writes_attributes = False
 
 
 def _digest(payload: Payload) -> bytes:

@@ -25,7 +25,7 @@ from spectra_otel.service.delivery import ACCEPTED, BROKEN, payload_of
 from spectra_otel.service.lane import PART, Job, Lane, Step
 from spectra_otel.service.targets import FlowTarget, Processed
 from spectra_otel.service.telemetry import Telemetry
-from tests.service.running import CHAT, request
+from tests.service.running import CHAT, request, running, tree
 
 OTHER = {"http.request.method": "GET"}
 
@@ -122,3 +122,26 @@ def test_a_sender_that_is_gone_does_not_end_the_lane(target: FlowTarget) -> None
     assert waiting.future.result(timeout=60) == ACCEPTED
     assert lane_.is_running
     lane_.stop()
+
+
+def test_records_that_flow_are_those_of_spans_that_are_exported(tmp_path: Path) -> None:
+    """Beside a store alone nobody reads a span's attributes, and none are written; its records are the same to the last field."""
+    body = request(*[CHAT, OTHER] * (PART + 3)).SerializeToString()
+    alone, beside, lines = tmp_path / "alone.duckdb", tmp_path / "beside.duckdb", tmp_path / "spans.jsonl"
+    for exporters in (
+        {"duckdb": {"path": str(alone)}},
+        {"duckdb": {"path": str(beside)}, "file": {"path": str(lines)}},
+    ):
+        with running(tree(exporters, {"usage": None, "cost": None})) as collector:
+            assert collector.post(body).status == 200
+    names, rows = stored(alone)
+    assert len(rows) == PART + 3
+    assert stored(beside) == (names, rows)
+    assert lines.read_text().count('"gen_ai.usage.cost.amount"') == PART + 3
+
+
+def stored(database: Path) -> Any:
+    """All that is in a store."""
+    store = DuckDBStore(database)
+    store.merge_pending()
+    return store.query("SELECT * FROM spectra_requests ORDER BY id")
