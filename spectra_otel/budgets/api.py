@@ -184,7 +184,7 @@ def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[Bucket
         start = budget.window(record["started_at"].timestamp()).start
         key = (bucket_of(budget.scope(record)), start)
         before, unpriced = totals.get(key, (Amount(), 0))
-        cost = cost_of(record)
+        cost = cost_of(_with_current_cost(record))
         more = Amount(0 if cost is None else units(cost), record.get("total_tokens") or 0, 1)
         totals[key] = Amount(*(a + b for a, b in zip(before, more, strict=True))), unpriced + (cost is None)
     return [
@@ -192,6 +192,16 @@ def recount(records: Sequence[Mapping[str, Any]], budget: Budget) -> list[Bucket
         for (bucket, start), (settled, unpriced) in totals.items()
         if not is_past(budget.spelled_period, start)  # which the ledger has forgotten
     ]
+
+
+def _with_current_cost(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record that was made without a cost has the one that was found since, if it was."""
+    found = record.get("current_cost_in_cents")
+    return (
+        record
+        if found is None or record.get("total_cost_in_cents") is not None
+        else {**record, "total_cost_in_cents": found}
+    )
 
 
 def _ledger() -> Ledger:

@@ -165,8 +165,13 @@ class Ledger(Protocol):
         """Add to a lease; nothing is added where this gives refusals."""
         ...
 
-    def settle(self, lease: Lease, actual: Amount, *, unpriced: int = 0, wait: bool = True) -> list[Counted]:
-        """End a lease with what the call cost; a second time does nothing."""
+    def settle(
+        self, lease: Lease, actual: Amount, *, unpriced: int = 0, record: str = "", wait: bool = True
+    ) -> list[Counted]:
+        """End a lease with what the call cost; a second time does nothing.
+
+        ``record`` is the id of one that may be revised: :meth:`count` corrects it then as one that it has counted itself.
+        """
         ...
 
     def count(
@@ -182,11 +187,11 @@ class Ledger(Protocol):
         """Settle a call that nobody reserved for, once per ``record`` id.
 
         A later revision (``rev`` above 0) takes the place of what the budgets counted of the record, and counts nothing where
-        they did not.
+        they did not; one that is ``unpriced`` leaves the money as it was. It need not say which runs the call was part of.
         """
         ...
 
-    def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
+    def correct(self, claims: Sequence[Claim], difference: Amount, *, unpriced: int = 0) -> None:
         """Add to what is settled, down to nothing: the record turned out to cost something else."""
         ...
 

@@ -125,11 +125,15 @@ class RedisLedger:
         lease.bound = Amount(*(a + b for a, b in zip(lease.bound, more, strict=True)))
         return []
 
-    def settle(self, lease: Lease, actual: Amount, *, unpriced: int = 0, wait: bool = True) -> list[Counted]:
+    def settle(
+        self, lease: Lease, actual: Amount, *, unpriced: int = 0, record: str = "", wait: bool = True
+    ) -> list[Counted]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
         _or_would_wait(wait)
-        keys = [_LEASES, _lease(lease.id), _COUNTERS, *map(_counter, lease.claims)]
-        return _counted(lease.claims, self._run(scripts.SETTLE, keys, [*actual, unpriced, *_limits(lease.claims)]))
+        keys = [_LEASES, _lease(lease.id), _record(record), *map(_counter, lease.claims)]
+        seconds = REMEMBER_SECONDS if record else 0
+        argv = [*actual, unpriced, seconds, *_limits(lease.claims)]
+        return _counted(lease.claims, self._run(scripts.SETTLE, keys, argv))
 
     def count(
         self,
@@ -145,14 +149,14 @@ class RedisLedger:
         _or_would_wait(wait)
         return self._count(record, claims, amount, unpriced, rev, REMEMBER_SECONDS)
 
-    def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
+    def correct(self, claims: Sequence[Claim], difference: Amount, *, unpriced: int = 0) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        self._count(f"correction:{os.urandom(8).hex()}", claims, difference, 0, 0, _CORRECTION_SECONDS)
+        self._count(f"correction:{os.urandom(8).hex()}", claims, difference, unpriced, 0, _CORRECTION_SECONDS)
 
     def _count(
         self, record: str, claims: Sequence[Claim], amount: Amount, unpriced: int, rev: int, seconds: int
     ) -> Tally:
-        keys = [_LEASES, f"{P}counted:{record}", _COUNTERS, *map(_counter, claims)]
+        keys = [_LEASES, _record(record), _COUNTERS, *map(_counter, claims)]
         over, *rows = self._run(scripts.COUNT, keys, [*amount, unpriced, seconds, rev, *_limits(claims)])
         return Tally(_counted(claims, rows), tuple(_parts(key)[0] for key in over.split("\n") if key))
 
@@ -349,6 +353,10 @@ def _parts(key: str) -> Key:
 
 def _lease(id_: int) -> str:
     return f"{P}lease:{id_}"
+
+
+def _record(id_: str) -> str:
+    return f"{P}counted:{id_}"
 
 
 def _limits(claims: Sequence[Claim]) -> list[Any]:

@@ -98,6 +98,11 @@ local function add(key, settled, reserved, overshoot, unpriced, limits, threshol
   return result
 end
 local function limits_at(at) return {ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]}, ARGV[at + 4] end
+local function remember(record, over, keys, rev, seconds, amount)
+  redis.call('HSET', record, 'over', over, 'keys', table.concat(keys, '\\n'), 'rev', rev, 'u', ARGV[4], 'cost', amount[1],
+    'tokens', amount[2], 'requests', amount[3])
+  redis.call('EXPIRE', record, seconds)
+end
 """
 SETTLE = (
     _ADD
@@ -115,20 +120,25 @@ for k = 1, 3 do
     settled[k], reserved[k] = ARGV[k], less(0, l[1 + k])
   end
 end
-local results = {}
+local results, held = {}, {}
 for i = 4, #KEYS do
   if string.find('\\n' .. l[8] .. '\\n', '\\n' .. KEYS[i] .. '\\n', 1, true) then
-    local limits, thresholds = limits_at(4 + (i - 4) * 4)
+    local limits, thresholds = limits_at(5 + (i - 4) * 4)
     local row = add(KEYS[i], settled, reserved, text(overshoot), ARGV[4], limits, thresholds)
     row[8] = i - 3
     for k = 1, 3 do row[8 + k] = settled[k] end
     results[#results + 1] = row
+    held[#held + 1] = KEYS[i]
   end
+end
+if ARGV[5] ~= '0' and redis.call('EXISTS', KEYS[3]) == 0 then
+  remember(KEYS[3], '', held, 0, ARGV[5], {ARGV[1], ARGV[2], ARGV[3]})
 end
 return results
 """
 )
-"""KEYS as above. ARGV: what is settled, unpriced calls, limits and thresholds. A budget removed since has no part in it."""
+"""KEYS: leases, the lease, its record, one counter per claim. ARGV: what is settled, unpriced calls, how long the record is known
+(0: not at all), limits and thresholds. A budget removed since has no part in it."""
 COUNT = (
     _ADD
     + """
@@ -160,7 +170,11 @@ else
   local function budget(key) return string.match(key, '^(.-)\\31') end
   local now, change, back = {}, {}, {}
   for i = 4, #KEYS do now[budget(KEYS[i])] = i end
-  for k = 1, 3 do change[k], back[k] = less(ARGV[k], known[4 + k]), less(0, known[4 + k]) end
+  if unpriced ~= '0' then
+    whole[1] = known[5]
+    if whole[2] == '0' then whole[2] = known[6] end
+  end
+  for k = 1, 3 do change[k], back[k] = less(whole[k], known[4 + k]), less(0, known[4 + k]) end
   local more = less(unpriced, known[4])
   for before in string.gmatch(known[2], '[^\\n]+') do
     local i = now[budget(before)]
@@ -170,6 +184,8 @@ else
     elseif i then
       add(before, back, none, '0', less(0, known[4]), none, '')
       count(i, whole, unpriced)
+    elseif string.match(before, '\\31run\\31%d+$') then
+      add(before, change, none, '0', more, none, '')
     end
   end
   for before in string.gmatch(known[1], '[^\\n]+') do
@@ -179,9 +195,7 @@ else
   end
 end
 results[1] = table.concat(over, '\\n')
-redis.call('HSET', KEYS[2], 'over', results[1], 'keys', table.concat(held, '\\n'), 'rev', rev, 'u', unpriced, 'cost', ARGV[1],
-  'tokens', ARGV[2], 'requests', ARGV[3])
-redis.call('EXPIRE', KEYS[2], ARGV[5])
+remember(KEYS[2], results[1], held, rev, ARGV[5], whole)
 return results
 """
 )

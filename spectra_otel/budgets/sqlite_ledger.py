@@ -113,9 +113,11 @@ class SqliteLedger:
             lease.bound = Amount(*(a + b for a, b in zip(lease.bound, more, strict=True)))
         return refused
 
-    def settle(self, lease: Lease, actual: Amount, *, unpriced: int = 0, wait: bool = True) -> list[Counted]:
+    def settle(
+        self, lease: Lease, actual: Amount, *, unpriced: int = 0, record: str = "", wait: bool = True
+    ) -> list[Counted]:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        counted: list[Counted] = self._run(lambda db: tables.settle(db, lease, actual, unpriced), wait)
+        counted: list[Counted] = self._run(lambda db: tables.settle(db, lease, actual, unpriced, record), wait)
         return counted
 
     def count(
@@ -132,9 +134,9 @@ class SqliteLedger:
         tally: Tally = self._run(lambda db: tables.count(db, record, claims, amount, unpriced, rev), wait)
         return tally
 
-    def correct(self, claims: Sequence[Claim], difference: Amount) -> None:
+    def correct(self, claims: Sequence[Claim], difference: Amount, *, unpriced: int = 0) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        self._run(lambda db: [tables.add(db, claim, difference, Amount(), 0, 0) for claim in claims])
+        self._run(lambda db: [tables.add(db, claim, difference, Amount(), 0, unpriced) for claim in claims])
 
     def renew(self, leases: Sequence[int]) -> None:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""

@@ -27,6 +27,7 @@ from spectra_otel.budgets.ledger import (
     is_past,
     refusals_of,
 )  # fmt: skip
+from spectra_otel.budgets.windows import RUN
 from spectra_otel.errors import LedgerError
 
 Database = sqlite3.Connection
@@ -221,8 +222,8 @@ def extend(db: Database, lease: Lease, more: Amount) -> list[Refusal]:
     return []
 
 
-def settle(db: Database, lease: Lease, actual: Amount, unpriced: int) -> list[Counted]:
-    """End a lease."""
+def settle(db: Database, lease: Lease, actual: Amount, unpriced: int, record: str) -> list[Counted]:
+    """End a lease, and know what a ``record`` was counted with that may be revised."""
     rows = db.execute(
         "DELETE FROM leases WHERE id = ? "
         "RETURNING claims, swept, cost, tokens, requests, floor_cost, floor_tokens, floor_requests",
@@ -233,10 +234,14 @@ def settle(db: Database, lease: Lease, actual: Amount, unpriced: int) -> list[Co
     keys, swept, *amounts = rows[0]
     bound, floor = Amount(*amounts[:3]), Amount(*amounts[3:])
     overshoot = max(0, actual.cost - bound.cost)
+    settled = actual
     if swept:  # its floor is settled already, and nothing is reserved any more
-        actual, bound = _less(actual, floor), Amount()
+        settled, bound = _less(actual, floor), Amount()
     back = _less(Amount(), bound)
-    return [add(db, claim, actual, back, overshoot, unpriced) for claim in _still(lease.claims, keys)]
+    counted = [add(db, claim, settled, back, overshoot, unpriced) for claim in _still(lease.claims, keys)]
+    if record:
+        _remember(db, record, [one.claim for one in counted], (), actual, unpriced)
+    return counted
 
 
 def _still(claims: Sequence[Claim], keys: str) -> list[Claim]:
@@ -259,15 +264,15 @@ def count(db: Database, record: str, claims: Sequence[Claim], amount: Amount, un
     if not rows:
         counted = [add(db, claim, amount, Amount(), 0, unpriced) for claim in claims]
         over = _over(counted)
-        keys = json.dumps([claim.key for claim in claims])
-        row = (record, time.time(), json.dumps(over), keys, rev, *amount, unpriced)
-        db.execute("INSERT INTO counted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        _remember(db, record, claims, over, amount, unpriced)
         return Tally(counted, over)
-    known, keys, before_rev, before_unpriced, *before = rows[0]
-    over = tuple(json.loads(known))
+    known, keys, before_rev, before_unpriced, *amounts = rows[0]
+    over, before = tuple(json.loads(known)), Amount(*amounts)
     if not rev or rev < before_rev:
         return Tally((), over)
-    change = _less(amount, Amount(*before)), unpriced - before_unpriced
+    if unpriced:  # what was set aside stays counted until its cost is known
+        amount = Amount(before.cost, amount.tokens or before.tokens, amount.requests)
+    change = _less(amount, before), unpriced - before_unpriced
     counted, held = _recount(db, json.loads(keys), claims, (amount, unpriced), change)
     over = tuple(dict.fromkeys(over + _over(counted)))
     db.execute(
@@ -275,6 +280,14 @@ def count(db: Database, record: str, claims: Sequence[Claim], amount: Amount, un
         (json.dumps(over), json.dumps(held), rev, *amount, unpriced, record),
     )
     return Tally(counted, over)
+
+
+def _remember(
+    db: Database, record: str, claims: Sequence[Claim], over: tuple[str, ...], amount: Amount, unpriced: int
+) -> None:
+    keys = json.dumps([claim.key for claim in claims])
+    row = (record, time.time(), json.dumps(over), keys, 0, *amount, unpriced)
+    db.execute("INSERT OR IGNORE INTO counted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _recount(
@@ -290,6 +303,8 @@ def _recount(
     held: list[Any] = []
     for key in keys:
         claim = now.get(key[0])
+        if claim is None and key[2] == RUN:  # nobody but the call itself says which run it is of
+            claim = _unlimited(key)
         held.append(key if claim is None else claim.key)
         if claim is None:
             continue
@@ -298,11 +313,15 @@ def _recount(
         else:
             amount, unpriced = whole
             before = _less(amount, change[0]), unpriced - change[1]
-            budget, bucket, period, start = key
-            add(db, Claim(budget, bucket, period, start, Limit()), _less(Amount(), before[0]), Amount(), 0, -before[1])
+            add(db, _unlimited(key), _less(Amount(), before[0]), Amount(), 0, -before[1])
         if any(amount) or unpriced:
             counted.append(add(db, claim, amount, Amount(), 0, unpriced))
     return counted, held
+
+
+def _unlimited(key: Sequence[Any]) -> Claim:
+    budget, bucket, period, start = key
+    return Claim(budget, bucket, period, start, Limit())
 
 
 def _over(counted: Sequence[Counted]) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ LEAST_STEP = 64
 TEND_SECONDS = 1.0
 """How often the log of a ledger's file is looked at while calls are made."""
 _MOST_OPEN = 100_000
+_MAY_BE_REVISED = frozenset({"partial", "estimated", "billed_unknown", "unpriced"})
+"""Records of which a later span may know more. Only of these does the ledger keep what they were counted with."""
 _by_span: dict[tuple[int, int], Ticket] = {}
 _open: dict[int, Ticket] = {}
 _is_used = False
@@ -58,6 +60,7 @@ class Ticket:
         self.settled: Amount | None = None
         self.is_for_job = False
         """The answer is a job: until that is done, nobody knows what the call takes, and it is charged its bound."""
+        self._unpriced = 0
         self._once = Lock()
         self._key: tuple[int, int] | None = None
         self._room = bound.output * bounds.CHARACTERS_PER_TOKEN
@@ -160,24 +163,26 @@ class Ticket:
         try:
             amount, unpriced = self._actual(values)
             if not self._once.acquire(blocking=False):
-                self._correct(amount)
+                self._correct(amount, unpriced)
                 return False
-            self.settled = amount
+            self.settled, self._unpriced = amount, unpriced
             _open.pop(id(self), None)
             if self.lease is not None:
-                _charge(self, self.lease, amount, unpriced)
+                is_final = self.is_for_job or not (unpriced or values.get("cost_status") in _MAY_BE_REVISED)
+                _charge(self, self.lease, amount, unpriced, "" if is_final else str(values.get("id") or ""))
             return True
         except Exception as error:
             faults.report("budgets", error)
             return False
 
-    def _correct(self, amount: Amount) -> None:
+    def _correct(self, amount: Amount, unpriced: int) -> None:
         before, lease = self.settled, self.lease
-        if before is None or lease is None or amount == before:
+        more = unpriced - self._unpriced
+        if before is None or lease is None or (amount == before and not more):
             return
-        self.settled = amount
+        self.settled, self._unpriced = amount, unpriced
         difference = Amount(*(a - b for a, b in zip(amount, before, strict=True)))
-        owe(lambda: book.ledger().correct(lease.claims, difference))
+        owe(lambda: book.ledger().correct(lease.claims, difference, unpriced=more))
 
     def _actual(self, values: Values) -> tuple[Amount, int]:
         """What a record charges, and whether its cost is unknown."""
@@ -242,9 +247,9 @@ def settle_job(values: Values, said: Mapping[str, Any], wait: bool) -> None:
     owe(lambda: book.ledger().correct(claims, difference))
 
 
-def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int) -> None:
+def _charge(ticket: Ticket, lease: Lease, amount: Amount, unpriced: int, record: str) -> None:
     def settle(ledger: Ledger, wait: bool = True) -> list[Counted]:
-        counted = ledger.settle(lease, amount, unpriced=unpriced, wait=wait)
+        counted = ledger.settle(lease, amount, unpriced=unpriced, record=record, wait=wait)
         for one in counted:
             alerts.thresholds(one)
         alerts.count_overshoot(max(0, amount.cost - lease.bound.cost))

@@ -11,10 +11,10 @@ import pytest
 
 import spectra_otel as spectra
 from spectra_otel.budgets import guard, owners, redis_ledger, sqlite_ledger, sqlite_tables, ticket
-from spectra_otel.budgets.amounts import Amount
+from spectra_otel.budgets.amounts import Amount, Limit
 from spectra_otel.budgets.book import _claim, book
 from spectra_otel.budgets.definition import Budget, LimitConfig, bucket_of
-from spectra_otel.budgets.ledger import BucketState, Ledger, Stored
+from spectra_otel.budgets.ledger import BucketState, Claim, Ledger, Stored
 from spectra_otel.budgets.sqlite_ledger import SqliteLedger
 from tests.budgets.test_contract import BODY, CALL, CENT, claim, leased
 
@@ -53,6 +53,41 @@ def test_a_revision_of_what_was_not_counted_here_counts_nothing(ledger: Ledger) 
     ledger.count("r", [claim("b")], Amount(CENT, 10, 1))
     ledger.count("r", [claim("b"), claim("c")], Amount(2 * CENT, 10, 1), rev=1)
     assert [(state.budget, state.settled.cost) for state in ledger.states()] == [("b", 2 * CENT)]
+
+
+def test_a_revision_corrects_what_a_lease_has_counted(ledger: Ledger) -> None:
+    """A call that was let through without a price has taken what was set aside for it, until its cost is known."""
+    lease = leased(ledger.reserve([claim("b")], Amount(9 * CENT, 50, 1), Amount()))
+    ledger.settle(lease, Amount(9 * CENT, 10, 1), unpriced=1, record="r")
+    assert settled(ledger) == (9 * CENT, 10, 1, 1)
+    ledger.count("r", [claim("b")], Amount(0, 0, 1), unpriced=1, rev=1)
+    assert settled(ledger) == (9 * CENT, 10, 1, 1)
+    for _ in range(2):
+        ledger.count("r", [claim("b")], Amount(2 * CENT, 12, 1), rev=2)
+        assert settled(ledger) == (2 * CENT, 12, 1, 0)
+    assert ledger.count("r", [claim("b")], Amount(5 * CENT, 12, 1)).counted in ((), [])
+    assert settled(ledger) == (2 * CENT, 12, 1, 0)
+
+
+def test_a_revision_corrects_what_a_swept_lease_has_counted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its floor was charged when it was swept; what its process says later is whole."""
+    monkeypatch.setattr("spectra_otel.budgets.sqlite_tables.LEASE_SECONDS", -1)
+    monkeypatch.setattr(redis_ledger, "LEASE_SECONDS", -1)
+    lease = leased(ledger.reserve([claim("b")], Amount(9 * CENT, 50, 1), Amount(CENT, 5, 1)))
+    assert ledger.sweep() == 1
+    ledger.settle(lease, Amount(9 * CENT, 50, 1), unpriced=1, record="r")
+    ledger.count("r", [claim("b")], Amount(2 * CENT, 12, 1), rev=1)
+    assert settled(ledger) == (2 * CENT, 12, 1, 0)
+
+
+def test_a_revision_corrects_the_budget_of_a_run_that_is_over(ledger: Ledger) -> None:
+    """Only the call itself knew which run it was part of; a bucket that has the name of such budgets is none."""
+    run, named = Claim("tree:run", "1-a", "run", 1, Limit(CENT)), claim("b")._replace(bucket="run")
+    lease = leased(ledger.reserve([run, named], Amount(CENT, 50, 1), Amount()))
+    ledger.settle(lease, Amount(CENT, 10, 1), unpriced=1, record="r")
+    ledger.count("r", [], Amount(CENT // 2, 10, 1), rev=1)
+    states = {state.budget: (*state.settled, state.unpriced) for state in ledger.states()}
+    assert states == {"tree:run": (CENT // 2, 10, 1, 0), "b": (CENT, 10, 1, 1)}
 
 
 def test_a_revision_that_knows_the_user_moves_the_call_to_them(ledger: Ledger) -> None:

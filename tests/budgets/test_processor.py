@@ -140,6 +140,34 @@ def test_a_cost_that_is_known_later_takes_the_place_of_none() -> None:
     assert state.start == int(yesterday.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
 
 
+def test_a_call_that_was_let_through_without_a_price_is_corrected_by_a_later_revision() -> None:
+    """What was set aside for it was charged; once its cost is known that is what counts, and it is unpriced no more."""
+    budget, span = processor(limit=LimitConfig("1 USD"), on_unpriced="bound"), unpriced(total_tokens=7)
+    assert span.context is not None
+    guard.admit(CALL | {"model": "no-such-model"}, BODY).leave(span.context)
+    budget.process([span])
+    [(cost, tokens, requests, without_price)] = counted()
+    assert cost > 0
+    assert (tokens, requests, without_price) == (7, 1, 1)
+    budget.process([revision(span, 1, user_id="u1")])
+    assert counted() == [(cost, 7, 1, 1)]
+    budget.process([revision(span, 2, total_cost_in_cents=Decimal(2), cost_status="priced")])
+    assert counted() == [(2 * 10**8, 7, 1, 0)]
+
+
+def test_a_call_whose_price_the_pipeline_knows_is_no_longer_unpriced() -> None:
+    """Its instrumentor settled it by what the wire said; the record that follows corrects both, cost and count."""
+    budget, span = processor(limit=LimitConfig("1 USD"), on_unpriced="mark"), span_of(total_tokens=7)
+    assert span.context is not None
+    call = guard.admit(CALL | {"model": "no-such-model"}, BODY)
+    call.leave(span.context)
+    call.settle({**CALL, "model": "no-such-model", "total_tokens": 7})
+    assert counted() == [(0, 7, 1, 1)]
+    budget.process([span])
+    assert span.record is not None
+    assert counted() == [(int(span.record["total_cost_in_cents"] * 10**8), 7, 1, 0)]
+
+
 def test_a_call_that_turns_out_not_to_be_billed_is_taken_back() -> None:
     """Nothing of it is left."""
     budget, span = processor(), span_of()
@@ -209,6 +237,7 @@ def test_a_collector_tidies_its_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger: Any = book.ledger()
     ledger.count("long ago", [], Amount(1, 1, 1))
     ledger._run(lambda db: db.execute("UPDATE counted SET at = 1"))
+    ledger._tidy_at = 0.0  # whoever tidied it up a moment ago
     budget.process([span_of()])
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and ledger._read("SELECT count(*) FROM counted") == [(2,)]:

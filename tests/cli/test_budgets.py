@@ -96,6 +96,37 @@ def test_rebuild_says_what_the_records_would_make_of_it(tmp_path: Path) -> None:
     assert json.loads(spectra("status", "b", "--format", "json"))[0]["settled_requests"] == 1
 
 
+def test_rebuild_counts_what_a_call_without_a_price_costs_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a price of its model is known, the call is not unpriced any more; what was recorded with a cost keeps that."""
+    from spectra_otel.cli.options import open_store
+    from spectra_otel.testing import make_request
+
+    mine = {"provider": "openai_compatible", "model": "mine", "snapshot": None, "cost_status": "unpriced"}
+    unknown = dict.fromkeys(("total_cost_in_cents", "current_cost_in_cents", "prompt_cost_in_cents"))
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0, "usage_raw": None}
+    open_store(None).append([make_request(**mine, **unknown, **usage), known := make_request()])
+    spectra("set", "b", "--cost", "5 USD", "--period", "total")
+    spectra("rebuild", "b", "--apply")
+    assert json.loads(spectra("status", "b", "--format", "json"))[0]["unpriced_requests"] == 1
+    (tmp_path / "prices.yaml").write_text(
+        "provider: openai_compatible\npage: https://example.com\nread: 2026-11-01\n"
+        "prices: [{model: mine, rates: {input: 10, output: 10}}]\n"
+    )
+    (tmp_path / "spectra.yaml").write_text(
+        f"processors: {{usage: , cost: {{prices: [{tmp_path}/prices.yaml]}}}}\n"
+        "receivers: {otlp: {protocols: {http: }}}\nexporters: {duckdb: }\n"
+        "service: {pipelines: {traces: {receivers: [otlp], processors: [usage, cost], exporters: [duckdb]}}}\n"
+    )
+    monkeypatch.setenv("SPECTRA_CONFIG", str(tmp_path / "spectra.yaml"))
+    [row] = json.loads(spectra("rebuild", "b", "--format", "json"))
+    assert row["difference_in_cents"] == 1
+    assert row["recorded_cost_in_cents"] == float(known["total_cost_in_cents"]) + 1
+    spectra("rebuild", "b", "--apply")
+    assert json.loads(spectra("status", "b", "--format", "json"))[0]["unpriced_requests"] == 0
+
+
 def test_doctor_shows_leases_and_overshoot() -> None:
     """Calls under way, those of a process that is gone, and what calls cost beyond their bounds."""
     spectra("set", "b", "--cost", "5 USD")
