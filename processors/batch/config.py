@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from spectra_otel.config.durations import Duration
@@ -21,6 +21,8 @@ class BatchConfig:
     """Items that end the wait."""
     send_batch_max_size: int = 0
     """Items of one request at most; 0: no limit. Only traces are cut."""
+    metadata_keys: list[str] = field(default_factory=list)
+    """Of no effect."""
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot be."""
@@ -30,3 +32,6 @@ class BatchConfig:
             raise ConfigError("send_batch_size and send_batch_max_size must be 0 or more")
         if 0 < self.send_batch_max_size < self.send_batch_size:
             raise ConfigError("send_batch_max_size must be greater or equal to send_batch_size")
+        keys = [key.lower() for key in self.metadata_keys]
+        if (again := next((key for key in keys if keys.count(key) > 1), None)) is not None:
+            raise ConfigError(f'duplicate entry in metadata_keys: "{again}" (case-insensitive)')

@@ -60,7 +60,8 @@ def decode(data: Any, default: T, path: str = "") -> T:
     """Decode ``data`` on top of the dataclass instance ``default``.
 
     A class may name settings of the collector that make no difference here, ``without_effect: ClassVar[frozenset[str]]``: they
-    are taken with a warning, so that a file that works there works here.
+    are taken with a warning, so that a file that works there works here. One that is a field as well is read all the same, for
+    ``validate`` to refuse what the collector refuses.
 
     Args:
         data: A map, or None for "all defaults".
@@ -84,7 +85,8 @@ def decode(data: Any, default: T, path: str = "") -> T:
     for key, item in data.items():
         if key in without_effect:
             _logger.warning("%s'%s' has no effect here", decoding.get(), f"{path}.{key}" if path else key)
-            continue
+            if key not in hints:
+                continue
         current = getattr(default, key)
         values[key] = _decode_field(item, hints[key], current, f"{path}.{key}" if path else key)
     return cast("T", replace(cast("Any", default), **values))

@@ -169,22 +169,22 @@ class _Reader:
     def _section(self, kind: Kind, data: Any) -> dict[ComponentID, Component]:
         found: dict[ComponentID, Component] = {}
         for key, settings in self._map(kind, data).items():
-            id_ = self._try(ComponentID.parse, key)
+            id_ = self._try(ComponentID.parse, key, section=kind)
             if id_ is None:
                 continue
             if id_ in found:
-                self.problems.append(f'duplicate name "{id_}" after trimming spaces')
+                self.problems.append(f"'{kind}' duplicate name \"{id_}\" after trimming spaces")
                 continue
-            configured = self._try(component, kind, id_, settings)
+            configured = self._try(component, kind, id_, settings, section=kind)
             if configured is not None:
                 found[id_] = configured
         return found
 
     def _connectors(self, data: Any) -> None:
         for key in self._map("connectors", data):
-            id_ = self._try(ComponentID.parse, key)
+            id_ = self._try(ComponentID.parse, key, section="connectors")
             if id_ is not None:
-                self.problems.append(f'unknown type: "{id_.type}" for id: "{id_}" (valid values: [])')
+                self.problems.append(f'\'connectors\' unknown type: "{id_.type}" for id: "{id_}" (valid values: [])')
 
     def _pipelines(self, data: Any) -> Iterable[PipelineSpec]:
         for key, lists in self._map("service::pipelines", data).items():
@@ -278,9 +278,10 @@ class _Reader:
         if unknown:
             self.problems.append(f"'{path}' has invalid keys: {', '.join(unknown)}")
 
-    def _try(self, attempt: Callable[..., T], *arguments: Any) -> T | None:
+    def _try(self, attempt: Callable[..., T], *arguments: Any, section: str = "") -> T | None:
+        """``section``: what a message begins with, for one id may stand in several sections."""
         try:
             return attempt(*arguments)
         except ConfigError as error:
-            self.problems.append(str(error))
+            self.problems.append(f"'{section}' {error}" if section else str(error))
             return None

@@ -47,7 +47,7 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     the user, and one warning says so.
     """
     environ = os.environ if environ is None else environ
-    wanted = _wanted(environ)
+    wanted = wanted_home(environ)
     reason = "no home folder" if wanted is None else unfit(wanted)
     if wanted is not None and reason is None:
         return wanted
@@ -102,7 +102,9 @@ def file_system(folder: Path) -> str:
     return best[1]
 
 
-def _wanted(environ: Mapping[str, str]) -> Path | None:
+def wanted_home(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where :func:`home` would be if it could be written; it need not be there. None without any."""
+    environ = os.environ if environ is None else environ
     chosen = environ.get(HOME_VARIABLE, "").strip()
     if chosen:
         return Path(chosen).expanduser().absolute()

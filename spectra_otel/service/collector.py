@@ -22,7 +22,7 @@ from spectra_otel.component import ComponentID, Kind, Processor
 from spectra_otel.config.document import Component, Document, PipelineSpec
 from spectra_otel.config.telemetry import TelemetrySettings
 from spectra_otel.errors import ConfigError
-from spectra_otel.model.home import home
+from spectra_otel.model.home import home, wanted_home
 from spectra_otel.otlp.signals import SIGNALS, TRACES, Signal
 from spectra_otel.otlp.transport import TakesHeaders
 from spectra_otel.pipeline import BuiltExporter, GuardedProcessor
@@ -30,6 +30,7 @@ from spectra_otel.sdk.span_export import SpanSettings, change_of
 from spectra_otel.service.delivery import ACCEPTED, Authenticator, Outcome, Payload, Receiver, Room
 from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
 from spectra_otel.service.lane import Job, Lane, Step
+from spectra_otel.service.loops import refuse_loops
 from spectra_otel.service.sending.disk_queue import abandoned
 from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.targets import FlowTarget, ForwardTarget, RequestTarget, SpanTarget, Target
@@ -39,6 +40,8 @@ _PATIENCE_SECONDS = 1.0
 """At the end, for requests that are under way; then batches go out as they are, and who still sends is asked to come back."""
 _REMEMBERED = 4_096
 """Payloads of which some exporters have taken their part and others have not."""
+_QUEUES = "queue"
+"""The folder, in `SPECTRA_HOME`, of sending queues that have no storage of their own."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +64,9 @@ class Collector:
         self._metrics_servers: list[SmallServer] = []
         self._is_ready = False
         self._is_closing = False
-        self._queues: Path | None = None
-        """Where sending queues are that have no storage of their own, if there are any."""
+        self._queues: set[Path] = set()
+        """Where sending queues are that have no storage of their own."""
+        refuse_loops(document)
         try:
             for id_ in document.service_extensions:
                 self._extensions[id_] = pipeline.create(Kind.EXTENSION, document.extensions[id_])
@@ -109,8 +113,7 @@ class Collector:
             await self.stop()
             raise
         self._is_ready = True
-        for folder, waiting in abandoned(self._queues) if self._queues is not None else ():
-            _log.warning("%s: %d requests wait there for an exporter that is not in use", folder, waiting)
+        self._warn_of_abandoned_queues()
         _log.info("Everything is ready. Begin running and processing data.")
 
     async def stop(self) -> None:
@@ -282,8 +285,17 @@ class Collector:
         if storage:
             with _named("sending_queue::storage"):
                 return self._stored(storage, f"exporter_{name}")
-        self._queues = home() / "queue"
-        return self._queues / name
+        folder = home() / _QUEUES
+        self._queues.add(folder)
+        return folder / name
+
+    def _warn_of_abandoned_queues(self) -> None:
+        """Say where requests wait for an exporter that the configuration no longer has."""
+        parents = {Path(item.folder("_")).parent for item in self._extensions.values() if hasattr(item, "folder")}
+        if (wanted := wanted_home()) is not None:
+            parents.add(wanted / _QUEUES)
+        for folder, waiting in (found for parent in sorted(parents | self._queues) for found in abandoned(parent)):
+            _log.warning("%s: %d requests wait there for an exporter that is not in use", folder, waiting)
 
     def _stored(self, storage: str, name: str) -> Path:
         """A folder in the storage extension of that id."""

@@ -190,7 +190,7 @@ class SmallServer:
         try:
             self._server = Server((host, port), Handler)
         except OSError as error:
-            raise ConfigError(f"endpoint: cannot listen on '{endpoint}': {error.strerror}") from error
+            raise ConfigError(f"cannot listen on '{endpoint}': {error.strerror}") from error
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         self._thread.start()

@@ -48,7 +48,7 @@ class Site:
                     raise
                 time.sleep(0.05)
 
-    def record_of(self, path: str, seconds: float = 3.0) -> dict[str, Any]:
+    def record_of(self, path: str, seconds: float = 60.0) -> dict[str, Any]:
         """The newest record of a request for ``path``, as soon as it is on disk."""
         deadline = time.monotonic() + seconds
         while True:

@@ -274,8 +274,25 @@ def test_what_waits_for_an_exporter_that_is_gone_is_said(caplog: pytest.LogCaptu
     with running(tree({"otlp_http/renamed": dead})):
         assert "queue/otlp_http: 1 requests wait there for an exporter that is not in use" in caplog.text
     caplog.clear()
+    with running(tree({"debug": None})):  # nor does it need one that sends
+        assert "queue/otlp_http: 1 requests wait there for an exporter that is not in use" in caplog.text
+    caplog.clear()
     with running(tree({"otlp_http": dead})):
         assert "wait there" not in caplog.text
+
+
+def test_what_waits_in_a_storage_for_an_exporter_that_is_gone_is_said(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """As where there is none."""
+    queue = {"storage": "file_storage"}
+    exporters: dict[str, Any] = {"otlp_http": {"endpoint": "http://127.0.0.1:1", "sending_queue": queue}}
+    more: dict[str, Any] = {"extensions": {"file_storage": {"directory": str(tmp_path)}}}
+    service = {"extensions": ["file_storage"]}
+    with running(tree(exporters, **more, service=service)) as collector:
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+    with running(tree({"debug": None}, **more, service=service)):
+        assert "/exporter_otlp_http: 1 requests wait there" in caplog.text
 
 
 def test_what_waits_is_sent_as_one_request() -> None:

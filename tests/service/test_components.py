@@ -402,12 +402,14 @@ def test_health_may_have_a_path_of_its_own() -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60)
 
 
-@pytest.mark.parametrize(("host", "client"), [("localhost", "127.0.0.1"), ("[::1]", "[::1]"), ("", "127.0.0.1")])
+@pytest.mark.parametrize(
+    ("host", "client"), [("localhost", "127.0.0.1"), ("[::1]", "[::1]"), ("[::]", "127.0.0.1"), ("", "127.0.0.1")]
+)
 def test_addresses_of_both_families_and_ports_of_the_systems_choice_are_served(
     host: str, client: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By the receiver's protocols, which say the port they got, and by probes."""
-    if "::1" in host and not _has_ipv6():
+    if "::" in host and not _has_ipv6():
         pytest.skip("no IPv6 here")
     protocols = {name: {"endpoint": f"{host}:0"} for name in ("http", "grpc")}
     health = {"health_check": {"endpoint": f"{host}:0"}}
@@ -444,9 +446,26 @@ def test_an_address_that_is_taken_is_named_with_its_component() -> None:
         )
         metrics = tree({"debug": None}, service={"telemetry": {"metrics": {"address": endpoint}}})
         for config, name in ((health, "extensions::health_check"), (metrics, "service::telemetry::metrics")):
-            message = f"{name}: endpoint: cannot listen on '{endpoint}'"
+            message = f"{name}: cannot listen on '{endpoint}'"
             with pytest.raises(ConfigError, match=message), running(config):
                 raise AssertionError
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_name_is_served_on_all_of_its_addresses(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or not at all: clients that found another program on one of them would send to that. What the machine lacks is left out."""
+    if not _has_ipv6():
+        pytest.skip("no IPv6 here")
+    found = [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "fd00:dead::1")]
+    monkeypatch.setattr("spectra_otel.service.listening._addresses", lambda host: found)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"localhost:{taken.getsockname()[1]}"
+        config = tree({"debug": None}, protocols={protocol: {"endpoint": endpoint}})
+        message = f"receivers::otlp: cannot listen on '{endpoint}': Address already in use"
+        with pytest.raises(ConfigError, match=message), running(config):
+            raise AssertionError
+    with running(config) as collector:
+        assert collector.port(protocol) == int(endpoint.rpartition(":")[2])
 
 
 def test_zipkin_gets_each_service_under_its_name() -> None:

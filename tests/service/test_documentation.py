@@ -80,6 +80,24 @@ def test_ready_configurations_are_valid(path: Path) -> None:
         assert set(yaml.safe_load(path.read_text())) == {"scrape_configs"}
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("hop-otelcol", "hop-spectra"), ("xray-otelcol", "plugins-spectra"), ("google-otelcol", "plugins-spectra")],
+)
+def test_neighbours_want_different_ports(theirs: str, ours: str) -> None:
+    """On one machine, as printed: those of receivers, and those of the metrics that both serve of themselves."""
+    wanted = [port for name in (theirs, ours) for port in _ports(ROOT / "docs" / "configs" / f"{name}.yaml")]
+    assert len(wanted) == len(set(wanted))
+
+
+def _ports(path: Path) -> list[str]:
+    """Where a configuration listens if no variable says otherwise."""
+    tree = yaml.safe_load(path.read_text())
+    protocols = [protocol for receiver in tree["receivers"].values() for protocol in receiver["protocols"].values()]
+    metrics = tree["service"].get("telemetry", {}).get("metrics", {}).get("address", "localhost:8888")
+    return [text.rpartition(":")[2].rstrip("}") for text in (*(item["endpoint"] for item in protocols), metrics)]
+
+
 def test_the_kubernetes_manifest_has_a_configuration_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is parsed, and its collector's configuration is valid."""
     monkeypatch.setenv("BACKEND", "http://tempo:4318")

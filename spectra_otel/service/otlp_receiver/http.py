@@ -19,7 +19,8 @@ from spectra_otel.otlp.json_wire import protobuf_of
 from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, refusal_of
-from spectra_otel.service.exposition import split_endpoint, with_port
+from spectra_otel.service.exposition import with_port
+from spectra_otel.service.listening import bound, reason
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpServer
 from spectra_otel.service.otlp_receiver.tls import keep_current, server_context
@@ -91,10 +92,11 @@ class HttpReceiver:
         )
         await runner.setup()
         tls = server_context(self._config.tls) if self._config.tls else None
-        try:
-            await self._site(runner, tls).start()
-        except OSError as error:
-            raise ConfigError(f"cannot listen on '{self._config.endpoint}': {error.strerror or error}") from error
+        for site in self._sites(runner, tls):
+            try:
+                await site.start()
+            except OSError as error:
+                raise ConfigError(f"cannot listen on '{self._config.endpoint}': {reason(error)}") from error
         if self._config.transport == "tcp":
             self.port = int(runner.addresses[0][1])
         if tls is not None and self._config.tls is not None and self._config.tls.reload_interval > 0:
@@ -108,13 +110,11 @@ class HttpReceiver:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _site(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> web.BaseSite:
+    def _sites(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> list[web.BaseSite]:
         if self._config.transport == "unix":
-            return web.UnixSite(runner, self._config.endpoint, ssl_context=tls, backlog=_BACKLOG)
-        host, port = split_endpoint(self._config.endpoint)
-        if host == "localhost" and not port:
-            host = "127.0.0.1"  # else IPv4 and IPv6 get a port each
-        return web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG, reuse_address=True)
+            return [web.UnixSite(runner, self._config.endpoint, ssl_context=tls, backlog=_BACKLOG)]
+        sockets = bound(self._config.endpoint)
+        return [web.SockSite(runner, each, ssl_context=tls, backlog=_BACKLOG) for each in sockets]
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(self._config.response_headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from spectra_otel.component import ComponentID
@@ -46,7 +46,8 @@ class QueueBatch:
     min_size: int = 8192
     max_size: int = 0
     """0: no limit. Of traces a larger request is split; one of another signal goes out as it is."""
-    sizer: Literal["items", "bytes"] = "items"
+    sizer: Literal["", "items", "bytes"] = ""
+    """Empty: that of the queue, or ``items`` where it counts requests."""
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot be."""
@@ -74,8 +75,14 @@ class SendingQueue:
     """True: a full queue makes senders wait; False: they are asked to try again."""
     storage: str = ""
     """Id of a ``file_storage`` extension; empty: a folder in ``SPECTRA_HOME``."""
+    wait_for_result: bool = False
+    """Of no effect."""
     batch: QueueBatch | None = None
     """Absent: each request is sent for itself."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and not self.batch.sizer:
+            self.batch = replace(self.batch, sizer="bytes" if self.sizer == "bytes" else "items")
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot be."""
@@ -86,6 +93,10 @@ class SendingQueue:
                 raise ConfigError(f"sending_queue::{name}: got '{getattr(self, name)}', valid: 1 or more")
         if self.storage:
             ComponentID.parse(self.storage)
+        if self.storage and self.wait_for_result:
+            raise ConfigError(
+                "sending_queue: `wait_for_result` is not supported with a persistent queue configured with `storage`"
+            )
         if self.batch is not None:
             self.batch.validate()
             if self.batch.sizer == self.sizer and self.batch.min_size > self.queue_size:

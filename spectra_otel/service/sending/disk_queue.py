@@ -154,13 +154,12 @@ class DiskQueue:
 
 def abandoned(folders: Path) -> Iterator[tuple[Path, int]]:
     """Queues below ``folders`` with requests that no process is about to send, and how many those are."""
-    for folder in sorted(path for path in folders.glob("*") if path.is_dir()):
-        waiting = sum(path.suffix.removeprefix(".") in SIGNALS for path in folder.iterdir())
-        if not waiting:
-            continue
-        lock = FileLock(folder / "lock")
-        with suppress(Timeout, OSError), lock.acquire(timeout=0):
-            yield folder, waiting
+    for folder in sorted(folders.glob("*")):
+        with suppress(Timeout, OSError):  # in use; no folder, or none of ours
+            waiting = sum(path.suffix.removeprefix(".") in SIGNALS for path in folder.iterdir())
+            if waiting:
+                with FileLock(folder / "lock").acquire(timeout=0):
+                    yield folder, waiting
 
 
 def _own_folder(folder: Path) -> tuple[Path, FileLock]:

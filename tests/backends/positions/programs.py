@@ -144,10 +144,12 @@ def otelcol(folder: Path, port: int, config: str, *more: Path, **environment: st
 
 def spectra_collect(folder: Path, port: int, config: str, **environment: str) -> Any:
     """`spectra collect` with a file of docs/configs; OTLP over HTTP is on ``port``, and what it writes in ``folder``."""
-    own = {"SPECTRA_HOME": str(folder / "spectra"), "SPECTRA_HTTP": address(port), "SPECTRA_GRPC": address(free_port())}
+    own = {
+        "SPECTRA_HOME": str(folder / "spectra"), "SPECTRA_HTTP": address(port),
+        "SPECTRA_GRPC": address(free_port()), "SPECTRA_METRICS": address(free_port()),
+    }  # fmt: skip
     command = [SPECTRA, "collect", "--config", CONFIGS / config]
-    quiet = [] if "SPECTRA_METRICS" in environment else [QUIET]
-    return program([*command, *quiet], folder, listening(port), {**own, **environment})
+    return program(command, folder, listening(port), {**own, **environment})
 
 
 def stored(folder: Path) -> list[dict[str, Any]]:
