@@ -281,6 +281,13 @@ def test_what_waits_for_an_exporter_that_is_gone_is_said(caplog: pytest.LogCaptu
         assert "wait there" not in caplog.text
 
 
+def test_a_home_that_cannot_be_looked_at_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """To a collector that keeps nothing there."""
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path / ("long" * 100)))
+    with running(tree({"debug": None})) as collector:
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+
+
 def test_what_waits_in_a_storage_for_an_exporter_that_is_gone_is_said(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

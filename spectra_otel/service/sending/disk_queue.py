@@ -154,7 +154,11 @@ class DiskQueue:
 
 def abandoned(folders: Path) -> Iterator[tuple[Path, int]]:
     """Queues below ``folders`` with requests that no process is about to send, and how many those are."""
-    for folder in sorted(folders.glob("*")):
+    try:
+        found = sorted(folders.iterdir())
+    except OSError:  # not there, or not for us to see
+        return
+    for folder in found:
         with suppress(Timeout, OSError):  # in use; no folder, or none of ours
             waiting = sum(path.suffix.removeprefix(".") in SIGNALS for path in folder.iterdir())
             if waiting:
