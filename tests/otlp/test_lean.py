@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,6 +55,19 @@ def test_attributes_are_the_same_however_they_are_read(pairs: list[tuple[str, An
 
 
 @settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["k", "gen_ai.usage.input_tokens"]), st.lists(values, max_size=12))
+def test_values_of_one_name_are_the_same_however_many_came_before(name: str, found: list[Any]) -> None:
+    """What is learnt from one pair of how another begins holds for that one too."""
+    remembering = Pairs()
+    for value in found:
+        message = request([(name, value)])
+        expected = read_attributes(message.resource_spans[0].scope_spans[0].spans[0].attributes)
+        read = remembering.read(lean_attributes(message))
+        assert read == expected
+        assert list(map(type, read.values())) == list(map(type, expected.values()))
+
+
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=20))
 def test_bytes_in_no_usual_order_are_read_as_protobuf_reads_them(tail: bytes) -> None:
     """Fields that come twice, in another order, or that nobody knows: the last value counts, as in protobuf."""
@@ -64,7 +78,11 @@ def test_bytes_in_no_usual_order_are_read_as_protobuf_reads_them(tail: bytes) ->
         except Exception:
             continue
         expected = lean.read_pair(pair)
-        assert Pairs()[encoded] == expected
+        remembering = Pairs()
+        for _ in ("that it begins like this one is known the second time", encoded):
+            assert remembering[known] == ("k", 5)
+            assert remembering[encoded] == expected
+            remembering.clear()
 
 
 def test_a_list_is_not_shared_between_spans() -> None:
@@ -81,7 +99,19 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(500):
         remembering.read(lean_attributes(request([(f"name{number}", number), (f"n{number}", "x" * 300)])))
     assert len(remembering) <= 50
-    assert len(remembering._names) <= 50
+    assert len(remembering._heads) <= 50
+
+
+@pytest.mark.parametrize(
+    "write", [lambda n: f"session-{n}", lambda n: n * 0.1, lambda n: n * 100_000, lambda n: "x" * 130 + str(n)]
+)
+def test_what_never_comes_again_takes_the_room_of_a_few(write: Callable[[int], Any]) -> None:
+    """It is read all the same, and what does come again is remembered beside it."""
+    remembering = Pairs()
+    for number in range(1000, 3000):
+        read = remembering.read(lean_attributes(request([("new", write(number)), ("queue", "web")])))
+        assert read == {"new": write(number), "queue": "web"}
+    assert len(remembering) <= lean._MOST_ALIKE + 2
 
 
 @pytest.mark.parametrize("name", ["gen_ai.system", "gen_ai." + "x" * 200])
