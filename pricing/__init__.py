@@ -7,7 +7,7 @@
 """
 
 from spectra_otel.pricing.bounds import Bounds, Ceilings, estimate_request
-from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate, estimate, pricer
+from spectra_otel.pricing.calculate import Explanation, Pricer, Terms, calculate, estimate, in_use, pricer, use
 from spectra_otel.pricing.catalog import Catalog, Entry, Offer, current_catalog, load_catalog, shipped_catalog
 from spectra_otel.pricing.cost import Cost
 from spectra_otel.pricing.errors import PriceFileError
@@ -37,6 +37,7 @@ __all__ = [
     "current_catalog",
     "estimate",
     "estimate_request",
+    "in_use",
     "is_currency",
     "load_catalog",
     "load_overrides",
@@ -44,4 +45,5 @@ __all__ = [
     "read_fx",
     "shipped_catalog",
     "shipped_fx",
+    "use",
 ]

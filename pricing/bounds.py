@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from spectra_otel.pricing import bodies, places
-from spectra_otel.pricing.calculate import Pricer, pricer, tier_name
+from spectra_otel.pricing.calculate import Pricer, in_use, tier_name
 from spectra_otel.pricing.cost import Cost, Priced
 from spectra_otel.pricing.plan import Plan
 from spectra_otel.pricing.shares import IMAGES
@@ -112,7 +112,7 @@ def estimate_request(
     of any limit of an answer's tokens. ``at`` is when the call is made (``None``: now). A model without a price has no bounds
     in money; a service tier without a price is bounded by the standard one.
     """
-    prices = with_pricer or pricer()
+    prices = with_pricer or in_use()
     name = model or str(body.get("model") or body.get("modelId") or bodies.model_in(endpoint) or "")
     tier = tier_name(tier or bodies.word(body, "service_tier", "serviceTier", "speed") or "standard")
     call = _Call(prices, provider, name, at, account, body, size, output, ceilings, endpoint or "", region)

@@ -390,6 +390,23 @@ def _default() -> Pricer:
     return pricer(_named_files())
 
 
+_in_use: Pricer | None = None
+
+
+def use(prices: Pricer | None) -> None:
+    """Have this process reckon with ``prices`` from now on, as its records are priced; None: with what :func:`pricer` gives."""
+    global _in_use
+    _in_use = prices
+
+
+def in_use() -> Pricer:
+    """The prices that bounds, budgets and estimates reckon with, in US dollars.
+
+    Raises :class:`~spectra_otel.pricing.errors.PriceFileError` if ``SPECTRA_PRICES`` names a file that cannot be used.
+    """
+    return _in_use or _default()
+
+
 def calculate(
     provider: str,
     model: str,
@@ -399,12 +416,12 @@ def calculate(
     at: date | None = None,
     account: str | None = None,
 ) -> Cost:
-    """:meth:`Pricer.calculate` of the default pricer. Raises only if ``SPECTRA_PRICES`` names a file that cannot be used."""
-    return _default().calculate(provider, model, usage, pricing_tier=pricing_tier, at=at, account=account)
+    """:meth:`Pricer.calculate` of :func:`in_use`. Raises only if ``SPECTRA_PRICES`` names a file that cannot be used."""
+    return in_use().calculate(provider, model, usage, pricing_tier=pricing_tier, at=at, account=account)
 
 
 def estimate(
     provider: str, model: str, *, pricing_tier: str = "standard", at: date | None = None, **usage: Any
 ) -> Cost:
-    """:meth:`Pricer.estimate` of the default pricer."""
-    return _default().estimate(provider, model, pricing_tier=pricing_tier, at=at, **usage)
+    """:meth:`Pricer.estimate` of :func:`in_use`."""
+    return in_use().estimate(provider, model, pricing_tier=pricing_tier, at=at, **usage)

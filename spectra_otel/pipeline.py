@@ -230,11 +230,20 @@ def build(document: Document) -> list[Pipeline]:
         for id_ in dict.fromkeys(id_ for spec in traces for id_ in spec.exporters):
             item = document.exporters[id_]
             shared[id_] = build_exporter(document, item)
-        return [_build_pipeline(document, spec, shared) for spec in traces]
+        pipelines = [_build_pipeline(document, spec, shared) for spec in traces]
     except ConfigError:
         for built in shared.values():
             built.shutdown()
         raise
+    use_prices(document)
+    return pipelines
+
+
+def use_prices(document: Document) -> None:
+    """Have what is reckoned before a call, and by budgets, be at the prices that the records of the document have."""
+    from spectra_otel.repricing import TodaysPrices
+
+    TodaysPrices(document).use()
 
 
 def _build_pipeline(document: Document, spec: PipelineSpec, shared: dict[ComponentID, BuiltExporter]) -> Pipeline:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from spectra_otel import pricing
 from spectra_otel.component import Processor
 from spectra_otel.config.settings import read_settings
 from spectra_otel.model.fields import FIELDS
@@ -34,6 +35,12 @@ class TodaysPrices:
         traces = (spec for spec in document.pipelines if spec.id.type == "traces")
         costs = (document.processors[id_] for spec in traces for id_ in spec.processors if id_.type == "cost")
         self._cost = next(costs, None)
+
+    def use(self) -> None:
+        """Have bounds, budgets and estimates of this process reckon with these prices, too: in US dollars, as budgets count."""
+        config = self._cost.config if self._cost else None  # of a `cost` of others maybe
+        files, rates = getattr(config, "prices", None) or None, getattr(config, "fx_rates", None) or None
+        pricing.use(pricing.pricer(files, fx_rates=rates) if files or rates else None)
 
     @property
     def version(self) -> str:

@@ -99,7 +99,7 @@ def unsaid(request: Request, grows: bool) -> Bound:
     It keeps a place, and finds none where nothing is left; what such a call takes beyond it is overshoot. ``grows``: the call
     will tell what it delivers.
     """
-    priced = not request.model or pricing.pricer().priced(
+    priced = not request.model or pricing.in_use().priced(
         request.provider, request.model, pricing_tier=request.tier, account=request.account
     )
     reason = "" if priced else f"no price is known for {request.provider}/{request.model}"
@@ -108,7 +108,7 @@ def unsaid(request: Request, grows: bool) -> Bound:
 
 def highest_rates(request: Request, bound: Bound) -> Amount:
     """The amount of a call that has no price of its own, at the dearest rates any model of its provider has."""
-    prompt, completion = _dearest(request.provider)
+    prompt, completion = _dearest(pricing.in_use(), request.provider)
     output = bound.output * bodies.answers(request.body)
     cost = ((bound.amount.tokens - output) * prompt + output * completion) // _MILLION + 1
     return bound.amount._replace(cost=min(cost, MOST_UNITS // 4))
@@ -165,13 +165,13 @@ def _cost(provider: str, model: str, tier: str, prompt: int, completion: int, ac
 
 
 @lru_cache(maxsize=64)
-def _dearest(provider: str) -> tuple[int, int]:
+def _dearest(prices: pricing.Pricer, provider: str) -> tuple[int, int]:
     """Units for a million tokens, read and written, of the dearest model there is; OpenAI's stand in where none has a price."""
-    models = {entry.model for entry in pricing.pricer().catalog.entries(provider) if entry.model_type == "text"}
+    models = {entry.model for entry in prices.catalog.entries(provider) if entry.model_type == "text"}
     costs = [
         (_cost(provider, model, "standard", _MILLION, 0), _cost(provider, model, "standard", 0, _MILLION))
         for model in models
     ]
     if not costs:
-        return _dearest("openai")
+        return _dearest(prices, "openai")
     return max(prompt for prompt, _ in costs), max(completion for _, completion in costs)

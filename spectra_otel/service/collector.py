@@ -79,6 +79,7 @@ class Collector:
         except ConfigError:
             self._close_exporters()
             raise
+        pipeline.use_prices(document)
         self._routes = {
             (id_, SIGNALS[spec.id.type]): [
                 self._lanes[other.id]

@@ -13,11 +13,14 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 import spectra_otel as spectra
+from spectra_otel import pricing
 from spectra_otel.budgets.book import book
 from spectra_otel.demo.provider import LocalProvider
 from spectra_otel.pricing.calculate import _default
+from spectra_otel.sdk import runtime
 from tests.budgets.blocked import ends_at_once
 from tests.budgets.conftest import Held
 
@@ -187,6 +190,37 @@ def test_a_price_for_one_account_is_reserved_for_its_calls(
     finally:
         _default.cache_clear()
     assert len(app.ledger) == 1
+
+
+def test_prices_of_the_configuration_are_reserved_at(
+    server: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that only the configuration knows a price of is let through at that, in dollars, and settled."""
+    (tmp_path / "prices.yaml").write_text(
+        "provider: openai\nprices: [{model: mine, rates: {input: 2.50, output: 10}, currency: EUR}]\n"
+    )
+    monkeypatch.setenv("SPECTRA_PROVIDER_HOSTS", server.hosts)
+    budget = {"budgets": [{"name": "all", "limit": {"cost": "1 USD"}, "period": "total"}]}
+    config = {
+        "receivers": {"otlp": {"protocols": {"http": None}}},
+        "processors": {"usage": None, "cost": {"prices": [f"{tmp_path}/prices.yaml"], "currency": "EUR"}, "budget": budget},
+        "exporters": {"duckdb": None},
+        "service": {"pipelines": {"traces": {
+            "receivers": ["otlp"], "processors": ["usage", "cost", "budget"], "exporters": ["duckdb"],
+        }}},
+    }  # fmt: skip
+    runtime.configure(config, tracer_provider=TracerProvider(shutdown_on_exit=False))
+    try:
+        usage = chat(client_of(server), model="mine").usage
+        cost = spectra.estimate(
+            "openai", "mine", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+        )
+    finally:
+        runtime.shutdown()
+        pricing.use(None)
+    [row] = spectra.budgets.status("all")
+    assert (row.settled_requests, row.unpriced_requests) == (1, 0)
+    assert (cost.currency, cost.total_cost_in_cents) == ("USD", row.settled_cost_in_cents)
 
 
 def test_fit_lowers_the_limit_of_output(app: LocalProvider) -> None:
