@@ -171,7 +171,8 @@ class BackgroundMerge:
         """Say it once for as long as it lasts. A file in use is everyday life: `spectra doctor` names who holds it."""
         if text != self._complaint:
             self._complaint = text
-            _log.log(logging.DEBUG if transient else logging.WARNING, "duckdb: merge: %s; trying again", text)
+            level = logging.DEBUG if transient else logging.WARNING
+            _log.log(level, "duckdb: merge: %s; trying again", text.removeprefix("merge: "))
 
 
 def _wait(ended: Event, seconds: float) -> None:

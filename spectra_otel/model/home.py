@@ -44,15 +44,21 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
 
     ``SPECTRA_HOME`` if it is set, else the user's data folder. Where that cannot be written, or is on a network file system
     (whose locks do not hold), the answer is a folder beneath the system's temporary one, the same for every process of
-    the user, and one warning says so.
+    the user, and one warning says so. OSError where there is none either.
     """
     environ = os.environ if environ is None else environ
     wanted = wanted_home(environ)
     reason = "no home folder" if wanted is None else unfit(wanted)
     if wanted is not None and reason is None:
         return wanted
-    fallback = _temporary()
-    _warn_once(HOME_VARIABLE, str(wanted), str(reason), str(fallback))
+    missed = wanted or "the data folder of the user"
+    try:
+        fallback = _temporary()
+    except OSError as error:
+        raise OSError(
+            f"{HOME_VARIABLE}: {missed} cannot be used ({reason}), nor can a temporary folder: name one that can be written"
+        ) from error
+    _warn_once(HOME_VARIABLE, str(missed), str(reason), str(fallback))
     return fallback
 
 

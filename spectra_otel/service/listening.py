@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 from spectra_otel.errors import ConfigError
 from spectra_otel.service.exposition import split_endpoint
@@ -45,6 +47,19 @@ def check_free(endpoint: str) -> None:
     """Raise :class:`ConfigError` where :func:`bound` would, for a server that makes its own sockets."""
     for each in bound(endpoint):
         each.close()
+
+
+def check_path(path: str) -> None:
+    """Raise :class:`ConfigError` unless a socket can be made at ``path``; one that nobody listens on any more is no obstacle."""
+    folder = Path(path).absolute().parent
+    try:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES if folder.exists() else errno.ENOENT, "")
+        with socket.socket(socket.AF_UNIX) as probe, suppress(ConnectionError, FileNotFoundError):
+            probe.connect(path)
+            raise OSError(errno.EADDRINUSE, "")
+    except OSError as error:
+        raise ConfigError(f"cannot listen on '{path}': {reason(error)}") from error
 
 
 def reason(error: OSError) -> str:

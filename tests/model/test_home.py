@@ -99,6 +99,20 @@ def test_no_home_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkey
     assert "no home folder" in caplog.text
 
 
+def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that is read-only throughout is told which setting helps."""
+
+    def lost() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", lost)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        OSError, match=r"SPECTRA_HOME: .*/file/x cannot be used \(Not a directory\), nor can a temporary"
+    ):
+        home({"SPECTRA_HOME": str(tmp_path / "file" / "x")})
+
+
 def test_the_database_is_path_then_variable_then_home(tmp_path: Path) -> None:
     """The nearest wish wins; an empty one is none."""
     environ = {"SPECTRA_HOME": str(tmp_path / "home"), "SPECTRA_DB": str(tmp_path / "db.duckdb")}

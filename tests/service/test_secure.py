@@ -121,11 +121,31 @@ def test_sockets_of_the_file_system_are_served(tmp_path: Path) -> None:
             assert export(GOOD, timeout=60) == b""
 
 
-def test_a_certificate_that_cannot_be_read_is_an_error_at_start(tmp_path: Path) -> None:
-    """It names the receiver."""
-    tls = {"cert_file": str(tmp_path / "no.pem"), "key_file": str(tmp_path / "no.key")}
-    config = tree({"debug": None}, protocols={"http": {"endpoint": FREE, "tls": tls}})
-    with pytest.raises(ConfigError, match="receivers::otlp: tls: failed to load TLS config"), running(config):
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_socket_of_another_process_is_left_to_it(protocol: str, tmp_path: Path) -> None:
+    """One that a process left behind is taken over; where none can be made, the line says why."""
+    path = tmp_path / "x.sock"
+    config = tree({"debug": None}, protocols={protocol: {"endpoint": str(path), "transport": "unix"}})
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(ConfigError, match=f"cannot listen on '{path}': Address already in use"), running(config):
+            pass
+    with running(config):
+        assert path.exists()
+    config["receivers"]["otlp"]["protocols"][protocol]["endpoint"] = str(tmp_path / "no" / "x.sock")
+    with pytest.raises(ConfigError, match=r"no/x.sock': No such file or directory"), running(config):
+        pass
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("missing", ["cert_file", "client_ca_file"])
+def test_a_file_that_cannot_be_read_is_an_error_at_start(missing: str, protocol: str, files: Certificates) -> None:
+    """It names the receiver, the setting and the file."""
+    tls = {"cert_file": str(files.server_cert), "key_file": str(files.server_key), missing: "no.pem"}
+    config = tree({"debug": None}, protocols={protocol: {"endpoint": FREE, "tls": tls}})
+    message = f"receivers::otlp: tls: failed to load {missing} 'no.pem'.*: No such file or directory"
+    with pytest.raises(ConfigError, match=message), running(config):
         pass
 
 

@@ -25,7 +25,7 @@ from spectra_otel.service.delivery import (
     refusal_of,
 )
 from spectra_otel.service.exposition import split_endpoint, with_port
-from spectra_otel.service.listening import check_free
+from spectra_otel.service.listening import check_free, check_path
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import GrpcServer
 from spectra_otel.service.otlp_receiver.tls import server_credentials
@@ -60,8 +60,8 @@ class GrpcReceiver:
                     (grpc.method_handlers_generic_handler(service, {method: handler}),)
                 )
         address = self._address()
-        if self._config.transport == "tcp":
-            check_free(self._config.endpoint)  # gRPC is content with one address of several
+        # gRPC is content with one address of several, takes a socket from whoever has it, and does not say what went wrong.
+        (check_free if self._config.transport == "tcp" else check_path)(self._config.endpoint)
         try:
             if self._config.tls is None:
                 self.port = self._server.add_insecure_port(address)

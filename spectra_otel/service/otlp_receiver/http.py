@@ -20,7 +20,7 @@ from spectra_otel.otlp.protobuf import BadRequestError
 from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, refusal_of
 from spectra_otel.service.exposition import with_port
-from spectra_otel.service.listening import bound, reason
+from spectra_otel.service.listening import bound, check_path, reason
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpServer
 from spectra_otel.service.otlp_receiver.tls import keep_current, server_context
@@ -112,6 +112,7 @@ class HttpReceiver:
 
     def _sites(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> list[web.BaseSite]:
         if self._config.transport == "unix":
+            check_path(self._config.endpoint)
             return [web.UnixSite(runner, self._config.endpoint, ssl_context=tls, backlog=_BACKLOG)]
         sockets = bound(self._config.endpoint)
         return [web.SockSite(runner, each, ssl_context=tls, backlog=_BACKLOG) for each in sockets]

@@ -73,13 +73,15 @@ def server_credentials(tls: ServerTls) -> grpc.ServerCredentials:
 
 
 def _load(context: ssl.SSLContext, tls: ServerTls) -> None:
+    settings = f"cert_file '{tls.cert_file}' with key_file '{tls.key_file}'"
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file)
         if tls.client_ca_file:
+            settings = f"client_ca_file '{tls.client_ca_file}'"
             context.load_verify_locations(tls.client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # ssl.SSLError is an OSError
-        raise ConfigError(f"tls: failed to load TLS config: {error}") from error
+    except OSError as error:  # ssl.SSLError is an OSError, and names no file
+        raise ConfigError(f"tls: failed to load {settings}: {error.strerror or error}") from error
 
 
 def _certificates(tls: ServerTls) -> Any:
