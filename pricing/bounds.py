@@ -148,7 +148,7 @@ class _Call:
     ) -> None:
         self.prices, self.provider, self.model, self.at, self.account = prices, provider, model, at, account
         self.body, self.size, self.ceilings = body, size, ceilings
-        self.premium = places.premium(provider, model, body, endpoint, region)
+        self.premium = places.dearest(provider, model, body, endpoint, region)
         self.unbounded: list[str] = []
         match = prices.matcher.match(provider, model, account=account or "", at=at) if model else None
         self.limits = match.entry.limits if match else (None, None)

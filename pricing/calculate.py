@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,7 +124,7 @@ class Pricer:
         return priced.cost(usage)
 
     def _by_shares(
-        self, priced: Priced, more: Fraction | None, provider: str, usage: Mapping[str, Any], tier: str | None,
+        self, priced: Priced, more: places.Premium | None, provider: str, usage: Mapping[str, Any], tier: str | None,
         at: date | None, account: str | None,
     ) -> Cost:  # fmt: skip
         """The cost of a call that may have been made in shares; ``more`` is what the place of it multiplies prices by."""

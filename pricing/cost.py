@@ -15,6 +15,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any, NamedTuple
 
+from spectra_otel.pricing.places import Premium
 from spectra_otel.pricing.plan import LARGEST, OTHER_FIELDS, Charge, Plan, UsageError
 from spectra_otel.pricing.units import PARTS, TOKEN_METERS, Rate
 
@@ -84,7 +85,7 @@ class Priced:
         self._label = label
         self._borrowed = borrowed
         self.contract = contract
-        self._multiplied: dict[Fraction, Priced] = {}
+        self._multiplied: dict[Premium, Priced] = {}
         self._status = "estimated" if not tier_known or is_estimate else "free" if plan.is_free else "priced"
         self._ending = (None, None, self._status, *label, None)
         """The fields of a quickly found cost, after those of prompt and completion."""
@@ -96,14 +97,17 @@ class Priced:
         if "input" in plan.rates and not plan.rates.keys() & _SLOW_METERS and label.fx_rate is None and not is_marginal:
             self._quick = tuple(_Weights(plan.rates, length) for length in (0, *(start + 1 for start in self._starts)))
 
-    def times(self, factor: Fraction) -> Priced:
-        """This table with every price of tokens multiplied."""
-        known = self._multiplied.get(factor)
+    def times(self, premium: Premium) -> Priced:
+        """This table with the prices that a premium is asked for multiplied."""
+        known = self._multiplied.get(premium)
         if known is None:
-            rates = {m: rate.times(factor) if m in TOKEN_METERS else rate for m, rate in self.plan.rates.items()}
-            known = self._multiplied[factor] = Priced(
+            rates = {
+                meter: rate.times(premium.factor) if meter.partition(" ")[0] in premium.meters else rate
+                for meter, rate in self.plan.rates.items()
+            }
+            known = self._multiplied[premium] = Priced(
                 Plan(self.plan.model_type, rates), self._label, borrowed=self._borrowed,
-                is_estimate=self._status == "estimated", contract=self.contract and self.contract.times(factor),
+                is_estimate=self._status == "estimated", contract=self.contract and self.contract.times(premium),
             )  # fmt: skip
         return known
 

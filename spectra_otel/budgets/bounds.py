@@ -83,7 +83,7 @@ def upper_bound(request: Request, *, cap: int | None = None) -> Bound:
         cost = floor = 0
     else:
         cost = min(units(found.upper_in_cents), MOST_UNITS // 4)
-        floor = min(cost, _cost(provider, model, tier, usual, 0, account))
+        floor = min(cost, _cost(provider, model, tier, usual, 0, account, _place(request)))
     return Bound(
         Amount(cost, prompt + completion, 1),
         Amount(floor, usual, 1),
@@ -158,8 +158,16 @@ def least_output(body: Json) -> int:
     return max(LEAST_FIT, asked + 1 if isinstance(asked, int) else 0)
 
 
-def _cost(provider: str, model: str, tier: str, prompt: int, completion: int, account: str = "") -> int:
-    usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+def _place(request: Request) -> Json:
+    """Where the call runs, as its record will have it."""
+    region = request.region or request.body.get("inference_geo")
+    return {"endpoint": request.endpoint, **({"usage_raw": {"inference_geo": region}} if region else {})}
+
+
+def _cost(
+    provider: str, model: str, tier: str, prompt: int, completion: int, account: str = "", place: Json | None = None
+) -> int:
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, **(place or {})}
     cost = pricing.calculate(provider, model, usage, pricing_tier=tier, account=account).total_cost_in_cents
     return units(cost) if cost is not None else 0
 

@@ -1,4 +1,4 @@
-"""Where a request's output is limited, by the dialect it speaks."""
+"""Where a request's output is limited, by the dialect it speaks, and what bounds make of where a call runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from spectra_otel import pricing
 from spectra_otel.budgets import bounds
+from spectra_otel.budgets.amounts import units
 
 M = [{"role": "user", "content": "hi"}]
 CAMEL, SNAKE, CONVERSE = "generationConfig", "generation_config", "inferenceConfig"
@@ -51,6 +53,51 @@ def test_an_answer_is_limited_where_its_provider_reads_a_limit(
         {"input"} if isinstance(body.get("input"), str) else set()
     )
     assert {name: value for name, value in found.items() if name not in said} == limited
+
+
+VERTEX = "/v1/projects/p/locations/europe-west1/publishers/anthropic/models/claude-opus-4-6:streamRawPredict"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "more", "endpoint", "region", "times"),
+    [
+        ("openai", "gpt-5.5", {}, "/v1/responses", "eu", 11),
+        ("openai", "gpt-4o", {}, "/v1/responses", "eu", 10),
+        ("openai", "gpt-4o", {}, "/v1/responses", "gov", 11),
+        ("anthropic", "claude-opus-4-6", {"inference_geo": "us"}, "/v1/messages", None, 11),
+        ("anthropic", "claude-opus-4-5", {"inference_geo": "global"}, "/v1/messages", None, 10),
+        ("xai", "grok-4.6", {}, "/v1/chat/completions", "us", 11),
+        ("vertex", "claude-opus-4-6", {}, VERTEX, "europe-west1", 11),
+    ],
+)
+def test_a_stream_of_a_region_is_extended_at_the_prices_there(
+    provider: str, model: str, more: dict[str, Any], endpoint: str, region: str | None, times: int
+) -> None:
+    """Its bound, each step of it, and what it is charged if nobody hears of its end: what is settled has the same tenth."""
+
+    def request(more: dict[str, Any], endpoint: str, region: str | None) -> bounds.Request:
+        body = {"model": model, "messages": [{"role": "user", "content": "hi" * 2000}], "stream": True, **more}
+        return bounds.Request(provider, model, "text", "standard", body, 0, "", endpoint, region)
+
+    def step(request: bounds.Request) -> tuple[int, int]:
+        bound = bounds.upper_bound(request)
+        assert bound.grows
+        return bounds.upper_bound(request, cap=bound.output + 10_000).amount.cost - bound.amount.cost, bound.floor.cost
+
+    there, anywhere = step(request(more, endpoint, region)), step(request(dict.fromkeys(more, "global"), "", None))
+    assert there[0] * 10 == anywhere[0] * times
+    settled = {
+        "prompt_tokens": 0,
+        "completion_tokens": 10_000,
+        "endpoint": endpoint,
+        "usage_raw": {"inference_geo": region} | more,
+    }
+    cost = pricing.calculate(provider, model, settled).total_cost_in_cents
+    assert cost is not None
+    assert there[0] == units(cost)
+    assert there[1] * 10 == pytest.approx(anywhere[1] * times, rel=0.01)
+    if provider == "anthropic":  # where the request does not say, its workspace may
+        assert step(request({}, endpoint, None))[0] == there[0]
 
 
 def test_an_answer_is_not_cut_below_the_thoughts_that_are_asked_for() -> None:

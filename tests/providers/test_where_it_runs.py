@@ -127,11 +127,13 @@ def completion(model: str) -> dict[str, Any]:
     ("us.api.openai.com", "gpt-5.3-codex", "0.315", None),
     ("eu.api.openai.com", "gpt-4o", "0.35", None),
     ("eu.api.openai.com", "o4-mini", "0.154", None),
+    ("gov.api.openai.com", "gpt-5.4", "0.44", "gov"),
+    ("gov.api.openai.com", "gpt-4o", "0.385", "gov"),
     ("us.api.x.ai", "grok-4.6", "0.286", "us"),
     ("eu-west-1.api.x.ai", "grok-4.6", "0.26", None),
 ])  # fmt: skip
 def test_a_host_of_a_region_costs_a_tenth_more(post, host: str, model: str, in_cents: str, place: str | None) -> None:
-    """For OpenAI's models from 5 March 2026 on, and at xAI's host in the US; the raw usage says where."""
+    """For OpenAI's models from 5 March 2026 on, for all at its host for FedRAMP, and at xAI's in the US; the usage says where."""
     record = post(f"https://{host}/v1/chat/completions", {"model": model, "messages": []}, completion(model))
     assert record["total_cost_in_cents"] == Decimal(in_cents)
     assert record["usage_raw"].get("inference_geo") == place
@@ -163,7 +165,28 @@ def test_openais_earlier_models_cost_the_same_everywhere(model: str) -> None:
 )
 def test_openais_later_models_do_not(model: str) -> None:
     """Those released on or after 5 March 2026."""
-    assert places.premium("openai", model, {}, "", "eu") == places.REGIONAL
+    assert places.premium("openai", model, {}, "", "eu") == places.OF_MODELS
+
+
+@pytest.mark.parametrize(("host", "model", "in_cents"), [
+    ("api.openai.com", "gpt-transcribe", "0.45"),
+    ("eu.api.openai.com", "gpt-transcribe", "0.495"),
+    ("eu.api.openai.com", "whisper-1", "0.6"),
+])  # fmt: skip
+def test_minutes_cost_a_tenth_more_too(post, host: str, model: str, in_cents: str) -> None:
+    """OpenAI asks it for all that a model is sold by."""
+    answer = {"text": "hi", "usage": {"type": "duration", "seconds": 60}}
+    record = post(f"https://{host}/v1/audio/transcriptions", {"model": model}, answer)
+    assert (record["duration_seconds"], record["total_cost_in_cents"]) == (60, Decimal(in_cents))
+
+
+def test_tools_cost_the_same_everywhere() -> None:
+    """The tenth is on what a model is sold by; a search costs a cent wherever it is."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "tool_call_counts": {"web_search": 2}}
+    here = calculate("openai", "gpt-5.4", usage)
+    there = calculate("openai", "gpt-5.4", usage | {"usage_raw": {"inference_geo": "eu"}})
+    assert (here.tool_cost_in_cents, there.tool_cost_in_cents) == (2, 2)
+    assert there.total_cost_in_cents == Decimal("2.44")
 
 
 def test_a_failed_call_to_a_region_has_a_bound_of_that_region() -> None:
