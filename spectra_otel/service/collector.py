@@ -30,6 +30,7 @@ from spectra_otel.sdk.span_export import SpanSettings, change_of
 from spectra_otel.service.delivery import ACCEPTED, Authenticator, Outcome, Payload, Receiver, Room
 from spectra_otel.service.exposition import CONTENT_TYPE, SmallServer
 from spectra_otel.service.lane import Job, Lane, Step
+from spectra_otel.service.logs import fields
 from spectra_otel.service.loops import refuse_loops
 from spectra_otel.service.sending.disk_queue import abandoned
 from spectra_otel.service.sending.sender import Sender
@@ -97,7 +98,7 @@ class Collector:
         try:
             self._serve_metrics()
             for id_, extension in self._extensions.items():
-                _log.info("Extension is starting... %s", id_)
+                _log.info("Extension is starting...", extra=fields("extension", id_))
                 if hasattr(extension, "start"):
                     with _named(f"extensions::{id_}"):
                         extension.start(self)

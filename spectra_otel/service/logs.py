@@ -30,6 +30,11 @@ def set_up(logs: Logs) -> None:
     logging.getLogger("spectra_otel").setLevel(LEVELS[logs.level.lower()])
 
 
+def fields(kind: str, id: object, **more: object) -> dict[str, Any]:
+    """``extra`` of a log line that is about a component: what stands beside its message, under the collector's names."""
+    return {"fields": {"otelcol.component.id": str(id), "otelcol.component.kind": kind, **more}}
+
+
 def _handler(path: str) -> logging.Handler:
     if path in ("stderr", "stdout"):
         return logging.StreamHandler(getattr(sys, path))
@@ -48,10 +53,12 @@ class ConsoleFormatter(logging.Formatter):
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         super().__init__()
-        self._fields = f"\t{orjson.dumps(dict(fields), default=str).decode()}" if fields else ""
+        self._fields = dict(fields)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_moment(record)}\t{_level(record)}\t{record.name}\t{record.getMessage()}{self._fields}"
+        line = f"{_moment(record)}\t{_level(record)}\t{record.name}\t{record.getMessage()}"
+        if fields := {**self._fields, **_fields_of(record)}:
+            line += f"\t{orjson.dumps(fields, default=str).decode()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -69,10 +76,16 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "msg": record.getMessage(),
             **self._fields,
+            **_fields_of(record),
         }
         if record.exc_info:
             line["stacktrace"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+
+def _fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = getattr(record, "fields", {})
+    return found
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -424,7 +424,8 @@ def test_addresses_of_both_families_and_ports_of_the_systems_choice_are_served(
             assert export(body, timeout=60) == b""
         probe = collector.collector._extensions[ComponentID("health_check")].port
         assert urllib.request.urlopen(f"http://{client}:{probe}/", timeout=60).status == 200
-    assert f"Starting HTTP server endpoint={host}:{port}" in caplog.text
+    (started,) = (record for record in caplog.records if record.getMessage() == "Starting HTTP server")
+    assert vars(started)["fields"]["endpoint"] == f"{host}:{port}"
 
 
 def _has_ipv6() -> bool:

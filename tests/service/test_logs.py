@@ -14,8 +14,13 @@ import pytest
 from spectra_otel.config.decode import decode
 from spectra_otel.config.telemetry import Logs, Sampling
 from spectra_otel.errors import ConfigError
+from spectra_otel.otlp.signals import TRACES, Signal
+from spectra_otel.otlp.transport import SendError
 from spectra_otel.service import logs
 from spectra_otel.service.logs import ConsoleFormatter, JsonFormatter, Sampler
+from spectra_otel.service.sending.config import SendingQueue, SendingSettings
+from spectra_otel.service.sending.sender import Sender
+from spectra_otel.service.telemetry import Telemetry
 
 
 def line(text: str, level: int = logging.ERROR) -> logging.LogRecord:
@@ -86,6 +91,33 @@ def test_the_console_has_lines_of_the_collector() -> None:
     except ValueError:
         record.exc_info = sys.exc_info()
     assert ConsoleFormatter({}).format(record).endswith("ValueError: why")
+
+
+def test_fields_stand_beside_the_message_under_the_collectors_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that an alert knows a message whatever its values, in both forms."""
+
+    class Refusing:
+        def send(self, signal: Signal, body: bytes) -> None:
+            raise SendError("http://tempo: HTTP status 400", is_transient=False)
+
+        def close(self) -> None: ...
+
+    settings = SendingSettings(sending_queue=SendingQueue(enabled=False))
+    sender = Sender("otlp_http/tempo", Refusing(), settings, tmp_path, Telemetry())
+    with pytest.raises(SendError):
+        sender.offer(TRACES, b"", 3)
+    (record,) = caplog.records
+    expected = {
+        "cluster": "a", "otelcol.component.id": "otlp_http/tempo", "otelcol.component.kind": "exporter",
+        "otelcol.signal": "traces", "error": "http://tempo: HTTP status 400", "dropped_items": 3,
+    }  # fmt: skip
+    made = json.loads(JsonFormatter({"cluster": "a"}).format(record))
+    assert made["msg"] == "Exporting failed. Dropping data."
+    assert expected.items() <= made.items()
+    *_, message, fields = ConsoleFormatter({"cluster": "a"}).format(record).split("\t")
+    assert (message, json.loads(fields)) == (made["msg"], expected)
 
 
 @pytest.mark.parametrize(("encoding", "zone"), [("console", "Asia/Tokyo"), ("json", "America/New_York")])

@@ -26,6 +26,7 @@ from spectra_otel.service.delivery import (
 )
 from spectra_otel.service.exposition import split_endpoint, with_port
 from spectra_otel.service.listening import check_free, check_path
+from spectra_otel.service.logs import fields
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import GrpcServer
 from spectra_otel.service.otlp_receiver.tls import server_credentials
@@ -70,7 +71,8 @@ class GrpcReceiver:
         except (RuntimeError, OSError) as error:
             raise ConfigError(f"cannot listen on '{self._config.endpoint}': {error}") from error
         await self._server.start()
-        _log.info("Starting GRPC server endpoint=%s", with_port(self._config.endpoint, self.port))
+        endpoint = with_port(self._config.endpoint, self.port)
+        _log.info("Starting GRPC server", extra=fields("receiver", self._id, endpoint=endpoint))
 
     def _address(self) -> str:
         if self._config.transport == "unix":

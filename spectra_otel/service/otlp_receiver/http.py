@@ -21,6 +21,7 @@ from spectra_otel.otlp.signals import LOGS, METRICS, TRACES, Signal
 from spectra_otel.service.delivery import Authenticator, Outcome, Payload, ReceiverHost, refusal_of
 from spectra_otel.service.exposition import with_port
 from spectra_otel.service.listening import bound, check_path, reason
+from spectra_otel.service.logs import fields
 from spectra_otel.service.otlp_receiver import answers
 from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpServer
 from spectra_otel.service.otlp_receiver.tls import keep_current, server_context
@@ -101,7 +102,8 @@ class HttpReceiver:
             self.port = int(runner.addresses[0][1])
         if tls is not None and self._config.tls is not None and self._config.tls.reload_interval > 0:
             self._renewal = asyncio.get_running_loop().create_task(keep_current(tls, self._config.tls))
-        _log.info("Starting HTTP server endpoint=%s", with_port(self._config.endpoint, self.port))
+        endpoint = with_port(self._config.endpoint, self.port)
+        _log.info("Starting HTTP server", extra=fields("receiver", self._id, endpoint=endpoint))
 
     async def stop(self) -> None:
         """Stop listening and finish what is under way."""

@@ -14,6 +14,7 @@ from spectra_otel import faults
 from spectra_otel.otlp.protobuf import split
 from spectra_otel.otlp.signals import TRACES, Signal
 from spectra_otel.otlp.transport import SendError, Transport
+from spectra_otel.service.logs import fields
 from spectra_otel.service.sending.config import SendingSettings
 from spectra_otel.service.sending.disk_queue import DiskQueue, QueueFullError, Waiting
 
@@ -179,12 +180,11 @@ class Sender:
         if self._stopping.is_set() and error.is_transient and self._queue is not None:
             return
         self._telemetry.exported(self.name, signal, items, "send_failed")
-        _log.error("Exporting failed. Dropping data. exporter=%s dropped_items=%d error=%s", self.name, items, error)
+        about = fields("exporter", self.name, error=str(error), dropped_items=items, **{"otelcol.signal": signal.name})
+        _log.error("Exporting failed. Dropping data.", extra=about)
 
     def _say_once(self, error: SendError, pause: float) -> None:
         if not self._in_trouble:
             self._in_trouble = True
-            _log.warning(
-                "Exporting failed. Will retry the request after interval. exporter=%s interval=%.1fs error=%s",
-                self.name, pause, error,
-            )  # fmt: skip
+            about = fields("exporter", self.name, error=str(error), interval=f"{pause:.1f}s")
+            _log.warning("Exporting failed. Will retry the request after interval.", extra=about)
