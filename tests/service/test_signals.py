@@ -5,12 +5,16 @@ from __future__ import annotations
 import http.client
 import signal
 import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
+import pytest
 import yaml
+from aiohttp import web
 
-from tests.service.running import CHAT, PROTOBUF, request
+from tests.service.running import CHAT, PROTOBUF, request, running, tree
 from tests.service.test_bad_input import process
 from tests.service.test_collector import until
 
@@ -66,6 +70,27 @@ def test_sighup_reads_the_configuration_again(tmp_path: Path) -> None:
     assert child.returncode == 0
     assert names(first)[:3] == ["0001", "0002", "0004"]
     assert set(names(second)) == {"0003"}
+
+
+def test_a_connection_that_comes_as_it_stops_does_not_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server closes idle connections when it begins to stop; one that was accepted just then is closed, too."""
+    first: list[web.Server] = []
+    close_idle = web.Server.pre_shutdown
+
+    def too_early(server: web.Server) -> None:
+        if first:
+            close_idle(server)
+        first.append(server)
+
+    monkeypatch.setattr(web.Server, "pre_shutdown", too_early)
+    with ExitStack() as until_after:
+        with running(tree({"debug": None})) as collector:
+            idle = socket.create_connection(("127.0.0.1", collector.port("http")))
+            until_after.enter_context(idle)
+            assert status(collector.port("http"), request(CHAT).SerializeToString()) == 200
+            began = time.monotonic()
+        assert time.monotonic() - began < 8  # the server would wait for ten
+    assert len(first) > 1
 
 
 def test_probes_hear_that_it_drains(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from spectra_otel.service.otlp_receiver.config import LARGEST_BODY, Cors, HttpSe
 from spectra_otel.service.otlp_receiver.tls import keep_current, server_context
 
 _STOP_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 _BACKLOG = 4096
 _INLINE_BYTES = 16 * 1024
 """Bodies up to this size are decoded on the event loop: handing them to a thread takes longer."""
@@ -109,8 +110,14 @@ class HttpReceiver:
         """Stop listening and finish what is under way."""
         if self._renewal is not None:
             self._renewal.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None:
+            return
+        ending = asyncio.create_task(self._runner.cleanup())
+        while not (await asyncio.wait([ending], timeout=_LOOK_SECONDS))[0]:
+            # It closes idle connections once, and then waits for one that was accepted in that very instant.
+            if self._runner.server is not None:
+                self._runner.server.pre_shutdown()
+        await ending
 
     def _sites(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> list[web.BaseSite]:
         if self._config.transport == "unix":
