@@ -23,6 +23,10 @@ from spectra_otel.errors import ConfigError
 
 LEASE_SECONDS = 900
 """How long a lease lives without a word from its process, which renews what it still holds."""
+RENEW_SECONDS = LEASE_SECONDS / 5
+"""How often it does."""
+DOUBT_SECONDS = RENEW_SECONDS + 60
+"""How long a lease that has expired is waited for, if nobody knows that its process is gone: a clock that jumps ends nothing."""
 REMEMBER_SECONDS = 40 * 86400
 """How long a record that was counted is known, so that it is not counted twice, and a window after its end."""
 _ZERO = Amount()
@@ -200,7 +204,7 @@ class Ledger(Protocol):
         ...
 
     def sweep(self) -> int:
-        """End the leases of processes that are no more; gives their number."""
+        """End the leases of processes that are no more, and put in doubt those that expired of others; gives how many ended."""
         ...
 
     def revision(self) -> int:
@@ -246,6 +250,16 @@ def is_past(period: str, start: int) -> bool:
         return False
     length = _LONGEST.get(period) or int(period.removesuffix("s"))
     return start + length + REMEMBER_SECONDS < time.time()
+
+
+def in_doubt(now: float) -> float:
+    """When a lease expires that is found expired: later once more, and less than 0, which stands until it is renewed."""
+    return -(now + DOUBT_SECONDS)
+
+
+def is_over_doubt(expires: float, now: float) -> bool:
+    """Whether a lease that was in doubt was not renewed."""
+    return expires < 0 and -expires < now
 
 
 def pause_after(begin: float) -> float:

@@ -30,6 +30,8 @@ from spectra_otel.budgets.ledger import (
     Stored,
     Tally,
     WouldWait,
+    in_doubt,
+    is_over_doubt,
     is_past,
     pause_after,
 )
@@ -168,7 +170,13 @@ class RedisLedger:
 
     def sweep(self) -> int:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
-        return sum(self._run(scripts.SWEEP, [_LEASES, key, _COUNTERS], []) for key in self._dead())
+        now = time.time()
+        dead, late = self._dead(now)
+        fresh = {key: in_doubt(now) for key, expires in late if expires >= 0}
+        if fresh:
+            self._do(lambda redis: redis.zadd(_LEASES, fresh, xx=True))
+        dead += [key for key, expires in late if is_over_doubt(expires, now)]
+        return sum(self._run(scripts.SWEEP, [_LEASES, key, _COUNTERS], []) for key in dead)
 
     def revision(self) -> int:
         """See :class:`~spectra_otel.budgets.ledger.Ledger`."""
@@ -218,7 +226,10 @@ class RedisLedger:
         states = self.states()
         leases = self._do(lambda redis: redis.zcard(_LEASES))
         overshoot, budgets = sum(s.overshoot for s in states), len(self.definitions())
-        return Health(self.url, leases, len(self._dead()), overshoot, budgets, self._doubt())
+        now = time.time()
+        dead, late = self._dead(now)
+        gone = len(dead) + sum(abs(expires) < now for _, expires in late)
+        return Health(self.url, leases, gone, overshoot, budgets, self._doubt())
 
     def _doubt(self) -> str:
         try:
@@ -253,14 +264,18 @@ class RedisLedger:
         refusals = [_refusal(claims, wanted, *map(int, row)) for row in rows]
         return Lease(id_, claims, wanted, floor, refusals) if admitted else refusals
 
-    def _dead(self) -> list[str]:
-        now = time.time()
+    def _dead(self, now: float) -> tuple[list[str], list[tuple[str, float]]]:
+        """The leases of processes that are gone; those of others that expired or are in doubt, and when they expire."""
         found: list[str] = []
+        late: list[tuple[str, float]] = []
         for *owner, earliest in self._run(scripts.HOLDERS, [_LEASES], []):
             dead = owners.is_dead(owner[0], int(owner[1]), owner[2])
             if dead or float(earliest) < now:
-                found += self._run(scripts.HELD, [_LEASES], [*owner, "+inf" if dead else f"({now}"])
-        return found
+                held = self._run(scripts.HELD, [_LEASES], [*owner, "+inf" if dead else f"({now}"])
+                leases = [(key, float(expires)) for key, expires in zip(held[::2], held[1::2], strict=True)]
+                found += [key for key, _ in leases if dead]
+                late += [] if dead else leases
+        return found, late
 
     def _counter_keys(self, budget: str | None) -> list[str]:
         keys: list[str] = sorted(self._do(lambda redis: redis.smembers(_COUNTERS)))

@@ -218,15 +218,17 @@ return found
 """KEYS: leases. Who holds some, and when the first of each one's expires."""
 HELD = """
 local found = {}
-for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])) do
-  local owner = redis.call('HMGET', lease, 'place', 'pid', 'began')
+local leases = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4], 'WITHSCORES')
+for i = 1, #leases, 2 do
+  local owner = redis.call('HMGET', leases[i], 'place', 'pid', 'began')
   if (owner[1] or '') == ARGV[1] and (owner[2] or '0') == ARGV[2] and (owner[3] or '') == ARGV[3] then
-    found[#found + 1] = lease
+    found[#found + 1] = leases[i]
+    found[#found + 1] = leases[i + 1]
   end
 end
 return found
 """
-"""KEYS: leases. ARGV: a holder, and up to which expiry. Which leases those are."""
+"""KEYS: leases. ARGV: a holder, and up to which expiry. Which leases those are, and when each expires."""
 SWEEP = (
     _ADD
     + """

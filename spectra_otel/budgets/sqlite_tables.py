@@ -23,7 +23,9 @@ from spectra_otel.budgets.ledger import (
     Tally,
     WouldWait,
     crossed,
+    in_doubt,
     is_over,
+    is_over_doubt,
     is_past,
     refusals_of,
 )  # fmt: skip
@@ -342,7 +344,7 @@ def add(db: Database, claim: Claim, settled: Amount, reserved: Amount, overshoot
 
 
 def is_dead_lease(place: str, pid: int, began: str, expires: float) -> bool:
-    return expires < time.time() or owners.is_dead(place, pid, began)
+    return abs(expires) < time.time() or owners.is_dead(place, pid, began)
 
 
 def sweep(db: Database) -> int:
@@ -357,16 +359,19 @@ def sweep(db: Database) -> int:
         if not dead and earliest >= now:
             continue
         rows = db.execute(
-            "SELECT id, claims, cost, tokens, requests, floor_cost, floor_tokens, floor_requests FROM leases "
+            "SELECT id, expires, claims, cost, tokens, requests, floor_cost, floor_tokens, floor_requests FROM leases "
             "WHERE swept = 0 AND place = ? AND pid = ? AND began = ? AND (? OR expires < ?)",
             (*owner, dead, now),
         ).fetchall()
-        for id_, keys, *amounts in rows:
+        for id_, expires, keys, *amounts in rows:
+            if not (dead or is_over_doubt(expires, now)):
+                db.execute("UPDATE leases SET expires = ? WHERE id = ? AND expires >= 0", (in_doubt(now), id_))
+                continue
             for key in json.loads(keys):
                 back = (-amount for amount in amounts[:3])
                 db.execute(_SETTLE, (*key, *amounts[3:], *back, 0, 0)).fetchall()
-            db.execute("UPDATE leases SET swept = 1 WHERE id = ?", (id_,))
-        swept += len(rows)
+            db.execute("UPDATE leases SET swept = 1, expires = abs(expires) WHERE id = ?", (id_,))
+            swept += 1
     return swept
 
 

@@ -21,7 +21,7 @@ from spectra_otel.budgets.amounts import Amount, units
 from spectra_otel.budgets.answers import error_of
 from spectra_otel.budgets.book import book, on_event_loop
 from spectra_otel.budgets.bounds import Bound, Request
-from spectra_otel.budgets.ledger import LEASE_SECONDS, Claim, Counted, Lease, Refusal, WouldWait
+from spectra_otel.budgets.ledger import RENEW_SECONDS, Claim, Counted, Lease, Refusal, WouldWait
 from spectra_otel.budgets.marks import CHARGED, EXCEEDED, NAME, WARNING, counted_here, marks_of, who_counted
 from spectra_otel.budgets.owed import later, owe, pay_soon, threads
 from spectra_otel.budgets.used import cost_of, tokens_of
@@ -285,14 +285,14 @@ def tend() -> None:
 
 def _tend() -> None:
     global _is_used, _tender
-    renew_at = time.monotonic() + LEASE_SECONDS / 5
+    renew_at = time.monotonic() + RENEW_SECONDS
     while _open or _is_used:
         _is_used = False
         time.sleep(TEND_SECONDS)
         later(lambda: book.ledger().checkpoint())
         if time.monotonic() < renew_at:
             continue
-        renew_at = time.monotonic() + LEASE_SECONDS / 5
+        renew_at = time.monotonic() + RENEW_SECONDS
         held = [ticket.lease.id for ticket in list(_open.values()) if ticket.lease is not None]
         if held:
             later(partial(_renew, held))

@@ -14,7 +14,7 @@ from spectra_otel.budgets import guard, owners, redis_ledger, sqlite_ledger, sql
 from spectra_otel.budgets.amounts import Amount, Limit
 from spectra_otel.budgets.book import _claim, book
 from spectra_otel.budgets.definition import Budget, LimitConfig, bucket_of
-from spectra_otel.budgets.ledger import BucketState, Claim, Ledger, Stored
+from spectra_otel.budgets.ledger import LEASE_SECONDS, RENEW_SECONDS, BucketState, Claim, Ledger, Stored
 from spectra_otel.budgets.sqlite_ledger import SqliteLedger
 from tests.budgets.test_contract import BODY, CALL, CENT, claim, leased
 
@@ -73,8 +73,9 @@ def test_a_revision_corrects_what_a_swept_lease_has_counted(ledger: Ledger, monk
     """Its floor was charged when it was swept; what its process says later is whole."""
     monkeypatch.setattr("spectra_otel.budgets.sqlite_tables.LEASE_SECONDS", -1)
     monkeypatch.setattr(redis_ledger, "LEASE_SECONDS", -1)
+    monkeypatch.setattr("spectra_otel.budgets.ledger.DOUBT_SECONDS", -0.5)
     lease = leased(ledger.reserve([claim("b")], Amount(9 * CENT, 50, 1), Amount(CENT, 5, 1)))
-    assert ledger.sweep() == 1
+    assert [ledger.sweep() for _ in range(2)] == [0, 1]
     ledger.settle(lease, Amount(9 * CENT, 50, 1), unpriced=1, record="r")
     ledger.count("r", [claim("b")], Amount(2 * CENT, 12, 1), rev=1)
     assert settled(ledger) == (2 * CENT, 12, 1, 0)
@@ -163,7 +164,7 @@ def test_what_one_bucket_has_is_asked_for_alone(ledger: Ledger) -> None:
 
 
 def test_only_leases_of_the_dead_are_swept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one process all, of one that lives elsewhere those that expired."""
+    """Of one process all, of one that lives elsewhere those that expired and were not renewed since."""
     mine = leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
     for owner in (("elsewhere", 1, "1"), (owners.place(), 1, "no such time"), (owners.place(), 1, "no such time")):
         monkeypatch.setattr(owners, "me", lambda owner=owner: owner)
@@ -174,11 +175,36 @@ def test_only_leases_of_the_dead_are_swept(ledger: Ledger, monkeypatch: pytest.M
     monkeypatch.setattr(owners, "me", lambda: ("elsewhere", 1, "1"))
     leased(ledger.reserve([claim("b")], Amount(CENT, 1, 1), Amount()))
     assert ledger.health().dead == 4
-    assert ledger.sweep() == 4
-    assert ledger.sweep() == 0
+    monkeypatch.setattr("spectra_otel.budgets.ledger.DOUBT_SECONDS", -0.5)
+    assert [ledger.sweep() for _ in range(3)] == [3, 1, 0]
     assert ledger.states()[0].reserved.requests == 2
     ledger.settle(mine, Amount(CENT, 1, 1))
     assert ledger.states()[0].reserved.requests == 1
+
+
+def test_a_clock_that_jumps_ends_no_lease(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those of this process nor of others: they are waited for, until they would have been renewed, and were not."""
+    now, b = time.time(), [claim("b", 3 * CENT)]
+    mine = leased(ledger.reserve(b, Amount(CENT, 1, 1), Amount()))
+    monkeypatch.setattr(owners, "me", lambda: ("elsewhere", 1, "1"))
+    theirs = leased(ledger.reserve(b, Amount(CENT, 1, 1), Amount()))
+    gone = leased(ledger.reserve(b, Amount(CENT, 1, 1), Amount()))
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert isinstance(ledger.reserve(b, Amount(CENT, 1, 1), Amount()), list)
+    assert ledger.sweep() == 0
+    monkeypatch.setattr(time, "time", lambda: now + 3600 + RENEW_SECONDS)
+    ledger.renew([mine.id, theirs.id])
+    assert ledger.sweep() == 0
+    monkeypatch.setattr(time, "time", lambda: now + 3600 + LEASE_SECONDS)
+    assert ledger.health().dead == 1
+    assert ledger.sweep() == 1
+    assert ledger.states()[0].reserved.requests == 2
+    assert len(ledger.settle(gone, Amount(CENT, 1, 1))) == 1  # a late word, a day at most
+    ledger.extend(theirs, Amount(0, 1, 0))
+    ledger.settle(theirs, Amount(CENT, 2, 1))
+    ledger.settle(mine, Amount(CENT, 1, 1))
+    assert settled(ledger) == (3 * CENT, 4, 3, 0)
+    assert ledger.states()[0].reserved == (0, 0, 0)
 
 
 def test_a_ledger_has_an_identity_that_it_keeps(ledger: Ledger) -> None:
@@ -230,7 +256,7 @@ def test_a_server_that_lost_its_data_gets_the_configured_budgets_again(
 
 def test_leases_of_calls_that_take_long_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their process, though it makes no other call meanwhile."""
-    monkeypatch.setattr(ticket, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(ticket, "RENEW_SECONDS", 0.1)
     monkeypatch.setattr(ticket, "_tender", None)
     spectra.budgets.set("b", requests=2)
     held = guard.admit(CALL, BODY)
