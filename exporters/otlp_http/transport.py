@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import local
-from typing import Any
 
 import requests
 
 from spectra_otel.exporters.otlp_http.config import OtlpHttpConfig
 from spectra_otel.exporters.otlp_http.exporter import proxies_of
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.otlp.transport import PROTOBUF, SendError, report_partial
+from spectra_otel.otlp.transport import PROTOBUF, SendError, reason_of, report_partial
 
 _RETRYABLE = frozenset((429, 502, 503, 504))
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -59,7 +58,7 @@ class HttpTransport:
                 url, data=data, headers=headers, timeout=float(self._config.timeout), allow_redirects=False
             )
         except requests.RequestException as error:
-            raise SendError(f"{url}: {_reason(error)}", is_transient=True) from None
+            raise SendError(f"{url}: {reason_of(error)}", is_transient=True) from None
         if answer.status_code // 100 == 2:
             report_partial(url, answer.headers.get("Content-Type", ""), answer.content)
             return
@@ -90,11 +89,6 @@ def _zstd(body: bytes) -> bytes:
 
     compressed: bytes = zstandard.ZstdCompressor().compress(body)
     return compressed
-
-
-def _reason(error: requests.RequestException) -> str:
-    cause: Any = error.args[0] if error.args else error
-    return str(getattr(cause, "reason", cause))[:300]
 
 
 def _retry_after(answer: requests.Response) -> float:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from spectra_otel.exporters.zipkin.config import ZipkinConfig
 from spectra_otel.otlp.protobuf import Claims, TraceRequest
 from spectra_otel.otlp.signals import Signal
-from spectra_otel.otlp.transport import SendError
+from spectra_otel.otlp.transport import SendError, reason_of
 
 _RETRYABLE = frozenset((429, 502, 503, 504))
 
@@ -58,7 +58,7 @@ class ZipkinTransport:
         try:
             answer = session.post(url, data=data, headers=self._headers, timeout=float(self._config.timeout))
         except requests.RequestException as error:
-            raise SendError(f"{url}: {type(error).__name__}", is_transient=True) from None
+            raise SendError(f"{url}: {reason_of(error)}", is_transient=True) from None
         if answer.status_code // 100 != 2:
             raise SendError(
                 f"{url}: HTTP status {answer.status_code}: {answer.text[:200]!r}",

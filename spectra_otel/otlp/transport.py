@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 from google.protobuf.message import DecodeError
@@ -43,6 +43,12 @@ class TakesHeaders(Protocol):
 
     def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
         """Ask ``headers`` for more of them with each request."""
+
+
+def reason_of(error: Exception) -> str:
+    """What an HTTP client's exception says went wrong, without the layers around it."""
+    cause: Any = error.args[0] if error.args else error
+    return str(getattr(cause, "reason", cause))[:300]
 
 
 def report_partial(where: str, content_type: str, body: bytes) -> None:

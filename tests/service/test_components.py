@@ -469,6 +469,14 @@ def test_a_name_is_served_on_all_of_its_addresses(protocol: str, monkeypatch: py
         assert collector.port(protocol) == int(endpoint.rpartition(":")[2])
 
 
+def test_a_zipkin_that_is_away_is_told_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """As for the other exporters."""
+    with running(tree({"zipkin": {"endpoint": "http://localhost:1/api/v2/spans"}})) as collector:
+        assert collector.post(request(CHAT).SerializeToString()).status == 200
+        until(lambda: caplog.records)
+    assert "Connection refused" in vars(caplog.records[0])["fields"]["error"]
+
+
 def test_zipkin_gets_each_service_under_its_name() -> None:
     """Spans of two services in one request are posted as Zipkin's JSON, the cost as a tag."""
     both = request(CHAT)
