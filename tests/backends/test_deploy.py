@@ -216,7 +216,7 @@ def as_the_manifest_says(tmp_path: Path, ports: Mapping[int, int]) -> list[str]:
         "--read-only", "--read-only-tmpfs=false", *[f"--cap-drop={name}" for name in may["capabilities"]["drop"]],
         f"--memory={container['resources']['limits']['memory'].removesuffix('i')}",
         f"--stop-timeout={pod['terminationGracePeriodSeconds']}",
-        "--tmpfs=/tmp", "--volume=spectra-test:/var/lib/spectra", f"--volume={config}:/etc/spectra/config.yaml:ro",
+        "--volume=spectra-test:/var/lib/spectra", f"--volume={config}:/etc/spectra/config.yaml:ro",
     ]  # fmt: skip
 
 
