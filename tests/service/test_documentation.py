@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +99,20 @@ def _ports(path: Path) -> list[str]:
     protocols = [protocol for receiver in tree["receivers"].values() for protocol in receiver["protocols"].values()]
     metrics = tree["service"].get("telemetry", {}).get("metrics", {}).get("address", "localhost:8888")
     return [text.rpartition(":")[2].rstrip("}") for text in (*(item["endpoint"] for item in protocols), metrics)]
+
+
+def test_the_first_call_of_the_page_is_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As printed: what is sent, what is answered, and the row that comes of it."""
+    monkeypatch.setenv("SPECTRA_HOME", str(tmp_path))
+    page = (ROOT / "docs" / "collector.md").read_text()
+    body, answer, row = re.findall(r"-d '(.*?)'\n(\{.*?)\n\$ spectra requests\n.*?\n─+\n(.*?)\n```", page, re.DOTALL)[0]
+    with running(tree({"duckdb": None}, {"usage": None, "cost": None})) as collector:
+        got = collector.post(body.encode(), {"Content-Type": "application/json"})
+    assert (got.status, got.body.decode()) == (200, answer)
+    command = [sys.executable, "-m", "spectra_otel.cli", "requests"]
+    environment = {**os.environ, "COLUMNS": "120", "TZ": "UTC"}
+    shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert row == shown.splitlines()[-1].rstrip()
 
 
 def test_the_kubernetes_manifest_has_a_configuration_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
