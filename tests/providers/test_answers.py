@@ -309,3 +309,43 @@ def test_a_container_is_paid_for_once_in_twenty_minutes(monkeypatch):
     seconds[0] += containers.SESSION_SECONDS
     assert counted("fourth", "shared") == 1
     assert counted("first", "shared") is None
+
+
+MADE = 0x6ABF9290
+CONTAINER = "cntr_6abf9290ddd881909b1563293d7c0d9609a6aff72865cc09"
+AUTO, NAMED = {"type": "auto"}, CONTAINER
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize(("container", "began", "asked", "billed"), [
+    (CONTAINER, MADE - 4, AUTO, (1, None)),
+    ("cntr_08f3d96c87a58539006abf92904f7481a088b16cda7d9415fe", MADE, AUTO, (1, None)),
+    (CONTAINER, MADE + 60, AUTO, (None, None)),
+    (CONTAINER, MADE + 1199, AUTO, (None, None)),
+    (CONTAINER, MADE + 1200, AUTO, (1, "estimated")),
+    (CONTAINER, MADE + 60, NAMED, (1, "estimated")),
+    ("c1", MADE + 60, AUTO, (1, "estimated")),
+])  # fmt: skip
+def test_a_container_is_paid_for_by_the_response_that_made_it(
+    monkeypatch, container: str, began: int, asked: object, billed: tuple[object, object], is_known: bool
+):
+    """In whatever process: its id says when it was made. Where that leaves it open, this process has seen it or estimates."""
+    sessions = containers.Sessions()
+    monkeypatch.setattr(responses, "sessions", sessions)
+    if is_known:
+        sessions.pays(container, "before", containers.Beginning(MADE))
+
+    def read(events: list[dict[str, Any]]) -> tuple[object, object]:
+        stream = responses.Responses().open_stream({})
+        for event in events:
+            stream.event(event)
+        values = stream.finish()
+        return values.get("tool_call_counts", {}).get("code_interpreter"), values.get("cost_status")
+
+    item = {"type": "code_interpreter_call", "container_id": container, "status": "completed"}
+    tools = [{"type": "code_interpreter", "container": asked}]
+    start = {"id": "r", "status": "in_progress", "created_at": began, "previous_response_id": "before", "tools": tools}
+    cut = [{"type": "response.created", "response": start}, {"type": "response.output_item.done", "item": item}]
+    whole = {"type": "response.completed", "response": {**start, "status": "completed", "output": [item]}}
+    expected = (None, None) if is_known else billed
+    assert read(cut) == read([*cut, whole]) == expected

@@ -9,7 +9,7 @@ from typing import Any
 from spectra_otel.providers.base import Format, Sent, StreamReader
 from spectra_otel.providers.values import Json, Values, as_dict, as_list, put_job, put_text
 from spectra_otel.providers.wire.chat import read_attribution, read_error
-from spectra_otel.providers.wire.containers import sessions
+from spectra_otel.providers.wire.containers import Beginning, sessions
 from spectra_otel.providers.wire.usage import RESPONSES, take
 
 SERVER_TOOLS = {
@@ -64,7 +64,7 @@ class Responses(Format):
         items = [as_dict(item) for item in as_list(body.get("output"))]
         values["has_tool_calls"] = any(str(item.get("type")) in CLIENT_TOOLS and not _container(item) for item in items)
         said = as_dict(body.get("tool_usage"))
-        read_tools(items, said, values)
+        read_tools(items, said, values, _beginning(body))
         if "code_interpreter" in values.get("tool_call_counts", ()) and _has_large_container(body):
             values["cost_status"] = "partial"
         usage = body.get("usage")
@@ -101,7 +101,7 @@ def _searches_in_preview(body: Json) -> bool:
     )
 
 
-def read_tools(items: list[Json], said: Json, values: Values) -> None:
+def read_tools(items: list[Json], said: Json, values: Values, beginning: Beginning) -> None:
     """Billed calls of server-side tools among the items of the output, and the images they made.
 
     Pages that a search opened are not billed, and code is by its container's session. ``said`` is the answer's own count.
@@ -110,8 +110,10 @@ def read_tools(items: list[Json], said: Json, values: Values) -> None:
     tools = Counter(SERVER_TOOLS[item["type"]] for item in billed if _is_search(item))
     containers = {container for item in items if (container := _container(item))}
     if containers:
-        begun = [container for container in containers if sessions.is_billed(container, values.get("response_id"))]
-        tools["code_interpreter"] = len(begun)
+        shares = [sessions.pays(container, values.get("response_id"), beginning) for container in containers]
+        tools["code_interpreter"] = sum(pays for pays, _ in shares)
+        if not all(is_sure for _, is_sure in shares):
+            values.setdefault("cost_status", "estimated")
     searches = as_dict(said.get("web_search")).get("num_requests")
     if type(searches) is int:
         tools["web_search"] = searches
@@ -122,6 +124,16 @@ def read_tools(items: list[Json], said: Json, values: Values) -> None:
         values["image_count"] = len(images)
         put_text(values, "image_size", images[0].get("size"))
         put_text(values, "image_quality", images[0].get("quality"))
+
+
+def _beginning(body: Json) -> Beginning:
+    at = body.get("created_at")
+    tools = [as_dict(tool) for tool in as_list(body.get("tools"))]
+    names = any(
+        type(tool.get("container")) is str or "container_id" in as_dict(tool.get("environment")) for tool in tools
+    )
+    goes_on = bool(body.get("previous_response_id") or body.get("conversation"))
+    return Beginning(at if isinstance(at, int | float) else None, names, goes_on)
 
 
 def _container(item: Json) -> str:
@@ -154,7 +166,7 @@ class ResponsesStream(StreamReader):
     Of one that ends before that, the items that were delivered whole count: their tools, their images. A partial image is none.
     """
 
-    __slots__ = ("_format", "_items", "_job")
+    __slots__ = ("_beginning", "_format", "_items", "_job")
     mark = b'"response"'
 
     def __init__(self, format_: Responses) -> None:
@@ -162,6 +174,7 @@ class ResponsesStream(StreamReader):
         self._format = format_
         self._items: list[Json] = []
         self._job: Any = None
+        self._beginning = Beginning()
 
     def event(self, data: Json) -> None:
         kind = data.get("type") or ""
@@ -182,7 +195,7 @@ class ResponsesStream(StreamReader):
 
     def finish(self) -> Values:
         if not self.complete:
-            read_tools(self._items, {}, self.values)
+            read_tools(self._items, {}, self.values, self._beginning)
             if self._job:
                 put_job(self.values, self._job)
         return self.values
@@ -190,5 +203,6 @@ class ResponsesStream(StreamReader):
     def _read_start(self, response: Json) -> None:
         if response.get("background") is True:  # it goes on when its stream is left
             self._job = response.get("id")
+        self._beginning = _beginning(response)
         put_text(self.values, "response_id", response.get("id"))
         put_text(self.values, "snapshot", response.get("model"))
