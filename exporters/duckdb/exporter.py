@@ -44,7 +44,8 @@ class DuckDBExporter(SpanExporter):
 
     def __init__(self, config: DuckDBConfig) -> None:
         self.counts = Counts()
-        database = config.writable_database()
+        self.database = database = config.writable_database()
+        """Where records are."""
         self._spool = Spool(database, config.max_spool_bytes, config.when_full == "drop_oldest")
         self._merge = BackgroundMerge(database, self._spool) if config.merge == "background" else None
         self._in_trouble = False

@@ -132,7 +132,9 @@ def _summary(ledger: Path) -> str:
         home.__name__
     ).disabled = True  # where records went instead was said by the process that put them there
     calls = f"{totals.calls} call{'' if totals.calls == 1 else 's'}"
-    return f"spectra: {calls}, {_dollars(totals.cents)}, {totals.unpriced} unpriced · {home.database_path()}"
+    stores = [str(home.database_path())] if totals.stores is None else totals.stores
+    where = ", ".join(stores) or "not stored: no pipeline has an exporter that keeps records, such as duckdb"
+    return f"spectra: {calls}, {_dollars(totals.cents)}, {totals.unpriced} unpriced · {where}"
 
 
 def _why_nothing(totals: run_ledger.RunTotals) -> str:

@@ -2,7 +2,8 @@
 
 The launcher makes the file and names it in :data:`VARIABLE`, which child processes inherit. A line is
 ``<id> <rev> <status> <cents or ->``; it is written after the record is on disk. A line of one word says what became of a process:
-``hello`` that it attached, ``off`` that it was told not to, ``failed`` that it could not.
+``hello`` that it attached, ``off`` that it was told not to, ``failed`` that it could not. ``store <path>`` says where its
+pipelines keep records; without a path, that none does.
 """
 
 from __future__ import annotations
@@ -33,11 +34,18 @@ class RunTotals:
     processes: int
     off: int = 0
     failed: int = 0
+    stores: tuple[str, ...] | None = None
+    """Where records are kept; None: no process came so far as to know."""
 
 
 def say(word: str) -> None:
     """Say what became of this process: ``hello``, ``off`` or ``failed``."""
     _append([f"{word}\n"])
+
+
+def say_stores(paths: Sequence[str]) -> None:
+    """Say where the pipelines of this process keep records."""
+    _append(f"store {path}\n" for path in paths or [""])
 
 
 def add(records: Sequence[TrackedRequest]) -> None:
@@ -52,8 +60,12 @@ def totals(path: Path) -> RunTotals:
     """The sum over a ledger: each record once, at its highest revision."""
     newest: dict[str, tuple[int, Decimal | None]] = {}
     said: Counter[str] = Counter()
+    stores: dict[str, None] | None = None
     with path.open(encoding="utf-8") as lines:
         for line in lines:
+            if line.startswith("store "):
+                stores = (stores or {}) | dict.fromkeys(filter(None, [line.removeprefix("store ").rstrip("\n")]))
+                continue
             parts = line.split()
             if len(parts) != 4:
                 said.update(parts)
@@ -63,8 +75,9 @@ def totals(path: Path) -> RunTotals:
                 newest[id_] = (rev, cents)
     known = [cents for _, cents in newest.values() if cents is not None]
     return RunTotals(
-        len(newest), sum(known, Decimal(0)), len(newest) - len(known), said["hello"], said["off"], said["failed"]
-    )
+        len(newest), sum(known, Decimal(0)), len(newest) - len(known), said["hello"], said["off"], said["failed"],
+        None if stores is None else tuple(stores),
+    )  # fmt: skip
 
 
 def _append(lines: Iterable[str]) -> None:

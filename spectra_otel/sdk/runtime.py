@@ -154,8 +154,11 @@ def _build(config: Config | None, settings: Settings, lifetime: Lifetime) -> Del
         from spectra_otel.providers import custom
 
         custom.configure(document.providers)
+    pipelines = pipeline.build(document)
+    databases = [getattr(built.exporter, "database", None) for each in pipelines for built in each.exporters]
+    run_ledger.say_stores([str(path) for path in databases if path is not None])
     return Delivery(
-        pipeline.build(document),
+        pipelines,
         persistence=settings.persistence,
         announce=events.announcer(settings.request_transformer),
         tally=run_ledger.add,

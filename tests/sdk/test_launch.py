@@ -56,6 +56,35 @@ def test_spectra_run(mode: str, provider: LocalProvider, tmp_path: Path) -> None
     assert last.endswith(f"0 unpriced · {tmp_path / 'spectra.duckdb'}")
 
 
+@pytest.mark.parametrize(
+    ("exporter", "where"),
+    [
+        ("duckdb: {{path: '{folder}/my own.duckdb'}}", "{folder}/my own.duckdb"),
+        (
+            "file: {{path: '{folder}/x.jsonl'}}",
+            "not stored: no pipeline has an exporter that keeps records, such as duckdb",
+        ),
+    ],
+)
+def test_the_last_line_says_where_the_configuration_keeps_records(
+    exporter: str, where: str, provider: LocalProvider, tmp_path: Path
+) -> None:
+    """Not where it would keep them without one."""
+    (tmp_path / "config.yaml").write_text(
+        f"""
+receivers: {{otlp: {{protocols: {{http: }}}}}}
+processors: {{usage: , cost: }}
+exporters: {{{exporter.format(folder=tmp_path)}}}
+service: {{pipelines: {{traces: {{receivers: [otlp], processors: [usage, cost], exporters: [{exporter.partition(":")[0]}]}}}}}}
+"""
+    )
+    config = str(tmp_path / "config.yaml")
+    _, said = launch([*SPECTRA, "run", "--", *APP], "given", provider, tmp_path, SPECTRA_CONFIG=config)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("spectra: 4 calls, $")
+    assert last.endswith(f"0 unpriced · {where.format(folder=tmp_path)}")
+
+
 @pytest.mark.parametrize("mode", ["given", "own"])
 def test_our_distro_with_an_endpoint(mode: str, provider: LocalProvider, tmp_path: Path) -> None:
     """`opentelemetry-instrument` with our distro: an OTLP endpoint that is named gets the costs too."""
