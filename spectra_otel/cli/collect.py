@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -36,7 +36,8 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     Without --config, SPECTRA_CONFIG is used. What was accepted before the signal is finished before it ends. SIGHUP reads the
     configuration again.
     """
-    document = _document(locations, sets)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core writes lines of its own among ours; we log what fails
+    document, early = _first_document(locations, sets)
     _raise_limits()
     # Requests make no cyclic garbage that matters, and looking for it takes a third of the time.
     gc.freeze()
@@ -44,7 +45,33 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     _share_memory()
     # Threads that answer, and that merge, wait for one that computes: a fraction of what Python has, for a hundredth of its time.
     sys.setswitchinterval(0.0002)
-    asyncio.run(_serve(document, lambda: _document(locations, sets)))
+    asyncio.run(_serve(document, lambda: _document(locations, sets), early))
+
+
+class _Held(logging.Handler):
+    """Keeps what is logged before the configuration says how logs are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.records.append(record)
+
+
+def _first_document(locations: tuple[str, ...], sets: tuple[str, ...]) -> tuple[Document, list[logging.LogRecord]]:
+    """The document, and what was logged as it was read; where it cannot be read that is said at once."""
+    held, root = _Held(), logging.getLogger()
+    root.addHandler(held)
+    try:
+        return _document(locations, sets), held.records
+    except BaseException:
+        for record in held.records:
+            click.echo(record.getMessage(), err=True)
+        raise
+    finally:
+        root.removeHandler(held)
 
 
 def _document(locations: tuple[str, ...], sets: tuple[str, ...]) -> Document:
@@ -66,12 +93,12 @@ def _document(locations: tuple[str, ...], sets: tuple[str, ...]) -> Document:
     return load(document, settings)
 
 
-async def _serve(document: Document, read_again: Callable[[], Document]) -> None:
+async def _serve(document: Document, read_again: Callable[[], Document], early: list[logging.LogRecord]) -> None:
     received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, received.put_nowait, number)
-    collector = await _started(document)
+    collector = await _started(document, early)
     while await received.get() is signal.SIGHUP:
         try:
             changed = read_again()
@@ -93,10 +120,12 @@ async def _serve(document: Document, read_again: Callable[[], Document]) -> None
     _log.info("Shutdown complete.")
 
 
-async def _started(document: Document) -> Collector:
+async def _started(document: Document, early: Sequence[logging.LogRecord] = ()) -> Collector:
     from spectra_otel.service.collector import Collector
 
     _set_up_logs(document)
+    for record in early:
+        logging.getLogger(record.name).handle(record)
     collector = Collector(document)
     await collector.start()
     return collector

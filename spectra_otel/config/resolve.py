@@ -215,9 +215,15 @@ def _from_url(scheme: str) -> Callable[[str], str]:
             with urlopen(url, timeout=_FETCH_TIMEOUT_SECONDS) as response:
                 return str(response.read().decode("utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"unable to fetch {url}: {error}") from None
+            raise ConfigError(f"unable to fetch {url}: {_reason(error)}") from None
 
     return fetch
+
+
+def _reason(error: Exception) -> str:
+    """Without the ``<urlopen error …>`` around it."""
+    inner = getattr(error, "reason", None)
+    return str(inner.strerror or inner) if isinstance(inner, OSError) else str(error)
 
 
 _PROVIDERS: dict[str, Callable[[str], str | None]] = {

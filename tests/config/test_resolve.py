@@ -120,6 +120,8 @@ def test_a_configuration_can_be_fetched() -> None:
         assert resolve([f"{base}/config.yaml"]) == {"a": 1}
         with pytest.raises(ConfigError, match=f"unable to fetch {base}/nope: HTTP Error 404: Not Found"):
             resolve([f"{base}/nope"])
+    with pytest.raises(ConfigError, match=f"unable to fetch {base}/config.yaml: Connection refused"):
+        resolve([f"{base}/config.yaml"])
 
 
 def test_maps_merge_deeply_and_lists_are_replaced(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +23,9 @@ from spectra_otel.service.logs import ConsoleFormatter, JsonFormatter, Sampler
 from spectra_otel.service.sending.config import SendingQueue, SendingSettings
 from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.telemetry import Telemetry
+from tests.service.running import CHAT, request, tree
+from tests.service.test_collector import until
+from tests.service.test_signals import status
 
 
 def line(text: str, level: int = logging.ERROR) -> logging.LogRecord:
@@ -118,6 +123,32 @@ def test_fields_stand_beside_the_message_under_the_collectors_names(
     assert expected.items() <= made.items()
     *_, message, fields = ConsoleFormatter({"cluster": "a"}).format(record).split("\t")
     assert (message, json.loads(fields)) == (made["msg"], expected)
+
+
+def test_every_line_is_json_where_that_is_asked(tmp_path: Path) -> None:
+    """What is said as the configuration is read, too, and nothing that gRPC writes by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        port = plain.getsockname()[1]
+        config = tree(
+            {"otlphttp": {"endpoint": "http://localhost:1"}, "otlp_grpc": {"endpoint": f"127.0.0.1:{port}"}},
+            {"batch": {"metadata_keys": ["${env:SPECTRA_TEST_UNSET}"]}},
+        )
+        config["service"]["telemetry"]["logs"] = {"encoding": "json"}
+        (tmp_path / "config.yaml").write_text(json.dumps(config))
+        command = [sys.executable, "-m", "spectra_otel.cli", "collect", "--config", str(tmp_path / "config.yaml")]
+        environ = {**os.environ, "SPECTRA_HOME": str(tmp_path)}
+        with (tmp_path / "log").open("w") as log, subprocess.Popen(command, env=environ, stderr=log) as child:
+            try:
+                until(lambda: "Everything is ready" in (tmp_path / "log").read_text())
+                started = (tmp_path / "log").read_text().split('"endpoint":"127.0.0.1:')[1]
+                assert status(int(started.partition('"')[0]), request(CHAT).SerializeToString()) == 200
+                plain.accept()[0].close()  # in the middle of a handshake
+                until(lambda: "otlp_grpc" in (tmp_path / "log").read_text())
+            finally:
+                child.terminate()
+    messages = [json.loads(line)["msg"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert messages[0] == "Configuration references unset environment variable SPECTRA_TEST_UNSET"
+    assert {'exporters: "otlphttp" is deprecated, use "otlp_http" instead'} < set(messages)
 
 
 @pytest.mark.parametrize(("encoding", "zone"), [("console", "Asia/Tokyo"), ("json", "America/New_York")])
