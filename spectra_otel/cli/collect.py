@@ -17,6 +17,7 @@ import click
 
 from spectra_otel.cli.configuration import config_option, set_option
 from spectra_otel.errors import ConfigError
+from spectra_otel.model.home import insist
 
 if TYPE_CHECKING:
     from spectra_otel.config.document import Document
@@ -37,6 +38,7 @@ def collect(locations: tuple[str, ...], sets: tuple[str, ...]) -> None:
     configuration again.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core writes lines of its own among ours; we log what fails
+    insist()
     document, early = _first_document(locations, sets)
     _raise_limits()
     # Requests make no cyclic garbage that matters, and looking for it takes a third of the time.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 
+from spectra_otel.errors import ConfigError
 from spectra_otel.forks import in_forked_child
 
 HOME_VARIABLE = "SPECTRA_HOME"
@@ -37,6 +38,16 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 _log = logging.getLogger(__name__)
 _lock = Lock()
 _said: set[tuple[str, ...]] = set()
+_insists = False
+
+
+def insist() -> None:
+    """From now on, in this process, a place that was named and cannot be used is a :class:`ConfigError`, and no other is taken.
+
+    For a server that acknowledges what others send, which nobody would look for elsewhere; an app goes on instead.
+    """
+    global _insists
+    _insists = True
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
@@ -44,13 +55,16 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
 
     ``SPECTRA_HOME`` if it is set, else the user's data folder. Where that cannot be written, or is on a network file system
     (whose locks do not hold), the answer is a folder beneath the system's temporary one, the same for every process of
-    the user, and one warning says so. OSError where there is none either.
+    the user, and one warning says so. OSError where there is none either. After :func:`insist`, ConfigError for a
+    ``SPECTRA_HOME`` that cannot be used.
     """
     environ = os.environ if environ is None else environ
     wanted = wanted_home(environ)
     reason = "no home folder" if wanted is None else unfit(wanted)
     if wanted is not None and reason is None:
         return wanted
+    if environ.get(HOME_VARIABLE, "").strip():
+        _refuse(HOME_VARIABLE, wanted, reason)
     missed = wanted or "the data folder of the user"
     try:
         fallback = _temporary()
@@ -70,14 +84,24 @@ def database_path(path: str | os.PathLike[str] = "", environ: Mapping[str, str] 
 
 
 def writable_database_path(path: str | os.PathLike[str] = "", environ: Mapping[str, str] | None = None) -> Path:
-    """:func:`database_path`, or the one in :func:`home` where its folder cannot be written, with one warning."""
+    """:func:`database_path`, or the one in :func:`home` where its folder cannot be written, with one warning.
+
+    After :func:`insist`, ConfigError instead.
+    """
     chosen = database_path(path, environ)
     reason = unfit(chosen.parent)
     if reason is None:
         return chosen
+    setting = "path" if os.fspath(path) else DATABASE_VARIABLE
+    _refuse(setting, chosen, reason)
     fallback = home(environ) / DATABASE_NAME
-    _warn_once("path" if os.fspath(path) else DATABASE_VARIABLE, str(chosen), reason, str(fallback))
+    _warn_once(setting, str(chosen), reason, str(fallback))
     return fallback
+
+
+def _refuse(setting: str, place: Path | None, reason: str | None) -> None:
+    if _insists:
+        raise ConfigError(f"{setting}: {place} cannot be used ({reason}): name one on a local disk that can be written")
 
 
 def unfit(folder: Path) -> str | None:
