@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_otel.errors import SpectraError
 from spectra_otel.exporters.duckdb.spool import Spool
+from spectra_otel.forks import take
 
 if TYPE_CHECKING:
     from spectra_otel.exporters.duckdb.merge import Merger
@@ -207,8 +208,8 @@ _held: list[Lock] = []
 
 def _before_fork() -> None:
     for merge in list(_everyone):
-        merge.merging.acquire()
-        _held.append(merge.merging)
+        if take(merge.merging):
+            _held.append(merge.merging)
 
 
 def _after_fork() -> None:

@@ -36,7 +36,7 @@ from spectra_otel.budgets.ledger import (
 from spectra_otel.budgets.sqlite_tables import Database
 from spectra_otel.budgets.turnstile import Turnstile
 from spectra_otel.errors import LedgerError
-from spectra_otel.forks import around_fork, in_forked_child
+from spectra_otel.forks import around_fork, in_forked_child, take
 
 T = TypeVar("T")
 _BATCH = 64
@@ -263,7 +263,7 @@ class SqliteLedger:
 
     def _before_fork(self) -> None:
         """Let go of the file: a child inherits what SQLite knows of open files and held locks, and waits for them for ever."""
-        uses, tidies = (lock.acquire(timeout=_FORK_SECONDS) for lock in (self._uses, self._tidies))
+        uses, tidies = (take(lock, _FORK_SECONDS) for lock in (self._uses, self._tidies))
         if uses and self._database is not None:
             self._database.close()
             self._database = None

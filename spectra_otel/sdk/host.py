@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import Tracer
 
 from spectra_otel import faults
+from spectra_otel.forks import may_wait
 
 if TYPE_CHECKING:
     from spectra_otel.model.spans import TrackedSpan
@@ -185,5 +186,5 @@ class Host:
 
     def _join_builder(self) -> None:
         builder = self._builder
-        if builder is not None and builder is not threading.current_thread() and builder.is_alive():
+        if builder is not None and may_wait() and builder is not threading.current_thread() and builder.is_alive():
             builder.join(_BUILD_SECONDS)
