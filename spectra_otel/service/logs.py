@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 from threading import Lock
 from typing import Any
 
@@ -37,11 +38,28 @@ def fields(kind: str, id: object, **more: object) -> dict[str, Any]:
 
 def _handler(path: str) -> logging.Handler:
     if path in ("stderr", "stdout"):
-        return logging.StreamHandler(getattr(sys, path))
+        return _Stream(getattr(sys, path))
     try:
-        return logging.FileHandler(path)
+        return _File(path)
     except OSError as error:
         raise ConfigError(f"service::telemetry::logs::output_paths: cannot write '{path}': {error.strerror}") from error
+
+
+class _Patient(logging.Handler):
+    """Where a line cannot be written (a full disk, a reader that left), it is lost, and nothing else is said in its place."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called within the ``except``."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _Stream(_Patient, logging.StreamHandler[Any]):
+    """Standard error, standard output."""
+
+
+class _File(_Patient, WatchedFileHandler):
+    """A file, begun anew where logrotate has put it aside."""
 
 
 def _formatter(logs: Logs) -> logging.Formatter:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,27 @@ def test_times_are_in_utc_and_files_are_written(encoding: str, zone: str, tmp_pa
     hour = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True).stdout
     assert "ready" in path.read_text()
     assert hour.strip() in path.read_text()
+
+
+def test_a_file_that_was_put_aside_is_begun_anew(tmp_path: Path) -> None:
+    """As logrotate does it, without a signal."""
+    handler, path = logs._handler(str(tmp_path / "x.log")), tmp_path / "x.log"
+    handler.handle(line("first %s"))
+    path.rename(tmp_path / "x.log.1")
+    handler.handle(line("second %s"))
+    handler.close()
+    assert (path.read_text(), (tmp_path / "x.log.1").read_text()) == ("second value\n", "first value\n")
+
+
+def test_a_line_that_cannot_be_written_makes_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """A full disk is no reason for a traceback a line on standard error; a message that does not fit its values is."""
+    handler = logs._handler("/dev/full")
+    handler.handle(line("lost %s"))
+    assert capsys.readouterr().err == ""
+    handler.handle(line("wrong %d"))
+    assert "Logging error" in capsys.readouterr().err
+    with suppress(OSError):
+        handler.close()
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
