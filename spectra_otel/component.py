@@ -101,7 +101,8 @@ class Factory(Generic[C, T]):
     ``default_config`` makes the settings that a file is decoded onto; ``create`` makes the component of an id.
     ``enriches`` marks processors whose result the app's own exporters get too (usage, cost, budget); the others act on the
     pipeline's exporters alone. ``records`` marks exporters that also take spans the app's sampler dropped. ``store`` is there
-    where an exporter keeps records that people query.
+    where an exporter keeps records that people query. ``needs`` is the type of a processor without which, before it in its
+    pipeline, it has nothing to do; a configuration without that gets a warning.
 
     For the stand-alone collector: ``claimed_only`` marks components that read only spans a dialect claims; the others stay
     undecoded there, and reach them as bare ids. ``every_signal`` marks processors that work for metrics and logs too.
@@ -118,6 +119,7 @@ class Factory(Generic[C, T]):
     enriches: bool = False
     records: bool = False
     store: Callable[[C], Any] | None = None
+    needs: str = ""
     claimed_only: bool = False
     every_signal: bool = False
     transport: Callable[[C], Transport] | None = None

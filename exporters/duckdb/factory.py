@@ -30,6 +30,7 @@ def factory() -> Factory[DuckDBConfig, DuckDBExporter]:
         default_config=DuckDBConfig,
         create=_create,
         records=True,
+        needs="usage",
         claimed_only=True,
         store=_store,
     )

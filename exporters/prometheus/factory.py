@@ -10,7 +10,9 @@ from spectra_otel.exporters.prometheus.config import PrometheusConfig
 
 def factory() -> Factory[PrometheusConfig, SpanExporter]:
     """Make the factory."""
-    return Factory("prometheus", Stability.BETA, PrometheusConfig, _create, records=True, claimed_only=True)
+    return Factory(
+        "prometheus", Stability.BETA, PrometheusConfig, _create, records=True, claimed_only=True, needs="usage"
+    )
 
 
 def _create(id_: ComponentID, config: PrometheusConfig) -> SpanExporter:

@@ -15,5 +15,11 @@ def _create(id: ComponentID, config: Config) -> Processor:
 def factory() -> Factory[Config, Processor]:
     """The factory that the entry point names."""
     return Factory(
-        type="cost", stability=Stability.BETA, default_config=Config, create=_create, enriches=True, claimed_only=True
+        type="cost",
+        stability=Stability.BETA,
+        default_config=Config,
+        create=_create,
+        enriches=True,
+        claimed_only=True,
+        needs="usage",
     )

@@ -218,6 +218,7 @@ class _Reader:
                 self.problems.append(f"{path}: must have at least one receiver")
             if not spec.exporters:
                 self.problems.append(f"{path}: must have at least one exporter")
+            self._warn_of_idle(path, spec, sections)
             for id_ in dict.fromkeys((*spec.processors, *spec.exporters)):
                 self._check_signal(spec, id_, sections)
             for repeated in {id_: None for id_ in spec.processors if spec.processors.count(id_) > 1}:
@@ -229,6 +230,19 @@ class _Reader:
             ):
                 for id_ in dict.fromkeys(ids):
                     self._check_reference(path, kind, id_, sections)
+
+    def _warn_of_idle(
+        self, path: str, spec: PipelineSpec, sections: Mapping[Kind, Mapping[ComponentID, Component]]
+    ) -> None:
+        """Say which components have nothing to do, for want of one before them: a store would stay empty without a word."""
+        before: set[str] = set()
+        for kind, ids in ((Kind.PROCESSOR, spec.processors), (Kind.EXPORTER, spec.exporters)):
+            for id_ in ids:
+                item = sections[kind].get(id_)
+                needs = item.factory.needs if item is not None else ""
+                if needs and needs not in before:
+                    _logger.warning('%s: "%s" has nothing to do without the processor "%s" before it', path, id_, needs)
+                before |= {id_.type} if kind is Kind.PROCESSOR else set()
 
     def _check_signal(
         self, spec: PipelineSpec, id_: ComponentID, sections: Mapping[Kind, Mapping[ComponentID, Component]]

@@ -50,6 +50,24 @@ def test_a_full_file_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert document.telemetry.logs.level == "info"
 
 
+@pytest.mark.parametrize(
+    ("processors", "idle"),
+    [("[usage, cost]", []), ("[]", ["duckdb"]), ("[cost, usage]", ["cost"]), ("[batch, cost]", ["cost", "duckdb"])],
+)
+def test_a_component_that_has_nothing_to_do_is_named(
+    processors: str, idle: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """A store would stay empty, and calls without a price, and nobody would know why."""
+    (tmp_path / "c.yaml").write_text(
+        "receivers: {otlp: {protocols: {http: }}}\nprocessors: {usage: , cost: , batch: }\nexporters: {duckdb: , debug: }\n"
+        f"service: {{pipelines: {{traces: {{receivers: [otlp], processors: {processors}, exporters: [debug, duckdb]}}}}}}"
+    )
+    assert validate([str(tmp_path / "c.yaml")]) == []
+    assert caplog.messages == [
+        f'service::pipelines::traces: "{id_}" has nothing to do without the processor "usage" before it' for id_ in idle
+    ]
+
+
 def test_settings_that_tune_another_program_are_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """Each is named once."""
     document = load(TESTDATA / "good_tuned.yaml")
