@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from spectra_otel import faults
 from spectra_otel.otlp.signals import TRACES, Signal
 from spectra_otel.service.sending.config import SendingQueue, SendingSettings
+from spectra_otel.service.sending.disk_queue import QueueFullError
 from spectra_otel.service.sending.sender import Sender
 from spectra_otel.service.telemetry import Telemetry
 
@@ -80,3 +83,48 @@ def test_a_request_that_cannot_be_sent_does_not_keep_those_behind_it(
     assert transport.sent == [b"next"]
     assert sum(faults.counts().values()) == before + 1
     assert [path.read_bytes() for path in tmp_path.rglob("*.traces")] == [b"odd"]
+
+
+def test_what_a_queue_cannot_take_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full, or on a disk that is: senders are refused, and whoever runs the collector hears why."""
+    monkeypatch.setattr("spectra_otel.service.sending.sender._DRAIN_SECONDS", 0.1)
+    transport = Hanging()
+    sender = Sender(
+        "otlp_http", transport, SendingSettings(sending_queue=SendingQueue(queue_size=2)), tmp_path, Telemetry()
+    )
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sender.offer(TRACES, b"x", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            sender.offer(TRACES, b"x", 3)
+    sender.offer(TRACES, b"x", 1)
+    with pytest.raises(QueueFullError):
+        sender.offer(TRACES, b"x", 5)
+    said = [(record.getMessage(), vars(record)["fields"]) for record in caplog.records]
+    assert [message for message, _ in said] == ["Exporting failed. Rejecting data."] * 2
+    assert [(found["error"], found["rejected_items"]) for _, found in said] == [
+        ("[Errno 28] No space left on device", 3),
+        ("sending queue is full", 5),
+    ]
+    transport.ends.set()
+    sender.stop()
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited in it is gone; what comes is kept."""
+    monkeypatch.setattr("spectra_otel.service.sending.sender._DRAIN_SECONDS", 0.1)
+    transport = Hanging()
+    settings = SendingSettings(sending_queue=SendingQueue(num_consumers=1))
+    sender = Sender("otlp_http", transport, settings, tmp_path / "queue", Telemetry())
+    sender.offer(TRACES, b"x", 1)
+    shutil.rmtree(tmp_path / "queue")
+    sender.offer(TRACES, b"x", 1)
+    assert len(list(tmp_path.rglob("*.traces"))) == 1
+    transport.ends.set()
+    sender.stop()

@@ -89,7 +89,7 @@ class DiskQueue:
             self._number += 1
             name = f"{time.time_ns():019d}-{self._number:06d}.{items}.{signal.name}"
         try:
-            waiting = Waiting(_write(self._folder / name, body), signal, items, len(body))
+            waiting = Waiting(self._write(name, body), signal, items, len(body))
         except BaseException:
             with self._changed:
                 self._weight -= weight
@@ -97,6 +97,13 @@ class DiskQueue:
         with self._changed:
             self._items.append(waiting)
             self._changed.notify_all()
+
+    def _write(self, name: str, body: bytes) -> Path:
+        try:
+            return _write(self._folder / name, body)
+        except FileNotFoundError:  # somebody removed the folder, and what waited in it
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return _write(self._folder / name, body)
 
     def take(self) -> Waiting | None:
         """The oldest request, when there is one; None when the queue was closed."""

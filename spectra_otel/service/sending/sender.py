@@ -64,8 +64,10 @@ class Sender:
         try:
             patience = _BLOCK_SECONDS if self._settings.block_on_overflow else 0.0
             self._queue.put(signal, body, items, patience=patience)
-        except (QueueFullError, OSError):
+        except (QueueFullError, OSError) as error:
             self._telemetry.exported(self.name, signal, items, "enqueue_failed")
+            about = fields("exporter", self.name, error=str(error), rejected_items=items)
+            _log.error("Exporting failed. Rejecting data.", extra=about)
             raise
 
     def stop(self) -> None:
