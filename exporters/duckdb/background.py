@@ -133,10 +133,17 @@ class BackgroundMerge:
         while not self._stopped.is_set():
             self._pending.wait(None if is_learnt else _AGAIN_SECONDS)
             self._pending.clear()
-            while not self._stopped.is_set() and self._spool.sealed():
+            while not self._stopped.is_set() and self._is_waiting():
                 self._merge_once(merger)
                 self._stopped.wait(_pause(merger))
             is_learnt = is_learnt or self._learn()
+
+    def _is_waiting(self) -> bool:
+        try:
+            return bool(self._spool.sealed())
+        except SpectraError as error:
+            self._complain(str(error), False)
+            return False
 
     def _learn(self) -> bool:
         """Price what has no cost, if this process knows more than the store has seen; False where that cannot be done yet."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from spectra_otel.errors import StoreError
+from spectra_otel.errors import ConfigError, StoreError
 from spectra_otel.exporters.duckdb import line
 from spectra_otel.exporters.duckdb.background import BackgroundMerge
 from spectra_otel.exporters.duckdb.config import DuckDBConfig
@@ -51,7 +51,14 @@ class DuckDBExporter(SpanExporter):
         self._in_trouble = False
 
     def start(self) -> None:
-        """Load what merging needs, and merge what an earlier process left. A collector does it before it listens."""
+        """Load what merging needs, and merge what an earlier process left. A collector does it before it listens.
+
+        Raises :class:`ConfigError` where the store is not for this user to write to.
+        """
+        try:
+            self._spool.check_access()
+        except StoreError as error:
+            raise ConfigError(str(error)) from error
         if self._merge:
             self._merge.start()
 

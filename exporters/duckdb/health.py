@@ -7,14 +7,19 @@ from pathlib import Path
 
 from spectra_otel.errors import StoreBusyError, StoreError
 from spectra_otel.exporters.duckdb import database, schema
-from spectra_otel.exporters.duckdb.spool import Spool
+from spectra_otel.exporters.duckdb.spool import Segment, Spool
 from spectra_otel.exporters.duckdb.sql import one_row
 from spectra_otel.model.store import StoreHealth
 
 
 def examine(path: Path, spool: Spool) -> StoreHealth:
     """State of database and spool, without merging and without waiting. Raises nothing for a busy, broken or missing file."""
-    segments = spool.sealed()
+    problem: str | None = None
+    segments: list[Segment] = []
+    try:
+        segments = spool.sealed()
+    except StoreError as error:
+        problem = str(error)
     quarantined = [file.stat().st_size for file in _files(spool.quarantine) if file.suffix != ".reason"]
     health = StoreHealth(
         database=path,
@@ -29,9 +34,9 @@ def examine(path: Path, spool: Spool) -> StoreHealth:
         quarantined_files=len(quarantined),
         quarantined_bytes=sum(quarantined),
         holder_pid=None,
-        problem=None,
+        problem=problem,
     )
-    if path.exists():
+    if problem is None and path.exists():
         _look_inside(health)
     return health
 
@@ -52,5 +57,5 @@ def _look_inside(health: StoreHealth) -> None:
 def _files(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if path.is_file()]
-    except FileNotFoundError:
+    except OSError:
         return []

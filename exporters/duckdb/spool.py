@@ -7,6 +7,7 @@ record a line (see :mod:`~spectra_otel.exporters.duckdb.line`).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -195,6 +196,13 @@ class Spool:
                 return list(entries)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StoreError(f"{self.folder}: {error.strerror}{_owned(self.folder)}") from error
+
+    def check_access(self) -> None:
+        """Raise :class:`StoreError` where the folder is there and is not for this user to work in."""
+        if self.folder.is_dir() and not os.access(self.folder, os.R_OK | os.W_OK | os.X_OK):
+            raise StoreError(f"{self.folder}: {os.strerror(errno.EACCES)}{_owned(self.folder)}")
 
     def _next_name(self, rows: int) -> str:
         with self._lock:
@@ -233,6 +241,14 @@ class Spool:
             segment.path.unlink(missing_ok=True)
             self._size -= segment.size
             self.dropped_rows += segment.rows
+
+
+def _owned(folder: Path) -> str:
+    """Whose a folder is that this user may not see: whoever used the store first, or runs it."""
+    try:
+        return f"; it belongs to user {folder.owner()}"
+    except (OSError, KeyError, NotImplementedError):
+        return ""
 
 
 def check(segment: Segment) -> Header:

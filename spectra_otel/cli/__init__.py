@@ -67,6 +67,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except SpectraError as error:
             raise click.ClickException(str(error)) from error
+        except PermissionError as error:  # a store of another user, such as a collector's
+            raise click.ClickException(
+                f"{error.filename}: {error.strerror}; run this as the user whose it is"
+            ) from error
         except RuntimeError as error:
             if "interrupted" in str(error).lower():  # what DuckDB makes of Ctrl-C in the middle of a query
                 raise KeyboardInterrupt from error

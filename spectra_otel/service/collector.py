@@ -102,10 +102,11 @@ class Collector:
                 if hasattr(extension, "start"):
                     with _named(f"extensions::{id_}"):
                         extension.start(self)
-            for built in self._exporters.values():
+            for id_, built in self._exporters.items():
                 start: Any = getattr(built.exporter, "start", None)
                 if start is not None:
-                    start()
+                    with _named(f"exporters::{id_}"):
+                        start()
             for lane in self._lanes.values():
                 lane.start()
             for id_, receiver in self._receivers.items():

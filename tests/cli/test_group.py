@@ -37,6 +37,20 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_a_store_of_another_user_is_one_line(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a collector, which runs as a user of its own."""
+
+    def denied(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.exists", denied)
+    result = spectra("costs", "--db", "/var/lib/spectra/spectra.duckdb")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: /var/lib/spectra/spectra.duckdb: Permission denied; run this as the user whose it is\n"
+    )
+
+
 def test_a_command_that_is_not_there_is_a_usage_error(spectra: Spectra) -> None:
     """Status 2."""
     assert spectra("cost").exit_code == 2

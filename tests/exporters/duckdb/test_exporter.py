@@ -46,6 +46,34 @@ def test_it_is_found_by_name(store: DuckDBStore) -> None:
     assert factory.store(config).path == store.path
 
 
+def test_a_spool_of_another_user_is_one_line(
+    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose it is, at the start of a collector, from `doctor`, and from a merge, whose thread lives on."""
+    exporter = DuckDBExporter(DuckDBConfig(path=str(store.path)))
+    assert exporter.export(spans(record(0))) is SpanExportResult.SUCCESS
+    assert until(lambda: not store.spool.sealed(), 60)
+    message = f"{store.spool.folder}: Permission denied; it belongs to user {store.spool.folder.owner()}"
+
+    def denied(folder: object) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.scandir", denied)
+        patched.setattr("os.access", lambda *_: False)
+        assert store.doctor().problem == message
+        assert store.costs()[0]["requests"] == 1
+        assert f"{message}; rows that wait in the spool are not included" in caplog.text
+        with pytest.raises(ConfigError, match="it belongs to user"):
+            exporter.start()
+        exporter._merge.wake()  # type: ignore[union-attr]
+        assert until(lambda: f"duckdb: merge: {message}; trying again" in caplog.text, 60)
+    assert exporter.export(spans(record(1))) is SpanExportResult.SUCCESS
+    assert until(lambda: not store.spool.sealed(), 60)
+    exporter.shutdown()
+    assert len(ids(store)) == 2
+
+
 def test_success_means_on_disk(exporter: DuckDBExporter, store: DuckDBStore) -> None:
     """What is exported is in the spool when export returns, and a span without a record is not stored."""
     assert exporter.export(spans(record(0), None, record(1))) is SpanExportResult.SUCCESS
