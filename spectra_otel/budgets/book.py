@@ -47,6 +47,8 @@ class Book:
         self._configured: dict[str, Budget] = {}
         self._known: dict[str, Budget] = {}
         self._look_at = 0.0
+        self._has_looked = False
+        """Whether what is known is what the ledger said, maybe a second ago."""
         self._revision = -1
         self._identity = ""
         self._url = ""
@@ -76,6 +78,7 @@ class Book:
             self._known = {name: budget for name, budget in self._configured.items() if budget.enabled}
             self._revision = -1
             self._look_at = 0.0
+            self._has_looked = False
 
     def budgets(self) -> list[Budget]:
         """Those that hold now."""
@@ -130,15 +133,18 @@ class Book:
         now = time.monotonic()
         if now < self._look_at:
             return
-        self._look_at = now + LOOK_SECONDS
+        is_first = not self._has_looked
+        if not is_first:  # meanwhile, others go by what is known; by nothing they must not
+            self._look_at = now + LOOK_SECONDS
         if not on_event_loop() and self.problem is None:
-            self.refresh()
-        elif (
-            self._ledger is not None
-        ):  # a loop must not wait for a ledger that others have, nobody for one that is gone
+            self.refresh(is_first=is_first)
+        elif self._ledger is not None and not is_first:
+            # A loop must not wait for a ledger that others have, nobody for one that is gone.
             self._look_elsewhere()
         else:
             self.is_unread = self._has_ledger()
+            if not self.is_unread:
+                self._look_at = now + LOOK_SECONDS
 
     def _look_elsewhere(self) -> None:
         if not self._is_looking:  # a look may take seconds
@@ -148,9 +154,11 @@ class Book:
             if not alerts.worker().put(self.refresh):  # otherwise the look itself says when it is over, maybe by now
                 self._is_looking = False
 
-    def refresh(self) -> None:
-        """Look at the ledger now, if there is one."""
+    def refresh(self, *, is_first: bool = False) -> None:
+        """Look at the ledger now, if there is one. ``is_first``: unless another thread has just done so for the first time."""
         with self._lock:
+            if is_first and self._has_looked:
+                return
             had_problem = self.problem is not None
             self.is_unread = False
             try:
@@ -163,6 +171,7 @@ class Book:
                 faults.report("budgets", str(error))
             finally:
                 self._is_looking = False
+                self._has_looked = True
                 self._look_at = time.monotonic() + LOOK_SECONDS
         if had_problem and self.problem is None:
             from spectra_otel.budgets.owed import pay_soon
