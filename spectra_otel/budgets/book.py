@@ -85,6 +85,11 @@ class Book:
         self._look_now_and_then()
         return list(self._known.values())
 
+    @property
+    def opened(self) -> Ledger | None:
+        """The ledger, if it is in use: for what tidies up behind calls, and must open none that nobody asked for."""
+        return self._ledger
+
     def ledger(self) -> Ledger:
         """The ledger, opened when it is first needed."""
         from spectra_otel.budgets.ledger import ledger_url, open_ledger

@@ -289,7 +289,7 @@ def _tend() -> None:
     while _open or _is_used:
         _is_used = False
         time.sleep(TEND_SECONDS)
-        later(lambda: book.ledger().checkpoint())
+        later(_checkpoint)
         if time.monotonic() < renew_at:
             continue
         renew_at = time.monotonic() + RENEW_SECONDS
@@ -301,8 +301,14 @@ def _tend() -> None:
         tend()
 
 
+def _checkpoint() -> None:
+    if (ledger := book.opened) is not None:
+        ledger.checkpoint()
+
+
 def _renew(leases: Sequence[int]) -> None:
-    book.ledger().renew(leases)
+    if (ledger := book.opened) is not None:
+        ledger.renew(leases)
 
 
 def _forget_in_child() -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 import spectra_otel as spectra
 from spectra_otel import pricing
-from spectra_otel.budgets import alerts, bounds, guard
+from spectra_otel.budgets import alerts, bounds, guard, ticket
 from spectra_otel.budgets.amounts import Amount, Limit, units
 from spectra_otel.budgets.book import book
 from spectra_otel.budgets.definition import Budget, LimitConfig
@@ -332,6 +333,18 @@ def test_a_change_is_seen_from_an_event_loop_without_waiting_for_the_ledger() ->
         return [one.name for one in book.budgets()]
 
     assert asyncio.run(main()) == []
+
+
+def test_what_tidies_up_opens_no_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two calls, a budget that is gone and a home that changed leave nothing that a thread would look into."""
+    spectra.budgets.set("b", requests=3)
+    guard.admit(CALL, BODY)
+    book.reset()
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv("SPECTRA_HOME", str(elsewhere))
+    time.sleep(ticket.TEND_SECONDS * 1.5)
+    alerts.flush(5.0)
+    assert not elsewhere.exists()
 
 
 def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
