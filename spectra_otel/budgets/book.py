@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOK_SECONDS = 1.0
-"""How soon a change that another process made is seen."""
+"""How soon a change that another process made is seen; twice that where calls overtake a look."""
 TREE_KEY = "spectra.budget"
 """The baggage entry that carries tree budgets."""
 CONFIG, CLI, PYTHON = "config", "cli", "python"
@@ -47,8 +47,6 @@ class Book:
         self._configured: dict[str, Budget] = {}
         self._known: dict[str, Budget] = {}
         self._look_at = 0.0
-        self._has_looked = False
-        """Whether what is known is what the ledger said, maybe a second ago."""
         self._revision = -1
         self._identity = ""
         self._url = ""
@@ -78,7 +76,6 @@ class Book:
             self._known = {name: budget for name, budget in self._configured.items() if budget.enabled}
             self._revision = -1
             self._look_at = 0.0
-            self._has_looked = False
 
     def budgets(self) -> list[Budget]:
         """Those that hold now."""
@@ -138,16 +135,17 @@ class Book:
         now = time.monotonic()
         if now < self._look_at:
             return
-        is_first = not self._has_looked
-        if not is_first:  # meanwhile, others go by what is known; by nothing they must not
+        # Others go meanwhile by what is known, if that is not older: after a pause, and at first, they wait for the look.
+        is_old = self.problem is None and now >= self._look_at + LOOK_SECONDS
+        if not is_old:
             self._look_at = now + LOOK_SECONDS
         if not on_event_loop() and self.problem is None:
-            self.refresh(is_first=is_first)
-        elif self._ledger is not None and not is_first:
+            self.refresh(since=now if is_old else None)
+        elif self._ledger is not None and not is_old:
             # A loop must not wait for a ledger that others have, nobody for one that is gone.
             self._look_elsewhere()
         else:
-            self.is_unread = self._has_ledger()
+            self.is_unread = self._has_ledger() or bool(self._known)
             if not self.is_unread:
                 self._look_at = now + LOOK_SECONDS
 
@@ -159,10 +157,10 @@ class Book:
             if not alerts.worker().put(self.refresh):  # otherwise the look itself says when it is over, maybe by now
                 self._is_looking = False
 
-    def refresh(self, *, is_first: bool = False) -> None:
-        """Look at the ledger now, if there is one. ``is_first``: unless another thread has just done so for the first time."""
+    def refresh(self, *, since: float | None = None) -> None:
+        """Look at the ledger now, if there is one; unless another thread did ``since`` then, on the monotonic clock."""
         with self._lock:
-            if is_first and self._has_looked:
+            if since is not None and since < self._look_at:
                 return
             had_problem = self.problem is not None
             self.is_unread = False
@@ -176,7 +174,6 @@ class Book:
                 faults.report("budgets", str(error))
             finally:
                 self._is_looking = False
-                self._has_looked = True
                 self._look_at = time.monotonic() + LOOK_SECONDS
         if had_problem and self.problem is None:
             from spectra_otel.budgets.owed import pay_soon

@@ -327,7 +327,7 @@ def test_a_change_is_seen_from_an_event_loop_without_waiting_for_the_ledger() ->
     async def main() -> list[str]:
         known = [one.name for one in book.budgets()]
         book.ledger().define(replace(book.ledger().definitions()[0], enabled=False))
-        book._look_at = 0.0
+        book._look_at = time.monotonic()
         assert [one.name for one in book.budgets()] == known == ["b"]
         await asyncio.to_thread(alerts.flush, 5.0)
         return [one.name for one in book.budgets()]

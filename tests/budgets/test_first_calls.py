@@ -1,4 +1,4 @@
-"""The first calls of a process, which has not looked at its ledger yet: none goes by a budget unseen."""
+"""The first calls of a process, and those after a pause: none goes by a budget that the process has not seen yet."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 import spectra_otel as spectra
 from tests.budgets.test_contract import BODY, CALL
 
 HEAD = f"""
-import asyncio, threading
+import asyncio, subprocess, sys, threading, time
 import spectra_otel as spectra
 from spectra_otel.budgets import guard
 from spectra_otel.budgets.book import book
@@ -52,6 +54,12 @@ TASKS = """
 asyncio.run(call_all(8))
 print(len(passed))
 """
+PAUSE = """
+assert book.is_idle()
+words = "budgets set b --requests 3".split()
+subprocess.run([sys.executable, "-m", "spectra_otel.cli", *words], check=True, stdout=subprocess.DEVNULL)
+time.sleep(2.1)
+"""
 BOTH = """
 threads = [threading.Thread(target=call) for _ in range(7)]
 for thread in threads: thread.start()
@@ -85,3 +93,9 @@ def test_of_threads_and_tasks_three_have_room() -> None:
     """Whoever looks, for all of them."""
     spectra.budgets.set("b", requests=3)
     assert passed(BOTH) == 3
+
+
+@pytest.mark.parametrize("calls", [THREADS, TASKS, BOTH])
+def test_after_a_pause_three_have_room(calls: str) -> None:
+    """What the process knew before is no reason to let through what a budget made meanwhile would stop."""
+    assert passed(PAUSE + calls) == 3
