@@ -24,7 +24,7 @@ from spectra_otel.otlp.rows import END, Row, span_of
 
 WINDOW = 1_024
 """Spans that are sorted at a time, at least."""
-BATCH = 256
+BATCH = 64
 """Spans that are handed on at a time: few enough to be still in the processor's cache when the next stage takes them."""
 _KEY = b'"endTimeUnixNano"'
 _VALUE = re.compile(rb'\s*:\s*"?(\d{1,20})')
