@@ -69,10 +69,7 @@ class SpanTarget:
         spans = [span for item in batch for span in self._spans(item) if type(span) is not PassedSpan]
         if not spans:
             return [ACCEPTED] * len(batch)
-        result = self.built.export(spans)
-        is_done = result is SpanExportResult.SUCCESS
-        self._telemetry.exported(self.name, TRACES, len(spans), "sent" if is_done else "send_failed")
-        return [ACCEPTED if is_done else Outcome(f"exporter {self.name} cannot take it now")] * len(batch)
+        return [_counted(self._telemetry, self.name, len(spans), self.built.export(spans))] * len(batch)
 
     def _spans(self, item: Processed) -> Sequence[ReadableSpan]:
         return item.early if self.built.redacts and item.early is not None else item.spans
@@ -92,12 +89,8 @@ class FlowTarget:
     def deliver(self, batch: Sequence[Processed]) -> list[Outcome]:
         flow = _Flow(batch, self.name)
         result = self._built.export_parts(flow)
-        if flow.spans:
-            outcome = "sent" if result is SpanExportResult.SUCCESS else "send_failed"
-            self._telemetry.exported(self.name, TRACES, flow.spans, outcome)
-        if result is not SpanExportResult.SUCCESS:
-            return [Outcome(f"exporter {self.name} cannot take it now")] * len(batch)
-        return [BROKEN if index in flow.broken else ACCEPTED for index in range(len(batch))]
+        outcome = _counted(self._telemetry, self.name, flow.spans, result)
+        return [BROKEN if outcome is ACCEPTED and index in flow.broken else outcome for index in range(len(batch))]
 
 
 class _Flow(Iterable[Sequence[ReadableSpan]]):
@@ -123,6 +116,14 @@ class _Flow(Iterable[Sequence[ReadableSpan]]):
                 faults.report(f"pipeline, a request for {self._name} is not taken", error)
                 self.broken.add(index)
             item.parts = ()  # it knows the item, and is not to wait with it for the collector of garbage
+
+
+def _counted(telemetry: Telemetry, name: str, spans: int, result: SpanExportResult) -> Outcome:
+    """What an export of so many spans comes to for those who sent them, once it is counted."""
+    is_done = result is SpanExportResult.SUCCESS
+    if spans:
+        telemetry.exported(name, TRACES, spans, "sent" if is_done else "send_failed")
+    return ACCEPTED if is_done else Outcome(f"exporter {name} cannot take it now")
 
 
 class RequestTarget:
